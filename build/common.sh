@@ -1,0 +1,38 @@
+# Sourced by the scripts in this folder: where things are, progress lines, logs, clear failures.
+# shellcheck shell=bash
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+OUT=$ROOT/build/out
+VENV=$OUT/venv
+MICROPYTHON=$OUT/micropython   # the MicroPython source tree, or a link to MPY_DIR
+MPY_CROSS=$OUT/bin/mpy-cross
+VERSION=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$ROOT/pyproject.toml")
+mkdir -p "$OUT/bin" "$OUT/logs"
+
+# Our make calls other makes: theirs must not inherit our flags and variables.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES MAKEFILES
+# The source tree may lie inside this repository: keep its version string from coming out of our git history.
+export GIT_CEILING_DIRECTORIES=$OUT
+PYTHON=${PYTHON:-python3}
+JOBS=$(nproc 2>/dev/null || echo 2)
+
+# fail MESSAGE...: one line per argument, then stop.
+fail() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+# step LABEL LOG COMMAND...: run the command quietly, show the label and the seconds it took;
+# when it fails, show the end of its log and where the whole log is.
+step() {
+    local label=$1 log=$OUT/logs/$2.log began=$SECONDS
+    shift 2
+    printf '%s ... ' "$label"
+    if "$@" >"$log" 2>&1 </dev/null; then
+        printf 'done (%d s)\n' $((SECONDS - began))
+    else
+        printf 'failed\n'
+        tail -n 30 "$log" >&2
+        fail "" "$label: failed. The whole log: $log"
+    fi
+}

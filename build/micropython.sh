@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Builds mpy-cross and MicroPython's unix port from build/out/micropython into build/out/bin; the source stays untouched.
+# build/micropython.sh [POSITION OF MPY-CROSS] [POSITION OF THE UNIX PORT]
+source "$(dirname "$0")/common.sh"
+work=$OUT/micropython-build
+
+mpy_cross() {
+    make -C "$MICROPYTHON/mpy-cross" -j"$JOBS" BUILD="$work/mpy-cross" PYTHON="$VENV/bin/python"
+    cp "$work/mpy-cross/mpy-cross" "$MPY_CROSS"
+}
+
+# No TLS and no BTree: they need submodules, and no virtual board uses them.
+unix() {
+    mkdir -p "$work/no-micropython-lib"
+    touch "$work/no-micropython-lib/README.md"
+    make -C "$MICROPYTHON/ports/unix" -j"$JOBS" BUILD="$work/unix" PYTHON="$VENV/bin/python" \
+        MICROPY_MPYCROSS="$MPY_CROSS" MICROPY_MPYCROSS_DEPENDENCY= MPY_LIB_DIR="$work/no-micropython-lib" \
+        FROZEN_MANIFEST="$ROOT/build/unix_manifest.py" MICROPY_PY_SSL=0 MICROPY_SSL_MBEDTLS=0 MICROPY_PY_BTREE=0
+    cp "$work/unix/micropython" "$OUT/bin/micropython"
+    "$OUT/bin/micropython" -c 'import asyncio, binascii, os, select, socket, struct, _thread, micropython
+micropython.heap_lock, micropython.heap_unlock, micropython.schedule'
+}
+
+rm -rf "$work"
+step "${1:-} Building mpy-cross, about 12 s" mpy-cross mpy_cross
+step "${2:-} Building MicroPython (unix), about 40 s" micropython-unix unix

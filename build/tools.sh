@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Makes sure that the tools of the named groups are there:  build/tools.sh GROUP...
+# On Debian and Ubuntu it installs what is missing, as root or with passwordless sudo; otherwise it says what to install.
+source "$(dirname "$0")/common.sh"
+
+has() { command -v "$1" >/dev/null; }
+has_header() { echo "#include <$2>" | "$1" -E - >/dev/null 2>&1; }
+
+# "Debian package | what it is for | check that it works", per group
+group() {
+    case $1 in
+    host) cat <<'LIST' ;;
+python3|everything on the PC|has "$PYTHON"
+python3-venv|keeping our Python packages apart|"$PYTHON" -c 'import ensurepip, venv' 2>/dev/null
+gcc|C compiler|has gcc
+libc6-dev|C library headers|has_header gcc stdio.h
+make|build tool|has make
+xz-utils|unpacking sources|has xz
+pkg-config|finding libraries|has pkg-config
+libffi-dev|MicroPython's unix port|has pkg-config && pkg-config --exists libffi
+LIST
+    arm) cat <<'LIST' ;;
+gcc-arm-none-eabi|C compiler for the Pico|has arm-none-eabi-gcc
+libnewlib-arm-none-eabi|C library for the Pico|has_header arm-none-eabi-gcc string.h
+LIST
+    firmware) cat <<'LIST' ;;
+cmake|the Pico SDK's build tool|has cmake
+g++|the Pico SDK's own tools|has g++
+libstdc++-arm-none-eabi-newlib|C++ library for the Pico|echo '#include <new>' | arm-none-eabi-g++ -x c++ -E - >/dev/null 2>&1
+LIST
+    emulator) cat <<'LIST' ;;
+nodejs|the emulated Pico|has node
+npm|the emulated Pico|has npm
+LIST
+    *) fail "build/tools.sh: no group of tools is called '$1'." ;;
+    esac
+}
+
+missing=() reasons=()
+for name in "$@"; do
+    while IFS='|' read -r package purpose check; do
+        eval "$check" && continue
+        missing+=("$package")
+        reasons+=("  $package ($purpose)")
+    done < <(group "$name")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+install=(apt-get install -y --no-install-recommends "${missing[@]}")
+if ! has apt-get; then
+    fail "These tools are missing (by their Debian names):" "${reasons[@]}" "Install them with your package manager, then run make again."
+fi
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+    if has sudo && sudo -n true 2>/dev/null; then
+        as_root=(sudo -n)
+    else
+        fail "These Debian packages are missing:" "${reasons[@]}" "Install them, then run make again:" \
+            "  sudo apt-get update && sudo apt-get install ${missing[*]}"
+    fi
+fi
+printf 'Installing Debian packages that are missing:\n'
+printf '%s\n' "${reasons[@]}"
+# An index that cannot be renewed matters only if the packages are not found in the old one.
+renew() { "${as_root[@]}" apt-get update || true; }
+step "  reading the package index" apt-update renew
+step "  installing ${missing[*]}" apt-install "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}"
