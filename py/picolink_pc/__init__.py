@@ -1,0 +1,1 @@
+"""picolink on the PC: the command line, virtual boards and their radio."""
