@@ -1,0 +1,892 @@
+"""The message engine in Python: the reference of docs/protocol.md, and the fallback without the native module.
+
+Sans-IO: it never sleeps, never touches a radio, never reads a clock. Bytes and milliseconds go in, bytes and
+decisions come out. It runs on MicroPython and on CPython, and gives the same bytes as native/picolink.c for
+the same calls.
+"""
+
+import struct
+from array import array
+from binascii import crc32
+
+try:
+    from micropython import const
+except ImportError:  # CPython
+
+    def const(value):
+        return value
+
+
+VERSION = const(1)  # docs/protocol.md, "HELLO"
+
+# What feed() and take_flags() report.
+READABLE = const(0x01)  # a whole message has come
+WRITABLE = const(0x02)  # room was freed in the transmit ring
+PULL = const(0x04)  # ask pull_into() and wait() again
+OPENED = const(0x08)  # the handshake is done
+PEER_RESTARTED = const(0x10)  # the peer has a new session: unacknowledged messages go to it again
+FORGOTTEN = const(0x20)  # the peer knew an earlier session of this side: this side is the one that restarted
+TOO_LARGE = const(0x40)  # queued messages that the peer's ring can never hold were removed
+REFUSED = const(0x80)  # no common protocol version, or a HELLO that makes no sense
+BROKEN = const(0x100)  # the peer's stream holds something that is not a record
+PEER_ENDED = const(0x200)  # the peer has closed: nothing comes after what is already here
+
+# Engine.state
+IDLE = const(0)
+GREETING = const(1)
+OPEN = const(2)
+REFUSING = const(3)
+POISONED = const(4)
+
+# Packets: docs/protocol.md, "Packets".
+_HELLO = const(0x01)
+_READY = const(0x02)
+_ASK = const(0x04)
+_GAP = const(0x08)
+_HEADER = const(8)
+_OVERHEAD = const(12)
+_HELLO_SIZE = const(20)
+_MAX_PACKET = const(244)
+_MAX_SENT = const(236)
+_PDU = const(27)  # LL payload without data length extension: Core spec vol 6 part B 4.5.10
+_PDU_HEADERS = const(7)  # L2CAP header (4) and ATT opcode and handle (3)
+_CRC_RESIDUE = const(0x2144DF1C)  # CRC-32 of any packet with its own CRC-32 behind it
+
+# Records: docs/protocol.md, "Records".
+_CHANNEL = const(0x0F)
+_END = const(0x10)
+
+_OFFSET = const(0xFFFF)  # offsets are modulo 2^16
+_BEHIND = const(0x8000)  # a difference from here on means "behind"
+_PAST = const(0x20000000)  # a difference of times from here on means "before"
+_TICKS = const(0x3FFFFFFF)  # milliseconds are modulo 2^30, as ticks_ms on boards
+
+# Timers in ms: docs/protocol.md, "Timers".
+_HELLO_MS = const(250)
+_ACK_MS = const(20)
+_RTO_FIRST_MS = const(1000)
+_RTO_MIN_MS = const(300)
+_RTO_MAX_MS = const(4000)
+_BACKOFF_MAX = const(3)
+
+_FLIGHT_MAX = const(128)  # packets
+_FLIGHT_LOSSY = const(4)  # packets: losses do not push the flight limit below this
+_HELD_MAX = const(8)  # packets that came while another engine call was under way
+
+_COUNTERS = (
+    "messages_sent",
+    "messages_received",
+    "packets_sent",
+    "packets_received",
+    "acks_alone",
+    "retransmitted",
+    "timeouts",
+    "go_backs",
+    "probes",
+    "gaps",
+    "duplicates",
+    "corrupt",
+    "malformed",
+    "stale",
+    "early",
+    "overruns",
+    "dropped",
+    "opened",
+    "peer_restarts",
+    "resent",
+    "too_large",
+)
+(
+    _MESSAGES_SENT,
+    _MESSAGES_RECEIVED,
+    _PACKETS_SENT,
+    _PACKETS_RECEIVED,
+    _ACKS_ALONE,
+    _RETRANSMITTED,
+    _TIMEOUTS,
+    _GO_BACKS,
+    _PROBES,
+    _GAPS,
+    _DUPLICATES,
+    _CORRUPT,
+    _MALFORMED,
+    _STALE,
+    _EARLY,
+    _OVERRUNS,
+    _DROPPED,
+    _OPENED,
+    _PEER_RESTARTS,
+    _RESENT,
+    _TOO_LARGE,
+) = range(21)
+
+
+def _checked(name, value, low, high):
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("%s must be an int, not %r" % (name, value))
+    if not low <= value <= high:
+        raise ValueError("%s must be %d to %d, not %d" % (name, low, high, value))
+    return value
+
+
+def _ring_size(name, value):
+    _checked(name, value, 256, 32768)
+    if value & (value - 1):
+        raise ValueError("%s must be a power of two from 256 to 32768, not %d" % (name, value))
+    return value
+
+
+class Engine:
+    """One side of a link.
+
+    session: int, 1 to 2^32 - 1, random: names this side's life, from construction to loss of power.
+    tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768.
+    window: bytes that may be on their way in the host stack and the air, 256 to 65535; the flight limit in
+        packets follows from it and from the packet size.
+
+    Raises TypeError or ValueError for anything else.
+
+    state: IDLE, GREETING, OPEN, REFUSING or POISONED.   ended: True once recv() has come to the peer's END.
+    peer_version: the protocol version in the last HELLO.
+    """
+
+    def __init__(self, session, tx_size=8192, rx_size=8192, window=4096):
+        self._session = _checked("session", session, 1, 0xFFFFFFFF)
+        self._tx = memoryview(bytearray(_ring_size("tx_size", tx_size)))
+        self._rx = memoryview(bytearray(_ring_size("rx_size", rx_size)))
+        self._window = _checked("window", window, 256, 65535)
+        self._me = session.to_bytes(4, "little")
+        self._tag = session & 0xFF
+        self.state = IDLE
+        self.ended = False
+        self.peer_version = 0
+        self._flags = 0
+        self._count = [0] * len(_COUNTERS)
+        self._size = 20
+
+        # The peer in force, and the one last heard in this handshake.
+        self._peer = bytes(4)
+        self._peer_tag = 0
+        self._peer_ring = 0
+        self._heard = self._peer
+        self._heard_tag = 0
+        self._forgotten = False
+        self._hello_due = False
+        self._hello_at = 0
+
+        # Transmit ring: tail <= una <= nxt <= high <= head, all modulo 2^16.
+        self._tail = 0  # first byte of the first message that is not wholly acknowledged
+        self._una = 0  # first byte not acknowledged
+        self._nxt = 0  # next byte to send
+        self._high = 0  # end of what was ever sent
+        self._head = 0  # end of what is queued
+        self._tx_base = 0  # where offset 0 of the stream to this peer stands in the ring
+        self._edge = 0  # the peer's credit ends here
+
+        # Packets in flight: where each ends.
+        self._ends = array("H", [0] * _FLIGHT_MAX)
+        self._ends_first = 0
+        self._flight = 0
+        self._flight_max = 1
+        self._limit = 1
+        self._grown = 0
+        self._since_ask = 0
+        self._back_pos = -1
+        self._back_at = 0
+
+        # Retransmission timer (RFC 6298 in integers: srtt times 8, variance times 4).
+        self._timer_at = 0
+        self._backoff = 0
+        self._srtt8 = 0
+        self._var4 = 0
+        self._rto = _RTO_FIRST_MS
+        self._timing = False
+        self._timed_pos = 0
+        self._timed_at = 0
+
+        # Receive ring: read <= whole <= rcv, all modulo 2^16.
+        self._read = 0  # next byte for the application
+        self._whole = 0  # end of the last whole record
+        self._rcv = 0  # next byte expected
+        self._need = 2  # bytes from `whole` on that decide about the record there
+        self._rx_base = 0
+        self._edge_sent = 0
+        self._gap = False
+        self._ack_now = False
+        self._ack_owed = False
+        self._ack_at = 0
+
+        # On a board feed() may come between any two bytecodes of another call: then the packet is held here.
+        self._busy = False
+        self._held_in = 0
+        self._held_out = 0
+        self._held_packets = memoryview(bytearray(_HELD_MAX * _MAX_PACKET))
+        self._held_sizes = [0] * _HELD_MAX
+        self._held_times = [0] * _HELD_MAX
+
+    def start(self, mtu, now):
+        """Begin a new connection: handshake again, resume the session if the peer still lives.
+
+        mtu: ATT MTU in bytes, 23 to 517.   now: ms, modulo 2^30.
+        """
+        _checked("mtu", mtu, 23, 517)
+        self._busy = True
+        try:
+            self._size = min((mtu + 4) // _PDU * _PDU - _PDU_HEADERS, _MAX_SENT)
+            if self.state == POISONED:
+                # What the peer's stream held next is unknown: go on as a restarted board would.
+                self._session = self._session % 0xFFFFFFFF + 1
+                self._me = self._session.to_bytes(4, "little")
+                self._peer = bytes(4)
+            self._held_out = self._held_in
+            self._greet(now)
+        finally:
+            self._done()
+
+    def send(self, data, channel=0):
+        """Queue one message. Returns True, or False when there is no room now and nothing was taken.
+
+        data: bytes, bytearray or memoryview.   channel: 0 to 15.
+        Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold.
+        """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError("a message must be bytes, bytearray or memoryview, not %r" % (data,))
+        _checked("channel", channel, 0, 15)
+        size = len(data)
+        total = _record_size(size)
+        limit = len(self._tx)
+        if self._peer_ring and self._peer_ring < limit:
+            limit = self._peer_ring
+        if total > limit:
+            raise ValueError("a message of %d bytes never fits: a record may have %d bytes with its header" % (size, limit))
+        self._busy = True
+        try:
+            return self._queue(channel, data, size, total)
+        finally:
+            self._done()
+
+    def end(self):
+        """Queue the END record: nothing follows it. Returns False when there is no room now."""
+        self._busy = True
+        try:
+            return self._queue(_END, b"", 0, 2)
+        finally:
+            self._done()
+
+    def recv(self):
+        """The next message as (channel, bytes), or None."""
+        size = self._next_size()
+        if size < 0:
+            return None
+        start = (self._read + _record_size(size) - size) & (len(self._rx) - 1)
+        data = bytes(self._rx[start : start + size])
+        if len(data) < size:
+            data += bytes(self._rx[: size - len(data)])
+        return self._release(size), data
+
+    def recv_into(self, buf):
+        """The next message into buf. Returns channel << 16 | length in bytes, or -1 when there is none.
+
+        Raises ValueError when buf is too small; the message stays.
+        """
+        size = self._next_size()
+        if size < 0:
+            return -1
+        if len(buf) < size:
+            raise ValueError("the next message has %d bytes, the buffer only %d" % (size, len(buf)))
+        start = (self._read + _record_size(size) - size) & (len(self._rx) - 1)
+        fits = len(self._rx) - start
+        if size <= fits:
+            buf[:size] = self._rx[start : start + size]
+        else:
+            buf[:fits] = self._rx[start:]
+            buf[fits:size] = self._rx[: size - fits]
+        return self._release(size) << 16 | size
+
+    def pull_into(self, buf, now):
+        """The next packet for the air into buf. Returns its length in bytes, 0 when there is nothing to say.
+
+        buf: bytearray or memoryview of 236 bytes or more.   now: ms, modulo 2^30.
+        """
+        if len(buf) < _MAX_SENT:
+            raise ValueError("the packet buffer must have %d bytes, not %d" % (_MAX_SENT, len(buf)))
+        self._busy = True
+        try:
+            return self._pull(buf, now)
+        finally:
+            self._done()
+
+    def feed(self, packet, now):
+        """Take a packet from the air. Returns the flags raised since take_flags(); never raises on its content.
+
+        packet: bytes, bytearray or memoryview, only used during the call.   now: ms, modulo 2^30.
+        """
+        if self._busy or self._held_in != self._held_out:
+            try:
+                self._hold(packet, now)
+            except MemoryError:
+                self._count[_DROPPED] += 1
+            if not self._busy:
+                self._done()
+        else:
+            self._take(packet, now)
+        return self._flags
+
+    def take_flags(self):
+        """The flags raised since the last call, which clears them."""
+        self._busy = True
+        flags = self._flags
+        self._flags = 0
+        self._done()
+        return flags
+
+    def wait(self, now):
+        """ms until pull_into() has something to say by itself: 0 for now, -1 for nothing in sight."""
+        if self._hello_due:
+            return 0
+        if self.state == GREETING:
+            return max(0, _HELLO_MS - _elapsed(now, self._hello_at))
+        if self.state != OPEN:
+            return -1
+        if self._ack_now or self._credit_due() or self._sendable():
+            return 0
+        wait = -1
+        if self._ack_owed:
+            wait = max(0, _ACK_MS - _elapsed(now, self._ack_at))
+        if self._una != self._head:
+            timer = max(0, (self._rto << self._backoff) - _elapsed(now, self._timer_at))
+            if wait < 0 or timer < wait:
+                wait = timer
+        return wait
+
+    @property
+    def pending(self):
+        """Bytes in the transmit ring that belong to messages not wholly acknowledged."""
+        return (self._head - self._tail) & _OFFSET
+
+    def stats(self):
+        """A dict of counters since construction, of "rtt_ms" (smoothed) and of "flight_limit" (packets)."""
+        stats = {}
+        for i in range(len(_COUNTERS)):
+            stats[_COUNTERS[i]] = self._count[i]
+        stats["rtt_ms"] = self._srtt8 >> 3
+        stats["flight_limit"] = self._limit
+        return stats
+
+    # -- handshake ----------------------------------------------------------------------------------------
+
+    def _greet(self, now):
+        """Begin a handshake under a new tag, which makes every packet sent to the old one stale."""
+        self._tag = (self._tag + 1) & 0xFF
+        self.state = GREETING
+        self._heard = self._peer
+        self._heard_tag = self._peer_tag
+        self._forgotten = False
+        self._hello_due = True
+        self._hello_at = now
+
+    def _take_hello(self, packet, now):
+        version = packet[1]
+        session = bytes(packet[4:8])
+        ring_bits = packet[12] if len(packet) == _HELLO_SIZE else 0
+        if version != VERSION or not 8 <= ring_bits <= 15 or session == self._me or session == bytes(4):
+            self._refuse(version)
+            return
+        if self.state != GREETING and self.state != OPEN:
+            self._count[_EARLY] += 1
+            return
+        tag = packet[2]
+        if self.state == OPEN and (session != self._peer or tag != self._peer_tag):
+            self._greet(now)  # the peer began anew: so must this side
+        answers = bytes(packet[8:12])
+        if self.state == GREETING:
+            if answers == self._me and packet[3] == self._tag:
+                if not self._open(session, tag, 1 << ring_bits, packet[14] | packet[15] << 8, now):
+                    self._refuse(version)
+                    return
+            elif answers != self._me and answers != bytes(4):
+                self._forgotten = True
+        self._heard = session
+        self._heard_tag = tag
+        if not packet[0] & _READY:
+            self._hello_due = True
+        self._flags |= PULL
+
+    def _refuse(self, version):
+        self._count[_MALFORMED] += 1
+        if self.state == GREETING:
+            self.state = REFUSING
+            self.peer_version = version
+            self._hello_due = True  # once, so that the peer can see why
+            self._flags |= REFUSED | PULL
+
+    def _open(self, session, tag, ring, expected, now):
+        """The peer has answered this very handshake: resume its stream, or begin one. False: it makes no sense."""
+        flags = OPENED | WRITABLE
+        if session == self._peer:
+            pos = (expected + self._tx_base) & _OFFSET
+            if (pos - self._una) & _OFFSET > (self._high - self._una) & _OFFSET:
+                return False
+            self._acknowledge(pos, now)
+        else:
+            if expected:
+                return False
+            if self._peer != bytes(4):
+                self._count[_PEER_RESTARTS] += 1
+                flags |= PEER_RESTARTED
+            if self._begin_stream(ring):
+                flags |= TOO_LARGE
+            self._peer = session
+            self._peer_ring = ring
+        if self._forgotten:
+            flags |= FORGOTTEN
+        self._count[_OPENED] += 1
+        self._flags |= flags
+        self._peer_tag = tag
+        self.peer_version = VERSION
+        self.state = OPEN
+        self._flight_max = max(1, min(_FLIGHT_MAX, self._window // (self._size + _PDU_HEADERS)))
+        self._limit = self._flight_max
+        self._rewind()
+        self._back_pos = -1
+        self._since_ask = 0
+        self._srtt8 = 0
+        self._rto = _RTO_FIRST_MS
+        self._timer_at = now
+        self._backoff = 0
+        self._gap = False
+        self._ack_now = True  # tells the peer its credit
+        return True
+
+    def _begin_stream(self, ring):
+        """Both streams begin again at offset 0, at a record boundary. Returns how many messages were too large."""
+        mask = len(self._tx) - 1
+        pos = kept = self._tail
+        removed = 0
+        sent = (self._high - self._tail) & _OFFSET
+        while pos != self._head:
+            total = self._record_total(self._tx, pos)
+            if total > ring:
+                removed += 1
+            else:
+                if (pos - self._tail) & _OFFSET < sent:
+                    self._count[_RESENT] += 1
+                if kept != pos:
+                    for i in range(total):
+                        self._tx[(kept + i) & mask] = self._tx[(pos + i) & mask]
+                kept = (kept + total) & _OFFSET
+            pos = (pos + total) & _OFFSET
+        self._head = kept
+        self._tx_base = self._una = self._nxt = self._high = self._edge = self._tail
+        self._rx_base = self._rcv = self._edge_sent = self._whole
+        self._need = 2
+        self._count[_TOO_LARGE] += removed
+        return removed
+
+    # -- sending ------------------------------------------------------------------------------------------
+
+    def _queue(self, first, data, size, total):
+        head = self._head
+        ring = self._tx
+        capacity = len(ring)
+        if total > capacity - ((head - self._tail) & _OFFSET):
+            return False
+        mask = capacity - 1
+        ring[head & mask] = first
+        if size < 0x80:
+            ring[(head + 1) & mask] = size
+        else:
+            ring[(head + 1) & mask] = size & 0x7F | 0x80
+            if size < 0x4000:
+                ring[(head + 2) & mask] = size >> 7
+            else:
+                ring[(head + 2) & mask] = size >> 7 & 0x7F | 0x80
+                ring[(head + 3) & mask] = size >> 14
+        start = (head + total - size) & mask
+        fits = capacity - start
+        if size <= fits:
+            ring[start : start + size] = data
+        else:
+            data = memoryview(data)
+            ring[start:] = data[:fits]
+            ring[: size - fits] = data[fits:]
+        self._head = (head + total) & _OFFSET
+        self._count[_MESSAGES_SENT] += 1
+        return True
+
+    def _sendable(self):
+        """Stream bytes that the next packet may carry."""
+        nxt = self._nxt
+        size = (self._head - nxt) & _OFFSET
+        if not size or self._flight >= self._limit:
+            return 0
+        if size > self._size - _OVERHEAD:
+            size = self._size - _OVERHEAD
+        credit = (self._edge - nxt) & _OFFSET
+        if size > credit:
+            # A packet cut short by the credit wastes air: only when nothing else is on its way.
+            return 0 if self._flight else credit
+        return size
+
+    def _pull(self, buf, now):
+        state = self.state
+        if self._hello_due or (state == GREETING and _elapsed(now, self._hello_at) >= _HELLO_MS):
+            return self._pull_hello(buf, now)
+        if state != OPEN:
+            return 0
+        count = self._count
+        flags = 0
+        size = self._sendable()
+        if self._una != self._head and _elapsed(now, self._timer_at) >= self._rto << self._backoff:
+            if self._una != self._high:
+                count[_TIMEOUTS] += 1
+                self._rewind()
+                self._limit = 1
+                size = self._sendable()
+                flags = _ASK
+            elif not size:
+                count[_PROBES] += 1
+                flags = _ASK
+            if flags:
+                self._timer_at = now
+                if self._backoff < _BACKOFF_MAX:
+                    self._backoff += 1
+        if not size and not flags:
+            if not (self._ack_now or (self._ack_owed and _elapsed(now, self._ack_at) >= _ACK_MS) or self._credit_due()):
+                return 0
+            count[_ACKS_ALONE] += 1
+        offset = self._nxt
+        if size:
+            ring = self._tx
+            start = offset & (len(ring) - 1)
+            fits = len(ring) - start
+            if size <= fits:
+                buf[_HEADER : _HEADER + size] = ring[start : start + size]
+            else:
+                buf[_HEADER : _HEADER + fits] = ring[start:]
+                buf[_HEADER + fits : _HEADER + size] = ring[: size - fits]
+            flags |= self._launch(size, now)
+        if self._gap:
+            flags |= _GAP
+        credit = len(self._rx) - ((self._rcv - self._read) & _OFFSET)
+        struct.pack_into(
+            "<BBHHH",
+            buf,
+            0,
+            flags,
+            self._peer_tag,
+            (offset - self._tx_base) & _OFFSET,
+            (self._rcv - self._rx_base) & _OFFSET,
+            credit,
+        )
+        self._edge_sent = (self._rcv + credit) & _OFFSET
+        self._ack_now = self._ack_owed = False
+        return self._seal(buf, _HEADER + size)
+
+    def _launch(self, size, now):
+        """Account for `size` stream bytes from nxt on, now in flight. Returns the ASK flag or 0."""
+        nxt = (self._nxt + size) & _OFFSET
+        self._nxt = nxt
+        if not self._flight:
+            self._timer_at = now
+        self._ends[(self._ends_first + self._flight) % _FLIGHT_MAX] = nxt
+        self._flight += 1
+        if 0 < (nxt - self._high) & _OFFSET < _BEHIND:
+            self._high = nxt
+            if not self._timing:
+                self._timing = True
+                self._timed_pos = nxt
+                self._timed_at = now
+        else:
+            self._count[_RETRANSMITTED] += 1
+        self._since_ask += 1
+        if self._since_ask >= self._limit >> 2 or nxt == self._edge:
+            self._since_ask = 0
+            return _ASK
+        return 0
+
+    def _pull_hello(self, buf, now):
+        known = self._heard == self._peer and self._peer != bytes(4)
+        expected = (self._rcv - self._rx_base) & _OFFSET if known else 0
+        buf[0] = _HELLO | (_READY if self.state == OPEN else 0)
+        buf[1] = VERSION
+        buf[2] = self._tag
+        buf[3] = self._heard_tag
+        buf[4:8] = self._me
+        buf[8:12] = self._heard
+        struct.pack_into("<BBH", buf, 12, _bits(len(self._rx)), 0, expected)
+        self._hello_due = False
+        self._hello_at = now
+        return self._seal(buf, _HELLO_SIZE - 4)
+
+    def _seal(self, buf, size):
+        struct.pack_into("<I", buf, size, crc32(memoryview(buf)[:size]))
+        self._count[_PACKETS_SENT] += 1
+        return size + 4
+
+    def _rewind(self):
+        """Go back to the first byte not acknowledged."""
+        self._nxt = self._una
+        self._flight = 0
+        self._grown = 0
+        self._timing = False
+
+    # -- receiving ----------------------------------------------------------------------------------------
+
+    def _take(self, packet, now):
+        try:
+            self._decode(packet, now)
+        except MemoryError:
+            self._count[_DROPPED] += 1  # nothing was taken of it: it counts as lost on the way
+
+    def _decode(self, packet, now):
+        count = self._count
+        count[_PACKETS_RECEIVED] += 1
+        size = len(packet)
+        if not _OVERHEAD <= size <= _MAX_PACKET or crc32(packet) != _CRC_RESIDUE:
+            count[_CORRUPT] += 1
+            return
+        flags = packet[0]
+        if flags & _HELLO:
+            self._take_hello(packet, now)
+            return
+        if flags & ~(_ASK | _GAP):
+            count[_MALFORMED] += 1
+            return
+        if self.state != OPEN:
+            count[_EARLY] += 1
+            return
+        if packet[1] != self._tag:
+            count[_STALE] += 1
+            return
+        _, _, offset, ack, credit = struct.unpack_from("<BBHHH", packet, 0)
+        if credit > self._peer_ring:
+            count[_MALFORMED] += 1
+            return
+        self._take_ack((ack + self._tx_base) & _OFFSET, credit, flags & _GAP, now)
+        size -= _OVERHEAD
+        if size:
+            self._take_stream(packet, (offset + self._rx_base - self._rcv) & _OFFSET, size, now)
+        if flags & _ASK:
+            self._ack_now = True
+        self._flags |= PULL
+
+    def _take_ack(self, pos, credit, gap, now):
+        if (pos - self._una) & _OFFSET > (self._high - self._una) & _OFFSET:
+            return  # overtaken by a later one
+        self._acknowledge(pos, now)
+        if credit > (self._edge - pos) & _OFFSET:
+            self._edge = (pos + credit) & _OFFSET
+            self._backoff = 0
+        # Packets behind the gap go on arriving for a round trip: they must not cause another return.
+        if gap and pos != self._high and (pos != self._back_pos or _elapsed(now, self._back_at) > self._srtt8 >> 3):
+            self._count[_GO_BACKS] += 1
+            self._back_pos = pos
+            self._back_at = now
+            self._rewind()
+            self._limit = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))
+
+    def _acknowledge(self, pos, now):
+        gained = (pos - self._una) & _OFFSET
+        if not gained:
+            return
+        if (self._nxt - self._una) & _OFFSET < gained:
+            self._nxt = pos  # the peer had more than was sent again
+        self._una = pos
+        self._timer_at = now
+        self._backoff = 0
+        while self._flight and (pos - self._ends[self._ends_first]) & _OFFSET < _BEHIND:
+            self._ends_first = (self._ends_first + 1) % _FLIGHT_MAX
+            self._flight -= 1
+            self._grown += 1
+        if self._limit < self._flight_max and (self._limit < _FLIGHT_LOSSY or self._grown >= self._limit):
+            self._limit += 1
+            self._grown = 0
+        if self._timing and (pos - self._timed_pos) & _OFFSET < _BEHIND:
+            self._timing = False
+            self._measure(min(_elapsed(now, self._timed_at), _RTO_MAX_MS))
+        tail = self._tail
+        while tail != pos:
+            total = self._record_total(self._tx, tail)
+            if (pos - tail) & _OFFSET < total:
+                break
+            tail = (tail + total) & _OFFSET
+        if tail != self._tail:
+            self._tail = tail
+            self._flags |= WRITABLE
+
+    def _measure(self, rtt):
+        """One round trip in ms: RFC 6298."""
+        if self._srtt8:
+            delta = rtt - (self._srtt8 >> 3)
+            self._srtt8 += delta
+            self._var4 += abs(delta) - (self._var4 >> 2)
+        else:
+            self._srtt8 = rtt << 3
+            self._var4 = rtt << 1
+        self._rto = min(max((self._srtt8 >> 3) + self._var4 + _ACK_MS, _RTO_MIN_MS), _RTO_MAX_MS)
+
+    def _take_stream(self, packet, ahead, size, now):
+        """Stream bytes that begin `ahead` of the next one expected (modulo 2^16)."""
+        count = self._count
+        skip = 0
+        if ahead >= _BEHIND:
+            skip = 0x10000 - ahead
+            if skip >= size:
+                count[_DUPLICATES] += 1
+                self._ack_now = True  # its acknowledgement may have been lost
+                return
+            size -= skip
+        elif ahead:
+            count[_GAPS] += 1
+            if self._gap:
+                self._owe_ack(now)
+            else:
+                self._gap = self._ack_now = True
+            return
+        ring = self._rx
+        capacity = len(ring)
+        if size > capacity - ((self._rcv - self._read) & _OFFSET):
+            count[_OVERRUNS] += 1
+            return
+        start = self._rcv & (capacity - 1)
+        fits = capacity - start
+        packet = memoryview(packet)
+        begin = _HEADER + skip
+        if size <= fits:
+            ring[start : start + size] = packet[begin : begin + size]
+        else:
+            ring[start:] = packet[begin : begin + fits]
+            ring[: size - fits] = packet[begin + fits : begin + size]
+        self._rcv = (self._rcv + size) & _OFFSET
+        self._gap = False
+        self._owe_ack(now)
+        self._scan()
+
+    def _owe_ack(self, now):
+        if not self._ack_owed:
+            self._ack_owed = True
+            self._ack_at = now
+
+    def _scan(self):
+        """Advance `whole` over the records that have come whole."""
+        ring = self._rx
+        mask = len(ring) - 1
+        whole = self._whole
+        need = self._need
+        have = (self._rcv - whole) & _OFFSET
+        while have >= need:
+            first = ring[whole & mask]
+            size = ring[(whole + 1) & mask]
+            header = 2
+            if size >= 0x80:
+                if have < 3:
+                    need = 3
+                    break
+                header = 3
+                size = size & 0x7F | ring[(whole + 2) & mask] << 7
+                if size >= 0x4000:
+                    if have < 4:
+                        need = 4
+                        break
+                    header = 4
+                    size = size & 0x3FFF | ring[(whole + 3) & mask] << 14
+            total = header + size
+            if first & ~(_CHANNEL | _END) or (first & _END and size) or total != _record_size(size) or total > mask + 1:
+                self.state = POISONED
+                self._count[_MALFORMED] += 1
+                self._flags |= BROKEN
+                break
+            need = total
+            if have < total:
+                break
+            need = 2
+            have -= total
+            whole = (whole + total) & _OFFSET
+            self._flags |= PEER_ENDED if first & _END else READABLE
+        self._whole = whole
+        self._need = need
+
+    def _credit_due(self):
+        """Whether the peer should hear of room that the reader has made: it is short of it, and there is plenty."""
+        capacity = len(self._rx)
+        gained = (self._read + capacity - self._edge_sent) & _OFFSET
+        return gained >= capacity >> 2 and (self._edge_sent - self._rcv) & _OFFSET < capacity >> 1
+
+    def _next_size(self):
+        """Payload bytes of the next message, or -1."""
+        if self._read == self._whole or self.ended:
+            return -1
+        if self._rx[self._read & (len(self._rx) - 1)] & _END:
+            self.ended = True
+            return -1
+        return self._payload_size(self._rx, self._read)
+
+    def _release(self, size):
+        """Free the room of the next message, whose payload has `size` bytes. Returns its channel."""
+        read = self._read
+        channel = self._rx[read & (len(self._rx) - 1)]
+        self._read = (read + _record_size(size)) & _OFFSET
+        self._count[_MESSAGES_RECEIVED] += 1
+        return channel
+
+    # -- records ------------------------------------------------------------------------------------------
+
+    def _payload_size(self, ring, pos):
+        mask = len(ring) - 1
+        size = ring[(pos + 1) & mask]
+        if size >= 0x80:
+            size = size & 0x7F | ring[(pos + 2) & mask] << 7
+            if size >= 0x4000:
+                size = size & 0x3FFF | ring[(pos + 3) & mask] << 14
+        return size
+
+    def _record_total(self, ring, pos):
+        return _record_size(self._payload_size(ring, pos))
+
+    # -- packets that come during another call ------------------------------------------------------------
+
+    def _hold(self, packet, now):
+        size = len(packet)
+        if size > _MAX_PACKET:
+            self._count[_CORRUPT] += 1
+        elif (self._held_in - self._held_out) & _OFFSET == _HELD_MAX:
+            self._count[_DROPPED] += 1
+        else:
+            slot = self._held_in % _HELD_MAX
+            self._held_packets[slot * _MAX_PACKET : slot * _MAX_PACKET + size] = packet
+            self._held_sizes[slot] = size
+            self._held_times[slot] = now
+            self._held_in = (self._held_in + 1) & _OFFSET
+            self._flags |= PULL
+
+    def _done(self):
+        """The end of a call: take the packets that came meanwhile."""
+        self._busy = False
+        while self._held_in != self._held_out:
+            self._busy = True
+            while self._held_in != self._held_out:
+                slot = self._held_out % _HELD_MAX
+                start = slot * _MAX_PACKET
+                self._take(self._held_packets[start : start + self._held_sizes[slot]], self._held_times[slot])
+                self._held_out = (self._held_out + 1) & _OFFSET
+            self._busy = False
+
+
+def _record_size(size):
+    """Bytes of a record with `size` bytes of payload."""
+    return size + (2 if size < 0x80 else 3 if size < 0x4000 else 4)
+
+
+def _elapsed(now, then):
+    """ms from `then` to `now`, modulo 2^30; 0 when `now` was read before `then`."""
+    elapsed = (now - then) & _TICKS
+    return elapsed if elapsed < _PAST else 0
+
+
+def _bits(size):
+    bits = 0
+    while size > 1:
+        size >>= 1
+        bits += 1
+    return bits
