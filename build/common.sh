@@ -28,11 +28,15 @@ step() {
     local label=$1 log=$OUT/logs/$2.log began=$SECONDS
     shift 2
     printf '%s ... ' "$label"
-    if "$@" >"$log" 2>&1 </dev/null; then
-        printf 'done (%d s)\n' $((SECONDS - began))
-    else
+    # Not inside an "if": bash would let the command run on after errors there.
+    set +e
+    (set -e && "$@") >"$log" 2>&1 </dev/null
+    local status=$?
+    set -e
+    if [ $status != 0 ]; then
         printf 'failed\n'
         tail -n 30 "$log" >&2
         fail "" "$label: failed. The whole log: $log"
     fi
+    printf 'done (%d s)\n' $((SECONDS - began))
 }

@@ -1,0 +1,14 @@
+# Builds _picolink.mpy for one architecture in the current folder, with MicroPython's own rules for native modules.
+# Called by build/native.sh with ARCH, ROOT, MPY_DIR and PYTHON.
+MOD = _picolink
+VPATH = $(ROOT)/native
+SRC = $(notdir $(wildcard $(ROOT)/native/*.c))
+# MicroPython's headers count as system headers, so that our stricter warnings look at our code only;
+# the signatures it prescribes have parameters that we do not use.
+CFLAGS_EXTRA = -Wextra -Wno-unused-parameter -isystem $(MPY_DIR)
+
+include $(MPY_DIR)/py/dynruntime.mk
+
+# Division, 64-bit arithmetic and dense switches call libgcc on the smaller cores. Searching libgcc takes the linker 8 s
+# the first time (build/native.sh keeps what it found), so it is named only if an object needs it.
+MPY_LD_FLAGS += $(if $(shell $(CROSS)nm -u $(SRC_O) | grep ' __'),-l$(shell $(CROSS)gcc $(CFLAGS_ARCH) -print-libgcc-file-name))
