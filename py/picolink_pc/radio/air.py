@@ -34,7 +34,7 @@ class RadioSettings:
     mtu: ATT MTU that hosts may agree on, 23 to 517 octets.  For hosts: the radio itself does not look at it.
     latency: connection events that a peripheral with nothing to say may sleep through, 0 to 499.
     loss: probability that a PDU is lost in the air (the link layer sends it again), from 0 to less than 1.
-    supervision_timeout_ms: silence after which a connection is lost, 100 to 32000 ms; None: as the central asks.
+    supervision_timeout_ms: silence that ends a connection, 100 to 32000 ms; None: as the central asks.
     seed: of all that is random in the radio.
     """
 
