@@ -22,8 +22,8 @@ fi
 
 [ ! -L "$MICROPYTHON" ] || rm "$MICROPYTHON"
 download() {
-    "$ROOT/build/debian_source.sh" micropython "$MICROPYTHON" || {
-        rm -f "$OUT/apt/lists.done"
+    "$ROOT/build/debian_package.sh" source micropython "$MICROPYTHON" || {
+        rm -f "$OUT/apt/deb-src/lists.done"
         echo
         echo "The Debian source package micropython $release could not be had. Get the source another way, then run make again:"
         echo "$git_clone_line"
