@@ -1,4 +1,4 @@
-"""The message engine in Python: the reference of docs/protocol.md, and the fallback without the native module.
+"""The message engine in Python: the reference of docs/protocol.md, and the fallback for the native module.
 
 Sans-IO: it never sleeps, never touches a radio, never reads a clock. Bytes and milliseconds go in, bytes and
 decisions come out. It runs on MicroPython and on CPython, and gives the same bytes as native/picolink.c for
@@ -123,16 +123,16 @@ _COUNTERS = (
 
 def _checked(name, value, low, high):
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError("%s must be an int, not %r" % (name, value))
+        raise TypeError(f"{name} must be an int, not {value!r}")
     if not low <= value <= high:
-        raise ValueError("%s must be %d to %d, not %d" % (name, low, high, value))
+        raise ValueError(f"{name} must be {low} to {high}, not {value}")
     return value
 
 
 def _ring_size(name, value):
     _checked(name, value, 256, 32768)
     if value & (value - 1):
-        raise ValueError("%s must be a power of two from 256 to 32768, not %d" % (name, value))
+        raise ValueError(f"{name} must be a power of two from 256 to 32768, not {value}")
     return value
 
 
@@ -234,10 +234,7 @@ class Engine:
         try:
             self._size = min((mtu + 4) // _PDU * _PDU - _PDU_HEADERS, _MAX_SENT)
             if self.state == POISONED:
-                # What the peer's stream held next is unknown: go on as a restarted board would.
-                self._session = self._session % 0xFFFFFFFF + 1
-                self._me = self._session.to_bytes(4, "little")
-                self._peer = bytes(4)
+                self._renew()  # what the peer's stream held next is unknown
             self._held_out = self._held_in
             self._greet(now)
         finally:
@@ -250,18 +247,21 @@ class Engine:
         Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold.
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError("a message must be bytes, bytearray or memoryview, not %r" % (data,))
+            raise TypeError(f"a message must be bytes, bytearray or memoryview, not {data!r}")
         _checked("channel", channel, 0, 15)
         size = len(data)
         total = _record_size(size)
-        limit = len(self._tx)
-        if self._peer_ring and self._peer_ring < limit:
-            limit = self._peer_ring
-        if total > limit:
-            raise ValueError("a message of %d bytes never fits: a record may have %d bytes with its header" % (size, limit))
-        self._busy = True
+        self._busy = True  # before the limit is read: a HELLO may bring a new one
         try:
-            return self._queue(channel, data, size, total)
+            limit = len(self._tx)
+            if self._peer_ring and self._peer_ring < limit:
+                limit = self._peer_ring
+            if total > limit:
+                raise ValueError(f"a message of {size} bytes never fits: {limit} with its header at most")
+            if not self._queue(channel, data, size, total):
+                return False
+            self._count[_MESSAGES_SENT] += 1
+            return True
         finally:
             self._done()
 
@@ -293,7 +293,7 @@ class Engine:
         if size < 0:
             return -1
         if len(buf) < size:
-            raise ValueError("the next message has %d bytes, the buffer only %d" % (size, len(buf)))
+            raise ValueError(f"the next message has {size} bytes, the buffer only {len(buf)}")
         start = (self._read + _record_size(size) - size) & (len(self._rx) - 1)
         fits = len(self._rx) - start
         if size <= fits:
@@ -309,7 +309,7 @@ class Engine:
         buf: bytearray or memoryview of 236 bytes or more.   now: ms, modulo 2^30.
         """
         if len(buf) < _MAX_SENT:
-            raise ValueError("the packet buffer must have %d bytes, not %d" % (_MAX_SENT, len(buf)))
+            raise ValueError(f"the packet buffer must have {_MAX_SENT} bytes, not {len(buf)}")
         self._busy = True
         try:
             return self._pull(buf, now)
@@ -317,7 +317,7 @@ class Engine:
             self._done()
 
     def feed(self, packet, now):
-        """Take a packet from the air. Returns the flags raised since take_flags(); never raises on its content.
+        """Take a packet from the air. Returns the flags raised since take_flags(); its content never raises.
 
         packet: bytes, bytearray or memoryview, only used during the call.   now: ms, modulo 2^30.
         """
@@ -385,6 +385,13 @@ class Engine:
         self._hello_due = True
         self._hello_at = now
 
+    def _renew(self):
+        """Go on as a restarted board would: under the next session id, knowing no peer."""
+        session = self._session % 0xFFFFFFFF + 1
+        self._me = session.to_bytes(4, "little")
+        self._session = session
+        self._peer = bytes(4)
+
     def _take_hello(self, packet, now):
         version = packet[1]
         session = bytes(packet[4:8])
@@ -402,8 +409,9 @@ class Engine:
         if self.state == GREETING:
             if answers == self._me and packet[3] == self._tag:
                 if not self._open(session, tag, 1 << ring_bits, packet[14] | packet[15] << 8, now):
-                    self._refuse(version)
-                    return
+                    # One side has met another peer since and has given these streams up: begin them anew.
+                    self._renew()
+                    self._greet(now)
             elif answers != self._me and answers != bytes(4):
                 self._forgotten = True
         self._heard = session
@@ -421,7 +429,10 @@ class Engine:
             self._flags |= REFUSED | PULL
 
     def _open(self, session, tag, ring, expected, now):
-        """The peer has answered this very handshake: resume its stream, or begin one. False: it makes no sense."""
+        """The peer has answered this very handshake: resume the streams, or begin new ones.
+
+        Returns False, with nothing done, when the peer is at a place where these streams cannot be.
+        """
         flags = OPENED | WRITABLE
         if session == self._peer:
             pos = (expected + self._tx_base) & _OFFSET
@@ -459,7 +470,7 @@ class Engine:
         return True
 
     def _begin_stream(self, ring):
-        """Both streams begin again at offset 0, at a record boundary. Returns how many messages were too large."""
+        """Both streams begin again at offset 0, with a whole record. Returns how many were too large."""
         mask = len(self._tx) - 1
         pos = kept = self._tail
         removed = 0
@@ -511,7 +522,6 @@ class Engine:
             ring[start:] = data[:fits]
             ring[: size - fits] = data[fits:]
         self._head = (head + total) & _OFFSET
-        self._count[_MESSAGES_SENT] += 1
         return True
 
     def _sendable(self):
@@ -552,7 +562,8 @@ class Engine:
                 if self._backoff < _BACKOFF_MAX:
                     self._backoff += 1
         if not size and not flags:
-            if not (self._ack_now or (self._ack_owed and _elapsed(now, self._ack_at) >= _ACK_MS) or self._credit_due()):
+            ack_due = self._ack_now or (self._ack_owed and _elapsed(now, self._ack_at) >= _ACK_MS)
+            if not ack_due and not self._credit_due():
                 return 0
             count[_ACKS_ALONE] += 1
         offset = self._nxt
@@ -678,13 +689,16 @@ class Engine:
         if credit > (self._edge - pos) & _OFFSET:
             self._edge = (pos + credit) & _OFFSET
             self._backoff = 0
+        if not gap or pos == self._high:
+            return
         # Packets behind the gap go on arriving for a round trip: they must not cause another return.
-        if gap and pos != self._high and (pos != self._back_pos or _elapsed(now, self._back_at) > self._srtt8 >> 3):
-            self._count[_GO_BACKS] += 1
-            self._back_pos = pos
-            self._back_at = now
-            self._rewind()
-            self._limit = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))
+        if pos == self._back_pos and _elapsed(now, self._back_at) <= self._srtt8 >> 3:
+            return
+        self._count[_GO_BACKS] += 1
+        self._back_pos = pos
+        self._back_at = now
+        self._rewind()
+        self._limit = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))
 
     def _acknowledge(self, pos, now):
         gained = (pos - self._una) & _OFFSET
@@ -792,7 +806,8 @@ class Engine:
                     header = 4
                     size = size & 0x3FFF | ring[(whole + 3) & mask] << 14
             total = header + size
-            if first & ~(_CHANNEL | _END) or (first & _END and size) or total != _record_size(size) or total > mask + 1:
+            known = not first & ~(_CHANNEL | _END) and not (first & _END and size)
+            if not known or total != _record_size(size) or total > mask + 1:
                 self.state = POISONED
                 self._count[_MALFORMED] += 1
                 self._flags |= BROKEN
@@ -808,7 +823,7 @@ class Engine:
         self._need = need
 
     def _credit_due(self):
-        """Whether the peer should hear of room that the reader has made: it is short of it, and there is plenty."""
+        """Whether the peer should hear of room that the reader has made: it is short of it, there is plenty."""
         capacity = len(self._rx)
         gained = (self._read + capacity - self._edge_sent) & _OFFSET
         return gained >= capacity >> 2 and (self._edge_sent - self._rcv) & _OFFSET < capacity >> 1
