@@ -1,0 +1,129 @@
+"""An emulated Raspberry Pi Pico that runs real firmware, as a process of its own."""
+
+import json
+import queue
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from mpremote.transport import TransportExecError
+from mpremote.transport_serial import SerialTransport
+
+from . import packages
+from .errors import EmulatorError
+
+CYCLE_COUNTER = 0x40068000
+"""Write to it with machine.mem32 to start at 0, read it for the CPU cycles since (see cycle_counter.mjs)."""
+
+_LIMIT_S = 120
+"""Generous: a start takes a second on an idle machine."""
+
+
+class Emulator:
+    """A Pico with `firmware` (UF2) in its flash.
+
+        with Emulator(Path("firmware.uf2")) as pico:
+            with pico.raw_repl() as board:
+                board.exec("print('hello')")
+
+    firmware: a UF2 file for the RP2040.
+    flash: a file that keeps the flash contents, made when missing; None: they are forgotten.
+    drive: a folder that stands for the board's RPI-RP2 drive while its USB bootloader runs; None: a board
+        that is asked for its bootloader only restarts.
+
+    port: name of its USB serial port for mpremote and pyserial, one client at a time.
+    """
+
+    def __init__(self, firmware: Path, *, flash: Path | None = None, drive: Path | None = None) -> None:
+        self.firmware = firmware
+        self.port = ""
+        self._options = []
+        if flash is not None:
+            self._options += ["--flash", str(flash)]
+        if drive is not None:
+            self._options += ["--drive", str(drive)]
+        self._process: subprocess.Popen[str] | None = None
+        self._events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
+
+    def start(self) -> Self:
+        """Returns when the USB serial port is there.  Raises EmulatorError."""
+        if not self.firmware.exists():
+            raise EmulatorError(f"there is no firmware at {self.firmware}")
+        command = [*packages.program(), str(self.firmware), *self._options]
+        self._stderr = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed by close)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True
+        )
+        threading.Thread(target=self._read_events, daemon=True).start()
+        self.port = f"socket://127.0.0.1:{self.wait_for('listening')['port']}"
+        self.wait_for("serial")
+        return self
+
+    def wait_for(self, event: str, timeout_s: float = _LIMIT_S) -> dict:
+        """The next event of this name; earlier ones of other names are dropped.
+
+        "serial": the USB serial port is there (after each boot).  "reset" and "bootloader": a program on the
+        board asked for them.  Raises EmulatorError when the board stopped, or on a time-out.
+        """
+        while True:
+            try:
+                happened = self._events.get(timeout=timeout_s)
+            except queue.Empty:
+                raise EmulatorError(f"the emulated board: no {event!r} within {timeout_s} s") from None
+            if happened is None:
+                self._events.put(None)  # for whoever asks next
+                self._stderr.seek(0)
+                reason = self._stderr.read().strip() or "no reason given"
+                raise EmulatorError(f"the emulated board stopped: {reason}")
+            if happened["event"] == event:
+                return happened
+
+    @contextmanager
+    def raw_repl(self) -> Iterator[SerialTransport]:
+        """mpremote's transport to the board, after a soft reset, ready for exec() and the fs_* methods."""
+        transport = SerialTransport(self.port)
+        try:
+            transport.enter_raw_repl(soft_reset=True, timeout_overall=_LIMIT_S)
+            yield transport
+            transport.exit_raw_repl()
+        finally:
+            transport.close()
+
+    def run(self, program: str, timeout_s: float = _LIMIT_S) -> str:
+        """What `program` (MicroPython source) prints, run after a soft reset.
+
+        timeout_s: longest silence.  Raises mpremote's TransportExecError with the board's traceback.
+        """
+        with self.raw_repl() as board:
+            output, error = board.exec_raw(program, timeout=timeout_s)
+        if error:
+            raise TransportExecError(output.decode(), error.decode())
+        return output.decode().replace("\r\n", "\n")
+
+    def close(self) -> None:
+        """Switches the board off.  Its flash file, if any, is up to date at any moment."""
+        if self._process is not None:
+            self._process.stdin.close()  # the emulator ends with its standard input
+            self._process.wait()
+            self._process = None
+            self._stderr.close()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read_events(self) -> None:
+        with self._process.stdout as lines:
+            for line in lines:
+                self._events.put(json.loads(line))
+        self._events.put(None)

@@ -1,0 +1,81 @@
+// The emulated Pico as a program: `node main.mjs FIRMWARE.uf2 [--flash FILE] [--drive FOLDER]`.
+//
+// Its USB serial port is a TCP port on loopback, for one client at a time. What happens is told on standard output,
+// one JSON object a line: {"event": "listening", "port": n}, {"event": "serial"}, {"event": "reset"},
+// {"event": "bootloader"}. It ends when standard input is closed, so it never outlives the program that started it.
+
+import fs from 'node:fs';
+import net from 'node:net';
+import { parseArgs } from 'node:util';
+
+import { Board } from './board.mjs';
+import { BootselDrive } from './bootsel_drive.mjs';
+import { Flash } from './flash.mjs';
+import { readUf2 } from './uf2.mjs';
+
+const WATCHDOG_FORCED = 2; // reason of a reset that firmware asked for
+
+function tell(event, details = {}) {
+  process.stdout.write(JSON.stringify({ event, ...details }) + '\n');
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    flash: { type: 'string' }, // file that keeps the flash contents
+    drive: { type: 'string' }, // folder that stands for the RPI-RP2 drive of the bootloader
+  },
+});
+
+const flash = new Flash(values.flash);
+function program(file) {
+  readUf2(file).forEach(({ offset, data }) => flash.load(offset, data));
+}
+try {
+  program(fs.readFileSync(positionals[0]));
+} catch (error) {
+  console.error(`${positionals[0]}: ${error.message}`);
+  process.exit(1);
+}
+
+const board = new Board(flash);
+let client;
+
+board.on('serial', () => tell('serial'));
+board.on('output', (bytes) => client?.write(bytes));
+board.on('reset', () => {
+  tell('reset');
+  client?.destroy(); // a reset takes the USB port away from whoever has it open
+  board.boot(WATCHDOG_FORCED);
+});
+board.on('bootloader', async () => {
+  tell('bootloader');
+  client?.destroy();
+  if (values.drive) {
+    await new BootselDrive(values.drive).receive(program);
+  }
+  board.boot();
+});
+
+const server = net.createServer((socket) => {
+  if (client) {
+    socket.destroy(); // as a serial port: one at a time
+    return;
+  }
+  client = socket;
+  socket.setNoDelay(true);
+  board.setSerialOpen(true);
+  socket.on('data', (bytes) => board.write(bytes));
+  socket.on('error', () => {}); // 'close' follows
+  socket.on('close', () => {
+    client = undefined;
+    board.setSerialOpen(false);
+  });
+});
+server.listen(0, '127.0.0.1', () => {
+  tell('listening', { port: server.address().port });
+  board.boot();
+});
+
+process.stdin.on('end', () => process.exit(0));
+process.stdin.resume();
