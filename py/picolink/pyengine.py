@@ -9,6 +9,24 @@ import struct
 from array import array
 from binascii import crc32
 
+from .flags import (
+    BROKEN,
+    FORGOTTEN,
+    GREETING,
+    IDLE,
+    OPEN,
+    OPENED,
+    PEER_ENDED,
+    PEER_RESTARTED,
+    POISONED,
+    PULL,
+    READABLE,
+    REFUSED,
+    REFUSING,
+    TOO_LARGE,
+    WRITABLE,
+)
+
 try:
     from micropython import const
 except ImportError:  # CPython
@@ -18,25 +36,6 @@ except ImportError:  # CPython
 
 
 VERSION = const(1)  # docs/protocol.md, "HELLO"
-
-# What feed() and take_flags() report.
-READABLE = const(0x01)  # a whole message has come
-WRITABLE = const(0x02)  # room was freed in the transmit ring
-PULL = const(0x04)  # ask pull_into() and wait() again
-OPENED = const(0x08)  # the handshake is done
-PEER_RESTARTED = const(0x10)  # the peer has a new session: unacknowledged messages go to it again
-FORGOTTEN = const(0x20)  # the peer knew an earlier session of this side: this side is the one that restarted
-TOO_LARGE = const(0x40)  # queued messages that the peer's ring can never hold were removed
-REFUSED = const(0x80)  # no common protocol version, or a HELLO that makes no sense
-BROKEN = const(0x100)  # the peer's stream holds something that is not a record
-PEER_ENDED = const(0x200)  # the peer has closed: nothing comes after what is already here
-
-# Engine.state
-IDLE = const(0)
-GREETING = const(1)
-OPEN = const(2)
-REFUSING = const(3)
-POISONED = const(4)
 
 # Packets: docs/protocol.md, "Packets".
 _HELLO = const(0x01)
@@ -823,7 +822,7 @@ class Engine:
         self._need = need
 
     def _credit_due(self):
-        """Whether the peer should hear of room that the reader has made: it is short of it, there is plenty."""
+        """Whether the peer should hear of room that the reader has made: it is short of it, there is much."""
         capacity = len(self._rx)
         gained = (self._read + capacity - self._edge_sent) & _OFFSET
         return gained >= capacity >> 2 and (self._edge_sent - self._rcv) & _OFFSET < capacity >> 1
