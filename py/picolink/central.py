@@ -1,0 +1,71 @@
+"""The role that looks for the other board and connects: it writes, and the peripheral notifies."""
+
+import asyncio
+
+import aioble
+from aioble import core
+from micropython import const
+
+from . import gatt
+from .link import Link
+
+_IRQ_GATTC_NOTIFY = const(18)
+_SCAN_MS = const(5000)
+_SCAN_US = const(30_000)
+_CONNECT_MS = const(5000)
+_SUPERVISION_MS = const(2000)
+_INTERVAL_MIN_US = const(7_500)
+_INTERVAL_MAX_US = const(15_000)
+_ENODEV = const(19)
+
+
+class Central(Link):
+    _notify_handle = -1
+
+    async def _establish(self):
+        aioble.config(mtu=gatt.MTU)
+        # A fresh Device each time: aioble's keep the connection of a failed attempt.
+        addr_type, addr = self._peer or await self._find()
+        device = aioble.Device(addr_type, addr)
+        try:
+            # On BTstack aioble's scan_duration_ms is what sets the supervision timeout.
+            connection = await device.connect(_CONNECT_MS, _SUPERVISION_MS, _INTERVAL_MIN_US, _INTERVAL_MAX_US)
+        except BaseException:
+            core.ble.gap_connect(None)  # aioble leaves the attempt pending
+            raise
+        self._connection = connection
+        self._handle = connection._conn_handle
+        try:
+            await connection.exchange_mtu(gatt.MTU)
+        except asyncio.TimeoutError:
+            pass  # the default of 23 will do
+        service = await connection.service(gatt.SERVICE)
+        notify = service and await service.characteristic(gatt.NOTIFY)
+        write = service and await service.characteristic(gatt.WRITE)
+        if not notify or not write:
+            self._emit("refused", "the other board does not offer picolink's service")
+            raise OSError(_ENODEV)
+        self._notify_handle = notify._value_handle
+        self._write_handle = write._value_handle
+        await notify.subscribe(notify=True)
+        self._called = True
+
+    async def _find(self):
+        """The address of the first board in sight that offers the service under the name."""
+        while True:
+            async with aioble.scan(_SCAN_MS, _SCAN_US, _SCAN_US, active=True) as scanner:
+                async for result in scanner:
+                    if result.name() == self.name and gatt.SERVICE in result.services():
+                        return result.device.addr_type, result.device.addr
+            self._emit("not found", "no board named %r in sight, still looking" % self.name)
+
+    def _irq(self, event, data):
+        if event != _IRQ_GATTC_NOTIFY:
+            return super()._irq(event, data)
+        if data[0] != self._handle or data[1] != self._notify_handle:
+            return False
+        self._feed(data[2])
+        return True
+
+    def _transmit(self, packet):
+        core.ble.gattc_write(self._handle, self._write_handle, packet, 0)

@@ -1,0 +1,418 @@
+"""The link: what both roles share. A role module brings the connection, the engine says what goes over it."""
+
+import asyncio
+import os
+import sys
+import time
+
+from aioble import DeviceDisconnectedError, core
+from micropython import const
+
+from . import engine as engines
+from . import flags as fl
+from .errors import LinkClosed
+
+# Events of MicroPython's bluetooth module.
+_IRQ_CENTRAL_DISCONNECT = const(2)
+_IRQ_PERIPHERAL_DISCONNECT = const(8)
+
+_PACKET = const(244)  # bytes: the largest packet (docs/protocol.md, "Packets")
+_NAME_MAX = const(28)  # bytes: what a scan response of 31 leaves after length and type, as aioble packs it
+_TICK_MS = const(10)
+_FULL_MS = const(2)  # how long the host stack gets when it is full: it says nothing when it has room again
+_HANDSHAKE_MS = const(5000)  # a peer that does not greet in this time is none
+_SILENCE_MS = const(5000)  # a peer that acknowledges nothing in this time is gone
+_BACKOFF_MS = const(500)
+_BURST = const(32)  # messages read in a row before other tasks get a turn
+
+# What a host stack raises when it cannot take a packet now: ENOMEM (NimBLE), EBUSY, EALREADY (BTstack).
+_FULL = (12, 16, 114)
+
+_link = None  # the link that is open: a board has one connection, so there is one
+
+
+def _irq(event, data):
+    """All Bluetooth events of the board. MicroPython switches them off for good after one exception in here."""
+    if _link is not None:
+        try:
+            if _link._irq(event, data):
+                return None
+        except Exception:
+            _link._irq_errors += 1  # a packet that did not get through: the engine sends it again
+    try:
+        return core.ble_irq(event, data)
+    except Exception:
+        if _link is not None:
+            _link._irq_errors += 1
+
+
+def print_event(link, event, detail):
+    """The on_event that prints each event: one line, meant for a person."""
+    print("picolink:", detail)
+
+
+class Link:
+    """A link to one other board; use it through picolink.advertise() or picolink.connect().
+
+    name: str, 1 to 28 bytes of UTF-8: the name that is advertised or looked for.
+    engine: "native", "python", or None for the native one where there is one.
+    tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768. A message (plus 2 to 4 bytes) must fit
+        this side's transmit ring and the peer's receive ring.
+    on_event: called as on_event(link, event, detail): event is "connected", "disconnected", "peer restarted",
+        "restarted", "too large", "refused" or "not found", detail a line for a person. Prints the line by default.
+
+    Attributes: engine ("native" or "python"), connected (bool), channel (of the message last received).
+    """
+
+    def __init__(self, name, engine=None, tx_size=8192, rx_size=8192, on_event=print_event):
+        if not isinstance(name, str):
+            raise TypeError("the name must be a str, not %r" % (name,))
+        if not 1 <= len(name.encode()) <= _NAME_MAX:
+            raise ValueError("the name must have 1 to %d bytes of UTF-8, not %d: %r" % (_NAME_MAX, len(name.encode()), name))
+        self.name = name
+        self.channel = 0
+        self.connected = False
+        Engine, self.engine = engines.load(engine)
+        session = int.from_bytes(os.urandom(4), "little") or 1
+        self._engine = Engine(session, tx_size=tx_size, rx_size=rx_size)
+        self._on_event = on_event
+        self._packet = memoryview(bytearray(_PACKET))
+        self._wake = asyncio.ThreadSafeFlag()  # for the pump
+        self._opened = asyncio.Event()
+        self._readable = asyncio.Event()
+        self._room = asyncio.Event()
+        self._tasks = []
+        self._connection = None  # aioble's
+        self._handle = -1  # of the connection
+        self._called = False  # the peer is ready for packets
+        self._peer = None  # (addr_type, addr): this link serves one board, and stays with it
+        self._heard_at = 0
+        self._due_at = time.ticks_ms()
+        self._burst = 0
+        self._closing = False
+        self._peer_ended = False
+        self._closed = None  # why, for a person
+        self._error = False
+        self._irq_errors = 0
+        self._strangers = 0
+        self._connections = 0
+
+    # -- opening and closing ------------------------------------------------------------------------------
+
+    async def open(self):
+        """Wait for the other board. `async with` does this."""
+        global _link
+        if _link is not None:
+            raise RuntimeError("a link is open already (%r): a board has one connection" % _link.name)
+        _link = self
+        try:
+            self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._tick())]
+            await self._opened.wait()
+            self._check_open()
+        except BaseException:
+            await self._shut("the link was not opened")
+            raise
+        return self
+
+    async def close(self, timeout_ms=3000):
+        """Send what is queued, tell the peer, disconnect. Waits at most timeout_ms (int, ms) for the peer."""
+        if self._closed is None:
+            try:
+                await asyncio.wait_for_ms(self._drain_and_end(), timeout_ms)
+            except asyncio.TimeoutError:
+                pass
+        await self._shut("this side has closed the link")
+
+    async def __aenter__(self):
+        return await self.open()
+
+    async def __aexit__(self, exc_type, exc, traceback):
+        await self.close()
+
+    # -- messages -----------------------------------------------------------------------------------------
+
+    async def send(self, message, channel=0):
+        """Queue a message; wait while the transmit ring is full. Cancelled, it has either queued all or nothing.
+
+        message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
+        Raises ValueError for a message that can never fit, LinkClosed when the link is closed.
+        """
+        while not self.send_nowait(message, channel):
+            self._room.clear()
+            await self._room.wait()
+
+    def send_nowait(self, message, channel=0):
+        """Queue a message if there is room. Returns whether it was taken; arguments and errors as send()."""
+        self._check_open()
+        if isinstance(message, str):
+            message = message.encode()
+        taken = self._engine.send(message, channel)
+        self._wake.set()
+        return taken
+
+    async def recv(self):
+        """The next message, as bytes; its channel is link.channel. Raises LinkClosed after the last one."""
+        while True:
+            message = self._engine.recv()
+            if message:
+                self.channel, data = message
+                self._burst += 1
+                if self._burst >= _BURST:
+                    await self._pause()
+                return data
+            if self._engine.ended or self._closed is not None:
+                raise LinkClosed(self._closed or "the peer has closed the link")
+            await self._wait_readable()
+
+    async def drain(self):
+        """Wait for a message, then iterate over all that are here: `for message in await link.drain()`.
+
+        Iterates over nothing when the link is closed. Cheaper than `async for` at high rates.
+        """
+        while True:
+            message = self._engine.recv()
+            if message or self._engine.ended or self._closed is not None:
+                return self._messages(message)
+            await self._wait_readable()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        try:
+            return await self.recv()
+        except LinkClosed:
+            if self._error:
+                raise
+            raise StopAsyncIteration
+
+    async def flush(self):
+        """Wait until the peer's board has everything that was sent. Raises LinkClosed when the link is closed."""
+        while self._engine.pending:
+            self._check_open()
+            self._room.clear()
+            await self._room.wait()
+
+    @property
+    def stats(self):
+        """A dict of counters: the engine's (docs/protocol.md, "Counters"), and
+
+        connections: handshakes done.   strangers: boards turned away.   irq_errors: exceptions kept from the stack.
+        """
+        stats = self._engine.stats()
+        stats["connections"] = self._connections
+        stats["strangers"] = self._strangers
+        stats["irq_errors"] = self._irq_errors
+        return stats
+
+    # -- what the roles fill in ---------------------------------------------------------------------------
+
+    async def _establish(self):
+        """Connect: set _connection and _handle; _called once the peer is ready for packets."""
+        raise NotImplementedError
+
+    def _irq(self, event, data):
+        """One Bluetooth event. Returns True when nobody else needs to see it."""
+        if (event == _IRQ_CENTRAL_DISCONNECT or event == _IRQ_PERIPHERAL_DISCONNECT) and data[0] == self._handle:
+            self._handle = -1
+            self._wake.set()
+        return False
+
+    def _feed(self, packet):
+        self._heard_at = now = time.ticks_ms()
+        if self._engine.feed(packet, now):
+            self._wake.set()
+
+    def _transmit(self, packet):
+        """Hand a packet (memoryview) to the host stack. Raises OSError when it cannot take it."""
+        raise NotImplementedError
+
+    def _is_peer(self, device):
+        """Whether this link may serve the board behind an aioble device: its own, once it has one."""
+        if self._peer is None or self._peer == (device.addr_type, bytes(device.addr)):
+            return True
+        self._strangers += 1
+        return False
+
+    # -- the connection -----------------------------------------------------------------------------------
+
+    async def _run(self):
+        """Connect, pump, and again after a drop, until the link is closed."""
+        backoff = 0
+        try:
+            while not (self._closing or self._peer_ended):
+                opened = self._connections
+                try:
+                    core.ensure_active()
+                    core.ble.irq(_irq)  # first: MicroPython may have switched it off
+                    await self._establish()
+                    await self._pump()
+                except (OSError, asyncio.TimeoutError, core.GattError, DeviceDisconnectedError, MemoryError):
+                    pass  # the radio's usual troubles: try again
+                finally:
+                    await self._hang_up()
+                backoff = 0 if self._connections != opened else min(max(50, backoff * 2), _BACKOFF_MS)
+                await asyncio.sleep_ms(backoff)
+            self._end("the peer has closed the link")
+        except Exception as e:
+            sys.print_exception(e)
+            self._error = True
+            self._end("the link has failed: %r" % (e,))
+
+    async def _pump(self):
+        """Carry packets between the engine and the host stack while the connection lasts."""
+        engine = self._engine
+        packet = self._packet
+        size = 0  # of the packet that waits for the host stack
+        started = False
+        quiet_at = began_at = time.ticks_ms()
+        while self._handle >= 0 and not self._closing:
+            now = time.ticks_ms()
+            wait = -1
+            if self._called and not started:
+                started = True
+                engine.start(max(23, min(self._connection.mtu or 23, 517)), now)
+            if started:
+                while size or (size := engine.pull_into(packet, now)):
+                    try:
+                        self._transmit(packet[:size])
+                    except MemoryError:
+                        break
+                    except OSError as e:
+                        if e.errno not in _FULL:
+                            raise
+                        break
+                    size = 0
+                self._report(engine.take_flags())
+                wait = engine.wait(now)
+            if not self.connected:
+                if engine.state == fl.REFUSING or time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
+                    return
+            elif engine.state == fl.POISONED:
+                return
+            elif not engine.pending:
+                quiet_at = now
+            elif min(time.ticks_diff(now, quiet_at), time.ticks_diff(now, self._heard_at)) > _SILENCE_MS:
+                return
+            if size:
+                await asyncio.sleep_ms(_FULL_MS)
+            elif wait == 0:
+                await asyncio.sleep_ms(0)
+            else:
+                self._due_at = time.ticks_add(now, 1000 if wait < 0 else min(wait, 1000))
+                await self._wake.wait()
+
+    async def _tick(self):
+        """Wake the pump when it is due: asyncio has no cheap way to wait for a flag and a time."""
+        while True:
+            await asyncio.sleep_ms(_TICK_MS)
+            if time.ticks_diff(time.ticks_ms(), self._due_at) >= 0:
+                self._wake.set()
+
+    def _report(self, flags):
+        """Tell the application what the engine said."""
+        if flags & fl.OPENED:
+            device = self._connection.device
+            self._peer = (device.addr_type, bytes(device.addr))
+            self._connections += 1
+            self.connected = True
+            self._opened.set()
+            detail = "connected to %s (%s engine, MTU %d)" % (device.addr_hex(), self.engine, self._connection.mtu or 23)
+            self._emit("connected", detail)
+        if flags & fl.PEER_RESTARTED:
+            resent = self._engine.stats()["resent"]
+            self._emit("peer restarted", "the other board has restarted: messages sent again so far: %d" % resent)
+        if flags & fl.FORGOTTEN:
+            self._emit("restarted", "this board has restarted: what lay unread in it is lost")
+        if flags & fl.TOO_LARGE:
+            removed = self._engine.stats()["too_large"]
+            self._emit("too large", "messages too large for the other board's ring, removed so far: %d" % removed)
+        if flags & fl.REFUSED:
+            version = self._engine.peer_version
+            reason = "it speaks protocol version %d" % version if version != 1 else "its greeting makes no sense"
+            self._emit("refused", "the other board is refused: %s" % reason)
+        if flags & fl.PEER_ENDED:
+            self._peer_ended = True
+        if flags & (fl.WRITABLE | fl.PEER_ENDED):
+            self._room.set()
+        if flags & (fl.READABLE | fl.PEER_ENDED):
+            self._readable.set()
+
+    def _emit(self, event, detail):
+        self._on_event(self, event, detail)
+
+    async def _hang_up(self):
+        dropped = self._handle < 0
+        self._handle = -1
+        self._called = False
+        if self.connected:
+            self.connected = False
+            self._emit("disconnected", "disconnected")
+        connection = self._connection
+        self._connection = None
+        if connection:
+            try:
+                if dropped:
+                    await connection.disconnected(timeout_ms=1000)
+                else:
+                    await connection.disconnect(timeout_ms=1000)
+            except asyncio.TimeoutError:
+                pass  # the stack does not say so: a new connection will show
+
+    def _end(self, reason):
+        """Nothing goes or comes any more: wake everybody who waits."""
+        if self._closed is None:
+            self._closed = reason
+        self._closing = True
+        self._wake.set()
+        self._opened.set()
+        self._readable.set()
+        self._room.set()
+
+    async def _drain_and_end(self):
+        if not self._peer_ended:
+            while not self._engine.end():
+                self._room.clear()
+                await self._room.wait()
+            self._wake.set()
+        # A peer that has ended hangs up when it has heard that this side knows.
+        while self._closed is None and (self._peer_ended or self._engine.pending):
+            self._room.clear()
+            await self._room.wait()
+
+    async def _shut(self, reason):
+        global _link
+        self._end(reason)
+        for task in self._tasks:
+            # In the pump the task ends by itself and hangs up; anywhere else it would wait for the other board.
+            if self._connection is None or task is not self._tasks[0]:
+                task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                pass
+        self._tasks = []
+        if _link is self:
+            _link = None
+
+    def _check_open(self):
+        if self._closed is not None or self._peer_ended:
+            raise LinkClosed(self._closed or "the peer has closed the link")
+
+    async def _wait_readable(self):
+        self._burst = 0
+        self._wake.set()  # reading has made room: the peer may have to hear of it
+        self._readable.clear()
+        await self._readable.wait()
+
+    async def _pause(self):
+        self._burst = 0
+        self._wake.set()
+        await asyncio.sleep_ms(0)
+
+    def _messages(self, message):
+        while message:
+            self.channel, data = message
+            yield data
+            message = self._engine.recv()
+        self._wake.set()

@@ -1,0 +1,58 @@
+"""The role that advertises and waits: it notifies, and the central writes."""
+
+import asyncio
+
+import aioble
+from aioble import core
+from micropython import const
+
+from . import gatt
+from .link import Link
+
+_IRQ_GATTS_WRITE = const(3)
+_ADVERTISE_US = const(30_000)
+_VALUE = const(244)  # bytes that the written value must hold; MicroPython's default is 20
+
+_characteristics = None  # (notify, write), registered with the host stack
+
+
+def _register():
+    global _characteristics
+    if _characteristics is None or not core.ble.active():
+        aioble.config(mtu=gatt.MTU)
+        service = aioble.Service(gatt.SERVICE)
+        notify = aioble.Characteristic(service, gatt.NOTIFY, notify=True)
+        write = aioble.Characteristic(service, gatt.WRITE, write_no_response=True)
+        aioble.register_services(service)
+        core.ble.gatts_set_buffer(write._value_handle, _VALUE)
+        _characteristics = (notify, write)
+    return _characteristics
+
+
+class Peripheral(Link):
+    async def _establish(self):
+        notify, write = _register()
+        self._notify_handle = notify._value_handle
+        self._write_handle = write._value_handle
+        connection = await aioble.advertise(_ADVERTISE_US, name=self.name, services=[gatt.SERVICE])
+        if connection is None:
+            raise asyncio.CancelledError  # which aioble has swallowed
+        self._connection = connection
+        if self._is_peer(connection.device):
+            # From here on writes are taken; the first one says that the central is ready.
+            self._handle = connection._conn_handle
+
+    def _irq(self, event, data):
+        if event != _IRQ_GATTS_WRITE:
+            return super()._irq(event, data)
+        if data[0] != self._handle or data[1] != self._write_handle:
+            return False
+        if self._called:
+            self._feed(core.ble.gatts_read(data[1]))
+        else:
+            self._called = True
+            self._wake.set()
+        return True
+
+    def _transmit(self, packet):
+        core.ble.gatts_notify(self._handle, self._notify_handle, packet)
