@@ -4,9 +4,12 @@
 source "$(dirname "$0")/common.sh"
 work=$OUT/micropython-build
 
+# In one move: virtual boards may be running.
+publish() { cp "$1" "$OUT/bin/.new" && mv "$OUT/bin/.new" "$OUT/bin/$(basename "$1")"; }
+
 mpy_cross() {
     make -C "$MICROPYTHON/mpy-cross" -j"$JOBS" BUILD="$work/mpy-cross" PYTHON="$VENV/bin/python"
-    cp "$work/mpy-cross/mpy-cross" "$MPY_CROSS"
+    publish "$work/mpy-cross/mpy-cross"
 }
 
 # No TLS and no BTree: they need submodules, and no virtual board uses them.
@@ -16,7 +19,7 @@ unix() {
     make -C "$MICROPYTHON/ports/unix" -j"$JOBS" BUILD="$work/unix" PYTHON="$VENV/bin/python" \
         MICROPY_MPYCROSS="$MPY_CROSS" MICROPY_MPYCROSS_DEPENDENCY= MPY_LIB_DIR="$work/no-micropython-lib" \
         FROZEN_MANIFEST="$ROOT/build/unix_manifest.py" MICROPY_PY_SSL=0 MICROPY_SSL_MBEDTLS=0 MICROPY_PY_BTREE=0
-    cp "$work/unix/micropython" "$OUT/bin/micropython"
+    publish "$work/unix/micropython"
     "$OUT/bin/micropython" -c 'import asyncio, binascii, os, select, socket, struct, _thread, micropython
 micropython.heap_lock, micropython.heap_unlock, micropython.schedule'
 }

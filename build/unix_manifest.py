@@ -1,3 +1,3 @@
 """Frozen into the unix MicroPython that runs the virtual boards: asyncio, as on a Pico W."""
 
-include("$(MPY_DIR)/extmod/asyncio")  # noqa: F821  (makemanifest.py defines it)
+include("$(MPY_DIR)/extmod/asyncio")

@@ -8,8 +8,8 @@ source "$(dirname "$0")/common.sh"
         "Install a newer one, then name it:  make PYTHON=/path/to/python3.12 ..."
 
 install() {
-    rm -rf "$VENV"
-    "$PYTHON" -m venv "$VENV"
+    # Renewed in place, unless the Python that it was made with is gone.
+    "$VENV/bin/python" -c '' || { rm -rf "$VENV" && "$PYTHON" -m venv "$VENV"; }
     "$VENV/bin/pip" --disable-pip-version-check install --require-hashes -r "$ROOT/build/requirements.lock"
     "$VENV/bin/pip" --disable-pip-version-check install --no-deps --no-index --no-build-isolation -e "$ROOT"
 }
