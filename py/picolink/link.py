@@ -243,7 +243,6 @@ class Link:
             while not (self._closing or self._peer_ended):
                 opened = self._connections
                 try:
-                    core.ensure_active()
                     core.ble.irq(_irq)  # first: MicroPython may have switched it off
                     await self._establish()
                     await self._pump()

@@ -1,0 +1,67 @@
+"""A board that sends numbered messages, prints the numbers that it gets, and says how it went, one line each.
+
+    numbers.py advertise|connect '{"send": 100, "expect": 100, ...}'
+
+Options (JSON): name; send, expect: messages each way; size: bytes of each; read_ms: pause after each message read;
+pause_ms: pause after each message sent; nowait: use send_nowait; quiet: print only the summary; link: options of the
+link (engine, tx_size, rx_size).
+"""
+
+import asyncio
+import json
+import struct
+import sys
+
+import picolink
+
+
+def on_event(link, event, detail):
+    print("event", event)
+
+
+def message(number, size):
+    """`size` bytes (4 or more) that begin with the number and whose every byte depends on it."""
+    return struct.pack("<I", number) + bytes((number + i) & 0xFF for i in range(size - 4))
+
+
+async def send(link, options):
+    for number in range(options["send"]):
+        data = message(number, options.get("size", 18))
+        if options.get("nowait"):
+            while not link.send_nowait(data, number & 15):
+                await asyncio.sleep_ms(1)
+        else:
+            await link.send(data, number & 15)
+        if options.get("pause_ms"):
+            await asyncio.sleep_ms(options["pause_ms"])
+    print("sent", options["send"])
+    await link.flush()
+    print("flushed")
+
+
+async def receive(link, options):
+    received = []
+    async for data in link:
+        number = struct.unpack_from("<I", data)[0]
+        if data != message(number, len(data)) or link.channel != number & 15:
+            print("damaged", number)
+        received.append(number)
+        if not options.get("quiet"):
+            print("got", number)
+        if options.get("read_ms"):
+            await asyncio.sleep_ms(options["read_ms"])
+        if len(received) == options["expect"]:
+            break
+    in_order = all(a + 1 == b for a, b in zip(received, received[1:]))
+    print("received", len(received), "in order" if in_order else "OUT OF ORDER")
+
+
+async def main(role, options):
+    link = getattr(picolink, role)(options.get("name", "Numbers"), on_event=on_event, **options.get("link", {}))
+    async with link:
+        print("engine", link.engine)
+        await asyncio.gather(send(link, options), receive(link, options))
+    print("stats", json.dumps(link.stats))
+
+
+asyncio.run(main(sys.argv[1], json.loads(sys.argv[2])))
