@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from .air import INTER_FRAME_SPACE_US, RadioSettings, pdu_us
+from .air import INTER_FRAME_SPACE_US, RadioSettings, least_supervision_timeout_ms, pdu_us
 
 CENTRAL, PERIPHERAL = 0, 1
 
@@ -136,7 +136,7 @@ class LinkLayer:
     """One connection; times are in us on whatever clock the caller uses.
 
     settings: the radio.  start_us: the first connection event.
-    supervision_timeout_ms: as asked for; the settings go before it.
+    supervision_timeout_ms: see set_supervision_timeout.
     statistics: counters to add to; own ones if not given.
     """
 
@@ -149,7 +149,7 @@ class LinkLayer:
         rng: random.Random | None = None,
     ):
         self.settings = settings
-        self.supervision_timeout_us = (settings.supervision_timeout_ms or supervision_timeout_ms) * 1000
+        self.set_supervision_timeout(supervision_timeout_ms)
         self.statistics = statistics or RadioStatistics()
         self.in_range = True
         self.sides = (_Side(start_us), _Side(start_us))
@@ -163,6 +163,11 @@ class LinkLayer:
         self._attentive = True  # the peripheral does not sleep right after an event with data or a lost PDU
         self._random = rng or random.Random(settings.seed)
         self._pdu_us = [pdu_us(octets, settings.phy) for octets in range(settings.data_length + 1)]
+
+    def set_supervision_timeout(self, asked_ms: int) -> None:
+        """As the hosts ask, unless the settings say otherwise; but as long as interval and latency need."""
+        least_ms = int(least_supervision_timeout_ms(self.settings)) // 10 * 10 + 10  # hosts count in 10 ms
+        self.supervision_timeout_us = (self.settings.supervision_timeout_ms or max(asked_ms, least_ms)) * 1000
 
     def send(self, side: int, token: Any, octets: int, now_us: int, control: bool = False) -> None:
         """Queue a packet of `octets` (at least 1) on `side`.
