@@ -9,10 +9,12 @@ from micropython import const
 from . import gatt
 from .link import Link
 
+_IRQ_PERIPHERAL_CONNECT = const(7)
 _IRQ_GATTC_NOTIFY = const(18)
 _SCAN_MS = const(5000)
 _SCAN_US = const(30_000)
 _CONNECT_MS = const(5000)
+_SETUP_MS = const(10_000)
 _SUPERVISION_MS = const(2000)
 _INTERVAL_MIN_US = const(7_500)
 _INTERVAL_MAX_US = const(15_000)
@@ -21,20 +23,30 @@ _ENODEV = const(19)
 
 class Central(Link):
     _notify_handle = -1
+    _connecting = False
 
     async def _establish(self):
         aioble.config(mtu=gatt.MTU)
         # A fresh Device each time: aioble's keep the connection of a failed attempt.
         addr_type, addr = self._peer or await self._find()
         device = aioble.Device(addr_type, addr)
+        self._connecting = True
         try:
             # On BTstack aioble's scan_duration_ms is what sets the supervision timeout.
             connection = await device.connect(_CONNECT_MS, _SUPERVISION_MS, _INTERVAL_MIN_US, _INTERVAL_MAX_US)
         except BaseException:
             core.ble.gap_connect(None)  # aioble leaves the attempt pending
             raise
+        finally:
+            self._connecting = False
         self._connection = connection
-        self._handle = connection._conn_handle
+        with connection.timeout(_SETUP_MS):  # a drop in here raises DeviceDisconnectedError
+            self._handle = connection._conn_handle
+            await self._set_up(connection)
+        self._called = True
+
+    async def _set_up(self, connection):
+        """Exchange the MTU, find the service, subscribe."""
         try:
             await connection.exchange_mtu(gatt.MTU)
         except asyncio.TimeoutError:
@@ -48,7 +60,6 @@ class Central(Link):
         self._notify_handle = notify._value_handle
         self._write_handle = write._value_handle
         await notify.subscribe(notify=True)
-        self._called = True
 
     async def _find(self):
         """The address of the first board in sight that offers the service under the name."""
@@ -60,6 +71,9 @@ class Central(Link):
             self._emit("not found", "no board named %r in sight, still looking" % self.name)
 
     def _irq(self, event, data):
+        if event == _IRQ_PERIPHERAL_CONNECT and not self._connecting:
+            core.ble.gap_disconnect(data[0])  # made just when the attempt was given up: nobody would own it
+            return True
         if event != _IRQ_GATTC_NOTIFY:
             return super()._irq(event, data)
         if data[0] != self._handle or data[1] != self._notify_handle:

@@ -285,7 +285,7 @@ class Link:
                 self._report(engine.take_flags())
                 wait = engine.wait(now)
             if not self.connected:
-                if engine.state == fl.REFUSING or time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
+                if (started and engine.state == fl.REFUSING) or time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
                     return
             elif engine.state == fl.POISONED:
                 return

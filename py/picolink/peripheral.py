@@ -10,6 +10,7 @@ from . import gatt
 from .link import Link
 
 _IRQ_GATTS_WRITE = const(3)
+_EACCES = const(13)
 _ADVERTISE_US = const(30_000)
 _VALUE = const(244)  # bytes that the written value must hold; MicroPython's default is 20
 
@@ -37,10 +38,12 @@ class Peripheral(Link):
         connection = await aioble.advertise(_ADVERTISE_US, name=self.name, services=[gatt.SERVICE])
         if connection is None:
             raise asyncio.CancelledError  # which aioble has swallowed
+        if not self._is_peer(connection.device):
+            await connection.disconnect(timeout_ms=1000)
+            raise OSError(_EACCES)
         self._connection = connection
-        if self._is_peer(connection.device):
-            # From here on writes are taken; the first one says that the central is ready.
-            self._handle = connection._conn_handle
+        # From here on writes are taken; the first one says that the central is ready.
+        self._handle = connection._conn_handle
 
     def _irq(self, event, data):
         if event != _IRQ_GATTS_WRITE:
