@@ -113,6 +113,8 @@ class AirConnection:
         """This side is gone without a word (reset, or the board has no power)."""
         self.ends[side] = None
         self.layer.leave(side)
+        if self.layer.next_us == math.inf:
+            self.close()
 
     def close(self) -> None:
         """Stop at once; no host hears of it."""
