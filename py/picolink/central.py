@@ -24,26 +24,36 @@ _ENODEV = const(19)
 class Central(Link):
     _notify_handle = -1
     _connecting = False
+    _orphan = -1  # the handle of a connection that came after its attempt was given up
 
     async def _establish(self):
         aioble.config(mtu=gatt.MTU)
-        # A fresh Device each time: aioble's keep the connection of a failed attempt.
+        if self._orphan >= 0:
+            core.ble.gap_disconnect(self._orphan)
+            self._orphan = -1
         addr_type, addr = self._peer or await self._find()
+        # A fresh Device each time: aioble's keep the connection of a failed attempt.
         device = aioble.Device(addr_type, addr)
         self._connecting = True
         try:
             # On BTstack aioble's scan_duration_ms is what sets the supervision timeout.
             connection = await device.connect(_CONNECT_MS, _SUPERVISION_MS, _INTERVAL_MIN_US, _INTERVAL_MAX_US)
         except BaseException:
-            core.ble.gap_connect(None)  # aioble leaves the attempt pending
+            self._cancel_connect()
             raise
         finally:
             self._connecting = False
-        self._connection = connection
         with connection.timeout(_SETUP_MS):  # a drop in here raises DeviceDisconnectedError
-            self._handle = connection._conn_handle
+            self._adopt(connection)
             await self._set_up(connection)
         self._called = True
+
+    def _cancel_connect(self):
+        """aioble leaves an attempt that it gave up pending in the host stack."""
+        try:
+            core.ble.gap_connect(None)
+        except OSError:
+            pass  # NimBLE: none is pending
 
     async def _set_up(self, connection):
         """Exchange the MTU, find the service, subscribe."""
@@ -72,8 +82,7 @@ class Central(Link):
 
     def _irq(self, event, data):
         if event == _IRQ_PERIPHERAL_CONNECT and not self._connecting:
-            core.ble.gap_disconnect(data[0])  # made just when the attempt was given up: nobody would own it
-            return True
+            self._orphan = data[0]
         if event != _IRQ_GATTC_NOTIFY:
             return super()._irq(event, data)
         if data[0] != self._handle or data[1] != self._notify_handle:

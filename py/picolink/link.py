@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from aioble import DeviceDisconnectedError, core
+from aioble import DeviceDisconnectedError, GattError, core
 from micropython import const
 
 from . import engine as engines
@@ -13,8 +13,11 @@ from . import flags as fl
 from .errors import LinkClosed
 
 # Events of MicroPython's bluetooth module.
+_IRQ_CENTRAL_CONNECT = const(1)
 _IRQ_CENTRAL_DISCONNECT = const(2)
+_IRQ_PERIPHERAL_CONNECT = const(7)
 _IRQ_PERIPHERAL_DISCONNECT = const(8)
+_ENOTCONN = const(107)
 
 _PACKET = const(244)  # bytes: the largest packet (docs/protocol.md, "Packets")
 _NAME_MAX = const(28)  # bytes: what a scan response of 31 leaves after length and type, as aioble packs it
@@ -22,7 +25,9 @@ _TICK_MS = const(10)
 _FULL_MS = const(2)  # how long the host stack gets when it is full: it says nothing when it has room again
 _HANDSHAKE_MS = const(5000)  # a peer that does not greet in this time is none
 _SILENCE_MS = const(5000)  # a peer that acknowledges nothing in this time is gone
-_BACKOFF_MS = const(500)
+_HANG_UP_MS = const(1000)
+_BACKOFF_FIRST_MS = const(20)  # aioble's own tasks need a turn after a drop
+_BACKOFF_MAX_MS = const(500)
 _BURST = const(32)  # messages read in a row before other tasks get a turn
 
 # What a host stack raises when it cannot take a packet now: ENOMEM (NimBLE), EBUSY, EALREADY (BTstack).
@@ -84,6 +89,7 @@ class Link:
         self._tasks = []
         self._connection = None  # aioble's
         self._handle = -1  # of the connection
+        self._gone = -1  # the handle that dropped last
         self._called = False  # the peer is ready for packets
         self._peer = None  # (addr_type, addr): this link serves one board, and stays with it
         self._heard_at = 0
@@ -208,14 +214,27 @@ class Link:
     # -- what the roles fill in ---------------------------------------------------------------------------
 
     async def _establish(self):
-        """Connect: set _connection and _handle; _called once the peer is ready for packets."""
+        """Connect and _adopt() the connection; set _called once the peer is ready for packets."""
         raise NotImplementedError
+
+    def _adopt(self, connection):
+        """Take over aioble's new connection. Raises OSError when it has dropped meanwhile."""
+        handle = connection._conn_handle
+        if handle is None or handle == self._gone:
+            raise OSError(_ENOTCONN)
+        self._connection = connection
+        self._handle = handle
 
     def _irq(self, event, data):
         """One Bluetooth event. Returns True when nobody else needs to see it."""
-        if (event == _IRQ_CENTRAL_DISCONNECT or event == _IRQ_PERIPHERAL_DISCONNECT) and data[0] == self._handle:
-            self._handle = -1
-            self._wake.set()
+        # Connections are followed here: aioble learns of a drop only when its tasks run.
+        if event == _IRQ_CENTRAL_CONNECT or event == _IRQ_PERIPHERAL_CONNECT:
+            self._gone = -1
+        elif event == _IRQ_CENTRAL_DISCONNECT or event == _IRQ_PERIPHERAL_DISCONNECT:
+            self._gone = data[0]
+            if data[0] == self._handle:
+                self._handle = -1
+                self._wake.set()
         return False
 
     def _feed(self, packet):
@@ -238,7 +257,7 @@ class Link:
 
     async def _run(self):
         """Connect, pump, and again after a drop, until the link is closed."""
-        backoff = 0
+        backoff = _BACKOFF_FIRST_MS
         try:
             while not (self._closing or self._peer_ended):
                 opened = self._connections
@@ -246,12 +265,14 @@ class Link:
                     core.ble.irq(_irq)  # first: MicroPython may have switched it off
                     await self._establish()
                     await self._pump()
-                except (OSError, asyncio.TimeoutError, core.GattError, DeviceDisconnectedError, MemoryError):
+                except (OSError, asyncio.TimeoutError, GattError, DeviceDisconnectedError, MemoryError):
                     pass  # the radio's usual troubles: try again
                 finally:
                     await self._hang_up()
-                backoff = 0 if self._connections != opened else min(max(50, backoff * 2), _BACKOFF_MS)
+                if self._connections != opened:
+                    backoff = _BACKOFF_FIRST_MS
                 await asyncio.sleep_ms(backoff)
+                backoff = min(backoff * 2, _BACKOFF_MAX_MS)
             self._end("the peer has closed the link")
         except Exception as e:
             sys.print_exception(e)
@@ -341,22 +362,22 @@ class Link:
         self._on_event(self, event, detail)
 
     async def _hang_up(self):
-        dropped = self._handle < 0
-        self._handle = -1
         self._called = False
         if self.connected:
             self.connected = False
             self._emit("disconnected", "disconnected")
-        connection = self._connection
-        self._connection = None
-        if connection:
+        # By hand: a wait of aioble's that times out leaves its connection object connected for ever.
+        if self._handle >= 0:
             try:
-                if dropped:
-                    await connection.disconnected(timeout_ms=1000)
-                else:
-                    await connection.disconnect(timeout_ms=1000)
-            except asyncio.TimeoutError:
-                pass  # the stack does not say so: a new connection will show
+                core.ble.gap_disconnect(self._handle)
+            except OSError:
+                pass  # it is gone already
+            began_at = time.ticks_ms()
+            while self._handle >= 0 and time.ticks_diff(time.ticks_ms(), began_at) < _HANG_UP_MS:
+                self._due_at = time.ticks_add(began_at, _HANG_UP_MS)
+                await self._wake.wait()
+        self._handle = -1
+        self._connection = None
 
     def _end(self, reason):
         """Nothing goes or comes any more: wake everybody who waits."""

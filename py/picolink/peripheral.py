@@ -35,15 +35,16 @@ class Peripheral(Link):
         notify, write = _register()
         self._notify_handle = notify._value_handle
         self._write_handle = write._value_handle
-        connection = await aioble.advertise(_ADVERTISE_US, name=self.name, services=[gatt.SERVICE])
+        # As bytes: aioble counts the characters of a str.
+        connection = await aioble.advertise(_ADVERTISE_US, name=self.name.encode(), services=[gatt.SERVICE])
         if connection is None:
             raise asyncio.CancelledError  # which aioble has swallowed
+        core.ble.gap_advertise(None)  # BTstack would begin again by itself after a drop
         if not self._is_peer(connection.device):
-            await connection.disconnect(timeout_ms=1000)
+            core.ble.gap_disconnect(connection._conn_handle)
             raise OSError(_EACCES)
-        self._connection = connection
         # From here on writes are taken; the first one says that the central is ready.
-        self._handle = connection._conn_handle
+        self._adopt(connection)
 
     def _irq(self, event, data):
         if event != _IRQ_GATTS_WRITE:
