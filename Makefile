@@ -61,11 +61,11 @@ ifneq ($(realpath $(MPY_DIR)),$(realpath $(OUT)/micropython))
 .PHONY: $(STAMPS)/source
 endif
 endif
-$(STAMPS)/source: | $(STAMPS)/tools
+$(STAMPS)/source: | $(STAMPS)/venv
 	@build/micropython_source.sh '[2/5]'
 	@touch $@
 
-$(STAMPS)/micropython: build/micropython.sh build/unix_manifest.py $(STAMPS)/source | $(STAMPS)/venv
+$(STAMPS)/micropython: build/micropython.sh build/unix_manifest.py $(STAMPS)/source
 	@build/micropython.sh '[3/5]' '[4/5]'
 	@touch $@
 

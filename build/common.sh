@@ -6,8 +6,10 @@ OUT=$ROOT/build/out
 VENV=$OUT/venv
 MICROPYTHON=$OUT/micropython   # the MicroPython source tree, or a link to MPY_DIR
 MPY_CROSS=$OUT/bin/mpy-cross
+NO_LIB=$OUT/no-micropython-lib   # stands for micropython-lib where we freeze nothing of it
 VERSION=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$ROOT/pyproject.toml")
-mkdir -p "$OUT/bin" "$OUT/logs"
+mkdir -p "$OUT/bin" "$OUT/logs" "$NO_LIB"
+touch "$NO_LIB/README.md"   # MicroPython looks for it
 
 # Our make calls other makes: theirs must not inherit our flags and variables.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES MAKEFILES
@@ -25,7 +27,7 @@ fail() {
 # step LABEL LOG COMMAND...: run the command quietly, show the label and the seconds it took;
 # when it fails, show the end of its log and where the whole log is.
 step() {
-    local label=$1 log=$OUT/logs/$2.log began=$SECONDS
+    local label=${1# } log=$OUT/logs/$2.log began=$SECONDS
     shift 2
     printf '%s ... ' "$label"
     # Not inside an "if": bash would let the command run on after errors there.

@@ -14,10 +14,8 @@ mpy_cross() {
 
 # No TLS and no BTree: they need submodules, and no virtual board uses them.
 unix() {
-    mkdir -p "$work/no-micropython-lib"
-    touch "$work/no-micropython-lib/README.md"
     make -C "$MICROPYTHON/ports/unix" -j"$JOBS" BUILD="$work/unix" PYTHON="$VENV/bin/python" \
-        MICROPY_MPYCROSS="$MPY_CROSS" MICROPY_MPYCROSS_DEPENDENCY= MPY_LIB_DIR="$work/no-micropython-lib" \
+        MICROPY_MPYCROSS="$MPY_CROSS" MICROPY_MPYCROSS_DEPENDENCY= MPY_LIB_DIR="$NO_LIB" \
         FROZEN_MANIFEST="$ROOT/build/unix_manifest.py" MICROPY_PY_SSL=0 MICROPY_SSL_MBEDTLS=0 MICROPY_PY_BTREE=0
     publish "$work/unix/micropython"
     "$OUT/bin/micropython" -c 'import asyncio, binascii, os, select, socket, struct, _thread, micropython

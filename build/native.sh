@@ -44,7 +44,7 @@ build_all() {
             skipped+=("  $arch ($purpose): $compiler has no C library headers")
             continue
         fi
-        step "${position:-} Native module for $arch" "native-$arch" build "$arch"
+        step "$position Native module for $arch" "native-$arch" build "$arch"
         rodata=$(size_of rodata "$arch")
         table+=$'\n'$(row "$arch" "$(size_of text "$arch")" "${rodata:-0}" "$(size_of bss "$arch")" \
             "$(stat -c %s "$native/$arch/_picolink.mpy")" "$purpose")
@@ -52,5 +52,7 @@ build_all() {
 }
 position=${1:-}
 build_all
+# As one of the steps of a set-up, no more than that.
+[ -z "$position" ] || exit 0
 printf '\nIn build/out/native/ (bytes):\n%s\n' "$table"
 [ ${#skipped[@]} -eq 0 ] || { printf '\nSkipped:\n'; printf '%s\n' "${skipped[@]}"; }
