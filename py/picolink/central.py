@@ -74,10 +74,14 @@ class Central(Link):
     async def _find(self):
         """The address of the first board in sight that offers the service under the name."""
         while True:
-            async with aioble.scan(_SCAN_MS, _SCAN_US, _SCAN_US, active=True) as scanner:
-                async for result in scanner:
-                    if result.name() == self.name and gatt.SERVICE in result.services():
-                        return result.device.addr_type, result.device.addr
+            try:
+                async with aioble.scan(_SCAN_MS, _SCAN_US, _SCAN_US, active=True) as scanner:
+                    async for result in scanner:
+                        if result.name() == self.name and gatt.SERVICE in result.services():
+                            return result.device.addr_type, result.device.addr
+            except OSError:
+                aioble.central._active_scanner = None  # else aioble waits for ever for the scan that did not begin
+                raise
             self._emit("not found", "no board named %r in sight, still looking" % self.name)
 
     def _irq(self, event, data):

@@ -390,13 +390,17 @@ class Link:
         self._room.set()
 
     async def _drain_and_end(self):
-        if not self._peer_ended:
-            while not self._engine.end():
+        if self._peer_ended:
+            # The peer hangs up when it has heard that this side knows.
+            while self._closed is None:
                 self._room.clear()
                 await self._room.wait()
-            self._wake.set()
-        # A peer that has ended hangs up when it has heard that this side knows.
-        while self._closed is None and (self._peer_ended or self._engine.pending):
+            return
+        while not self._engine.end():
+            self._room.clear()
+            await self._room.wait()
+        self._wake.set()
+        while self._closed is None and self._engine.pending:
             self._room.clear()
             await self._room.wait()
 
