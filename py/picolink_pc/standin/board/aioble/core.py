@@ -21,7 +21,7 @@ def register_irq_handler(irq, shutdown):
         _shutdown_handlers.append(shutdown)
 
 
-def _dispatch(event, data):
+def ble_irq(event, data):
     for handler in _handlers:
         result = handler(event, data)
         if result is not None:  # the event is taken: the rest does not see it
@@ -44,4 +44,4 @@ def stop():
         handler()
 
 
-ble.irq(_dispatch)
+ble.irq(ble_irq)
