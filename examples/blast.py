@@ -3,8 +3,8 @@
     blast.py advertise [seconds]    on one board
     blast.py connect [seconds]      on the other
 
-Messages have 18 bytes, as many as "Hello from Pico A!". Each holds a number, so that the other board can tell what
-was lost, doubled or out of order.
+Messages have 18 bytes, as many as "Hello from Pico A!". Each holds a number, so that the other board can tell
+what was lost, doubled or out of order.
 """
 
 import asyncio

@@ -8,7 +8,7 @@
 Both are context managers that wait for the other board and give a Link.
 """
 
-from .errors import LinkClosed
+from .errors import LinkClosedError as LinkClosedError
 
 __version__ = "0.1.0"
 

@@ -16,8 +16,7 @@ _SCAN_US = const(30_000)
 _CONNECT_MS = const(5000)
 _SETUP_MS = const(10_000)
 _SUPERVISION_MS = const(2000)
-_INTERVAL_MIN_US = const(7_500)
-_INTERVAL_MAX_US = const(15_000)
+_INTERVAL_US = const(7_500)  # asked for at least; twice as much at most
 _ENODEV = const(19)
 
 
@@ -37,7 +36,7 @@ class Central(Link):
         self._connecting = True
         try:
             # On BTstack aioble's scan_duration_ms is what sets the supervision timeout.
-            connection = await device.connect(_CONNECT_MS, _SUPERVISION_MS, _INTERVAL_MIN_US, _INTERVAL_MAX_US)
+            connection = await device.connect(_CONNECT_MS, _SUPERVISION_MS, _INTERVAL_US, 2 * _INTERVAL_US)
         except BaseException:
             self._cancel_connect()
             raise
@@ -65,7 +64,7 @@ class Central(Link):
         notify = service and await service.characteristic(gatt.NOTIFY)
         write = service and await service.characteristic(gatt.WRITE)
         if not notify or not write:
-            self._emit("refused", "the other board does not offer picolink's service")
+            self._on_event("refused", "the other board does not offer picolink's service")
             raise OSError(_ENODEV)
         self._notify_handle = notify._value_handle
         self._write_handle = write._value_handle
@@ -80,9 +79,9 @@ class Central(Link):
                         if result.name() == self.name and gatt.SERVICE in result.services():
                             return result.device.addr_type, result.device.addr
             except OSError:
-                aioble.central._active_scanner = None  # else aioble waits for ever for the scan that did not begin
+                aioble.central._active_scanner = None  # else aioble waits for the end of what never began
                 raise
-            self._emit("not found", "no board named %r in sight, still looking" % self.name)
+            self._on_event("not found", "no board named %r in sight, still looking" % self.name)
 
     def _irq(self, event, data):
         if event == _IRQ_PERIPHERAL_CONNECT and not self._connecting:

@@ -1,5 +1,5 @@
 """What a link can raise besides TypeError and ValueError."""
 
 
-class LinkClosed(Exception):
+class LinkClosedError(Exception):
     """The link is closed: by this side, or by the peer."""

@@ -10,7 +10,7 @@ from micropython import const
 
 from . import engine as engines
 from . import flags as fl
-from .errors import LinkClosed
+from .errors import LinkClosedError
 
 # Events of MicroPython's bluetooth module.
 _IRQ_CENTRAL_CONNECT = const(1)
@@ -37,7 +37,7 @@ _link = None  # the link that is open: a board has one connection, so there is o
 
 
 def _irq(event, data):
-    """All Bluetooth events of the board. MicroPython switches them off for good after one exception in here."""
+    """All Bluetooth events of the board. MicroPython switches them off for good after one exception."""
     if _link is not None:
         try:
             if _link._irq(event, data):
@@ -51,9 +51,9 @@ def _irq(event, data):
             _link._irq_errors += 1
 
 
-def print_event(link, event, detail):
-    """The on_event that prints each event: one line, meant for a person."""
-    print("picolink:", detail)
+def print_event(event, detail):
+    """The on_event that prints each event."""
+    print("picolink: %s: %s" % (event, detail))
 
 
 class Link:
@@ -61,10 +61,10 @@ class Link:
 
     name: str, 1 to 28 bytes of UTF-8: the name that is advertised or looked for.
     engine: "native", "python", or None for the native one where there is one.
-    tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768. A message (plus 2 to 4 bytes) must fit
-        this side's transmit ring and the peer's receive ring.
-    on_event: called as on_event(link, event, detail): event is "connected", "disconnected", "peer restarted",
-        "restarted", "too large", "refused" or "not found", detail a line for a person. Prints the line by default.
+    tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768. A message (plus 2 to 4 bytes) must
+        fit this side's transmit ring and the peer's receive ring.
+    on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
+        "restarted", "too large", "refused" or "not found"; detail: a str for a person. Prints both by default.
 
     Attributes: engine ("native" or "python"), connected (bool), channel (of the message last received).
     """
@@ -72,14 +72,17 @@ class Link:
     def __init__(self, name, engine=None, tx_size=8192, rx_size=8192, on_event=print_event):
         if not isinstance(name, str):
             raise TypeError("the name must be a str, not %r" % (name,))
-        if not 1 <= len(name.encode()) <= _NAME_MAX:
-            raise ValueError("the name must have 1 to %d bytes of UTF-8, not %d: %r" % (_NAME_MAX, len(name.encode()), name))
+        size = len(name.encode())
+        if not 1 <= size <= _NAME_MAX:
+            raise ValueError(
+                "the name must have 1 to %d bytes of UTF-8, not %d: %r" % (_NAME_MAX, size, name)
+            )
         self.name = name
         self.channel = 0
         self.connected = False
-        Engine, self.engine = engines.load(engine)
+        engine_class, self.engine = engines.load(engine)
         session = int.from_bytes(os.urandom(4), "little") or 1
-        self._engine = Engine(session, tx_size=tx_size, rx_size=rx_size)
+        self._engine = engine_class(session, tx_size=tx_size, rx_size=rx_size)
         self._on_event = on_event
         self._packet = memoryview(bytearray(_PACKET))
         self._wake = asyncio.ThreadSafeFlag()  # for the pump
@@ -138,14 +141,13 @@ class Link:
     # -- messages -----------------------------------------------------------------------------------------
 
     async def send(self, message, channel=0):
-        """Queue a message; wait while the transmit ring is full. Cancelled, it has either queued all or nothing.
+        """Queue a message; wait while the transmit ring is full. Cancelled, it has queued nothing.
 
         message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
-        Raises ValueError for a message that can never fit, LinkClosed when the link is closed.
+        Raises ValueError for a message that can never fit, LinkClosedError when the link is closed.
         """
         while not self.send_nowait(message, channel):
-            self._room.clear()
-            await self._room.wait()
+            await self._wait_room()
 
     def send_nowait(self, message, channel=0):
         """Queue a message if there is room. Returns whether it was taken; arguments and errors as send()."""
@@ -157,7 +159,7 @@ class Link:
         return taken
 
     async def recv(self):
-        """The next message, as bytes; its channel is link.channel. Raises LinkClosed after the last one."""
+        """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last one."""
         while True:
             message = self._engine.recv()
             if message:
@@ -167,7 +169,7 @@ class Link:
                     await self._pause()
                 return data
             if self._engine.ended or self._closed is not None:
-                raise LinkClosed(self._closed or "the peer has closed the link")
+                raise LinkClosedError(self._closed or "the peer has closed the link")
             await self._wait_readable()
 
     async def drain(self):
@@ -187,23 +189,23 @@ class Link:
     async def __anext__(self):
         try:
             return await self.recv()
-        except LinkClosed:
+        except LinkClosedError:
             if self._error:
                 raise
             raise StopAsyncIteration
 
     async def flush(self):
-        """Wait until the peer's board has everything that was sent. Raises LinkClosed when the link is closed."""
+        """Wait until the peer's board has all that was sent. Raises LinkClosedError on a closed link."""
         while self._engine.pending:
             self._check_open()
-            self._room.clear()
-            await self._room.wait()
+            await self._wait_room()
 
     @property
     def stats(self):
         """A dict of counters: the engine's (docs/protocol.md, "Counters"), and
 
-        connections: handshakes done.   strangers: boards turned away.   irq_errors: exceptions kept from the stack.
+        connections: handshakes done.   strangers: boards turned away.
+        irq_errors: exceptions that were kept from the host stack.
         """
         stats = self._engine.stats()
         stats["connections"] = self._connections
@@ -228,9 +230,9 @@ class Link:
     def _irq(self, event, data):
         """One Bluetooth event. Returns True when nobody else needs to see it."""
         # Connections are followed here: aioble learns of a drop only when its tasks run.
-        if event == _IRQ_CENTRAL_CONNECT or event == _IRQ_PERIPHERAL_CONNECT:
+        if event in (_IRQ_CENTRAL_CONNECT, _IRQ_PERIPHERAL_CONNECT):
             self._gone = -1
-        elif event == _IRQ_CENTRAL_DISCONNECT or event == _IRQ_PERIPHERAL_DISCONNECT:
+        elif event in (_IRQ_CENTRAL_DISCONNECT, _IRQ_PERIPHERAL_DISCONNECT):
             self._gone = data[0]
             if data[0] == self._handle:
                 self._handle = -1
@@ -306,7 +308,8 @@ class Link:
                 self._report(engine.take_flags())
                 wait = engine.wait(now)
             if not self.connected:
-                if (started and engine.state == fl.REFUSING) or time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
+                refused = started and engine.state == fl.REFUSING
+                if refused or time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
                     return
             elif engine.state == fl.POISONED:
                 return
@@ -337,20 +340,24 @@ class Link:
             self._connections += 1
             self.connected = True
             self._opened.set()
-            detail = "connected to %s (%s engine, MTU %d)" % (device.addr_hex(), self.engine, self._connection.mtu or 23)
-            self._emit("connected", detail)
+            mtu = self._connection.mtu or 23
+            self._on_event("connected", "%s, %s engine, MTU %d" % (device.addr_hex(), self.engine, mtu))
         if flags & fl.PEER_RESTARTED:
             resent = self._engine.stats()["resent"]
-            self._emit("peer restarted", "the other board has restarted: messages sent again so far: %d" % resent)
+            self._on_event("peer restarted", "%d messages sent again since the start" % resent)
         if flags & fl.FORGOTTEN:
-            self._emit("restarted", "this board has restarted: what lay unread in it is lost")
+            self._on_event("restarted", "the other board knew this one before: what lay unread here is lost")
         if flags & fl.TOO_LARGE:
             removed = self._engine.stats()["too_large"]
-            self._emit("too large", "messages too large for the other board's ring, removed so far: %d" % removed)
+            self._on_event("too large", "%d messages removed that the other board cannot hold" % removed)
         if flags & fl.REFUSED:
             version = self._engine.peer_version
-            reason = "it speaks protocol version %d" % version if version != 1 else "its greeting makes no sense"
-            self._emit("refused", "the other board is refused: %s" % reason)
+            reason = (
+                "it speaks protocol version %d, not 1" % version
+                if version != 1
+                else "its HELLO makes no sense"
+            )
+            self._on_event("refused", "the other board: %s" % reason)
         if flags & fl.PEER_ENDED:
             self._peer_ended = True
         if flags & (fl.WRITABLE | fl.PEER_ENDED):
@@ -358,14 +365,13 @@ class Link:
         if flags & (fl.READABLE | fl.PEER_ENDED):
             self._readable.set()
 
-    def _emit(self, event, detail):
-        self._on_event(self, event, detail)
-
     async def _hang_up(self):
         self._called = False
         if self.connected:
             self.connected = False
-            self._emit("disconnected", "disconnected")
+            self._on_event(
+                "disconnected", "closing" if self._closing or self._peer_ended else "looking for it again"
+            )
         # By hand: a wait of aioble's that times out leaves its connection object connected for ever.
         if self._handle >= 0:
             try:
@@ -393,22 +399,19 @@ class Link:
         if self._peer_ended:
             # The peer hangs up when it has heard that this side knows.
             while self._closed is None:
-                self._room.clear()
-                await self._room.wait()
+                await self._wait_room()
             return
         while not self._engine.end():
-            self._room.clear()
-            await self._room.wait()
+            await self._wait_room()
         self._wake.set()
         while self._closed is None and self._engine.pending:
-            self._room.clear()
-            await self._room.wait()
+            await self._wait_room()
 
     async def _shut(self, reason):
         global _link
         self._end(reason)
         for task in self._tasks:
-            # In the pump the task ends by itself and hangs up; anywhere else it would wait for the other board.
+            # In the pump the task ends by itself and hangs up; anywhere else it waits for the other board.
             if self._connection is None or task is not self._tasks[0]:
                 task.cancel()
             try:
@@ -421,7 +424,11 @@ class Link:
 
     def _check_open(self):
         if self._closed is not None or self._peer_ended:
-            raise LinkClosed(self._closed or "the peer has closed the link")
+            raise LinkClosedError(self._closed or "the peer has closed the link")
+
+    async def _wait_room(self):
+        self._room.clear()
+        await self._room.wait()
 
     async def _wait_readable(self):
         self._burst = 0

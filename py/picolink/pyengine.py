@@ -42,6 +42,7 @@ _HELLO = const(0x01)
 _READY = const(0x02)
 _ASK = const(0x04)
 _GAP = const(0x08)
+_RENEWED = const(0x10)
 _HEADER = const(8)
 _OVERHEAD = const(12)
 _HELLO_SIZE = const(20)
@@ -169,7 +170,7 @@ class Engine:
         self._peer_ring = 0
         self._heard = self._peer
         self._heard_tag = 0
-        self._forgotten = False
+        self._renewed = False  # a session of the peer came before the one in force
         self._hello_due = False
         self._hello_at = 0
 
@@ -353,7 +354,7 @@ class Engine:
         if self._ack_owed:
             wait = max(0, _ACK_MS - _elapsed(now, self._ack_at))
         if self._una != self._head:
-            timer = max(0, (self._rto << self._backoff) - _elapsed(now, self._timer_at))
+            timer = max(0, self._timeout() - _elapsed(now, self._timer_at))
             if wait < 0 or timer < wait:
                 wait = timer
         return wait
@@ -380,7 +381,6 @@ class Engine:
         self.state = GREETING
         self._heard = self._peer
         self._heard_tag = self._peer_tag
-        self._forgotten = False
         self._hello_due = True
         self._hello_at = now
 
@@ -390,6 +390,7 @@ class Engine:
         self._me = session.to_bytes(4, "little")
         self._session = session
         self._peer = bytes(4)
+        self._renewed = False
 
     def _take_hello(self, packet, now):
         version = packet[1]
@@ -401,22 +402,24 @@ class Engine:
         if self.state != GREETING and self.state != OPEN:
             self._count[_EARLY] += 1
             return
+        flags = packet[0]
         tag = packet[2]
         if self.state == OPEN and (session != self._peer or tag != self._peer_tag):
+            if session == self._peer and (tag - self._peer_tag) & 0xFF >= 0x80:
+                self._count[_STALE] += 1  # from a handshake before this one
+                return
             self._greet(now)  # the peer began anew: so must this side
-        answers = bytes(packet[8:12])
-        if self.state == GREETING:
-            if answers == self._me and packet[3] == self._tag:
-                if not self._open(session, tag, 1 << ring_bits, packet[14] | packet[15] << 8, now):
-                    # One side has met another peer since and has given these streams up: begin them anew.
-                    self._renew()
-                    self._greet(now)
-            elif answers != self._me and answers != bytes(4):
-                self._forgotten = True
+        if self.state == GREETING and bytes(packet[8:12]) == self._me and packet[3] == self._tag:
+            expected = packet[14] | packet[15] << 8
+            if not self._open(session, tag, 1 << ring_bits, expected, flags & _RENEWED, now):
+                # One side has met another peer since and has given these streams up: begin them anew.
+                self._renew()
+                self._greet(now)
         self._heard = session
         self._heard_tag = tag
-        if not packet[0] & _READY:
+        if not flags & _READY:
             self._hello_due = True
+            self._ack_now = True  # the peer has taken nothing since its handshake began: tell it its credit
         self._flags |= PULL
 
     def _refuse(self, version):
@@ -427,8 +430,10 @@ class Engine:
             self._hello_due = True  # once, so that the peer can see why
             self._flags |= REFUSED | PULL
 
-    def _open(self, session, tag, ring, expected, now):
+    def _open(self, session, tag, ring, expected, renewed, now):
         """The peer has answered this very handshake: resume the streams, or begin new ones.
+
+        renewed: whether the peer knew an earlier session of this side.
 
         Returns False, with nothing done, when the peer is at a place where these streams cannot be.
         """
@@ -443,13 +448,14 @@ class Engine:
                 return False
             if self._peer != bytes(4):
                 self._count[_PEER_RESTARTS] += 1
+                self._renewed = True
                 flags |= PEER_RESTARTED
+            if renewed:
+                flags |= FORGOTTEN
             if self._begin_stream(ring):
                 flags |= TOO_LARGE
             self._peer = session
             self._peer_ring = ring
-        if self._forgotten:
-            flags |= FORGOTTEN
         self._count[_OPENED] += 1
         self._flags |= flags
         self._peer_tag = tag
@@ -546,7 +552,7 @@ class Engine:
         count = self._count
         flags = 0
         size = self._sendable()
-        if self._una != self._head and _elapsed(now, self._timer_at) >= self._rto << self._backoff:
+        if self._una != self._head and _elapsed(now, self._timer_at) >= self._timeout():
             if self._una != self._high:
                 count[_TIMEOUTS] += 1
                 self._rewind()
@@ -593,6 +599,10 @@ class Engine:
         self._ack_now = self._ack_owed = False
         return self._seal(buf, _HEADER + size)
 
+    def _timeout(self):
+        """ms without an acknowledgement until the next retransmission or probe."""
+        return min(self._rto << self._backoff, _RTO_MAX_MS)
+
     def _launch(self, size, now):
         """Account for `size` stream bytes from nxt on, now in flight. Returns the ASK flag or 0."""
         nxt = (self._nxt + size) & _OFFSET
@@ -616,9 +626,11 @@ class Engine:
         return 0
 
     def _pull_hello(self, buf, now):
-        known = self._heard == self._peer and self._peer != bytes(4)
+        met = self._peer != bytes(4)
+        known = met and self._heard == self._peer
         expected = (self._rcv - self._rx_base) & _OFFSET if known else 0
-        buf[0] = _HELLO | (_READY if self.state == OPEN else 0)
+        renewed = self._renewed or (met and not known)
+        buf[0] = _HELLO | (_READY if self.state == OPEN else 0) | (_RENEWED if renewed else 0)
         buf[1] = VERSION
         buf[2] = self._tag
         buf[3] = self._heard_tag
@@ -668,6 +680,8 @@ class Engine:
             return
         if packet[1] != self._tag:
             count[_STALE] += 1
+            self._hello_due = True  # a peer that has a wrong tag begins anew
+            self._flags |= PULL
             return
         _, _, offset, ack, credit = struct.unpack_from("<BBHHH", packet, 0)
         if credit > self._peer_ring:
@@ -822,10 +836,16 @@ class Engine:
         self._need = need
 
     def _credit_due(self):
-        """Whether the peer should hear of room that the reader has made: it is short of it, there is much."""
+        """Whether the peer should hear of room that the reader has made.
+
+        It is told when it is short of room and there is plenty, or when it has none and the reader waits.
+        """
         capacity = len(self._rx)
         gained = (self._read + capacity - self._edge_sent) & _OFFSET
-        return gained >= capacity >> 2 and (self._edge_sent - self._rcv) & _OFFSET < capacity >> 1
+        left = (self._edge_sent - self._rcv) & _OFFSET
+        if gained >= capacity >> 2:
+            return left < capacity >> 1
+        return gained and not left and self._read == self._whole
 
     def _next_size(self):
         """Payload bytes of the next message, or -1."""

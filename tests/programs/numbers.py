@@ -2,9 +2,9 @@
 
     numbers.py advertise|connect '{"send": 100, "expect": 100, ...}'
 
-Options (JSON): name; send, expect: messages each way; size: bytes of each; read_ms: pause after each message read;
-pause_ms: pause after each message sent; nowait: use send_nowait; quiet: print only the summary; link: options of the
-link (engine, tx_size, rx_size).
+Options (JSON): name; send, expect: messages each way; size: bytes of each; read_ms: pause after each message
+read; pause_ms: pause after each message sent; nowait: use send_nowait; quiet: print only the summary; link:
+options of the link (engine, tx_size, rx_size).
 """
 
 import asyncio
@@ -15,8 +15,8 @@ import sys
 import picolink
 
 
-def on_event(link, event, detail):
-    print("event", event)
+def on_event(event, detail):
+    print("event %s: %s" % (event, detail))
 
 
 def message(number, size):
@@ -52,12 +52,14 @@ async def receive(link, options):
             await asyncio.sleep_ms(options["read_ms"])
         if len(received) == options["expect"]:
             break
-    in_order = all(a + 1 == b for a, b in zip(received, received[1:]))
+    in_order = received == list(range(received[0], received[0] + len(received))) if received else True
     print("received", len(received), "in order" if in_order else "OUT OF ORDER")
 
 
 async def main(role, options):
-    link = getattr(picolink, role)(options.get("name", "Numbers"), on_event=on_event, **options.get("link", {}))
+    link = getattr(picolink, role)(
+        options.get("name", "Numbers"), on_event=on_event, **options.get("link", {})
+    )
     async with link:
         print("engine", link.engine)
         await asyncio.gather(send(link, options), receive(link, options))
