@@ -64,7 +64,7 @@ class Link:
     tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768. A message (plus 2 to 4 bytes) must
         fit this side's transmit ring and the peer's receive ring.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
-        "restarted", "too large", "refused" or "not found"; detail: a str for a person. Prints both by default.
+        "restarted", "too large", "refused" or "not found"; detail: str for a person. Printed by default.
 
     Attributes: engine ("native" or "python"), connected (bool), channel (of the message last received).
     """
@@ -159,7 +159,7 @@ class Link:
         return taken
 
     async def recv(self):
-        """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last one."""
+        """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last."""
         while True:
             message = self._engine.recv()
             if message:

@@ -16,7 +16,7 @@ import picolink
 
 
 def on_event(event, detail):
-    print("event %s: %s" % (event, detail))
+    print("event", event + ":", detail)
 
 
 def message(number, size):
