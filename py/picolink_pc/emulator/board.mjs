@@ -24,6 +24,8 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 export class Board extends EventEmitter {
   #pause; // the pause of real time that runs while the CPU sleeps: {started, nanos, timer}
   #shortSleepNanos = 0; // sleep since the last pause; each is too short for a timer of its own
+  #held = false;
+  #heldRun = false; // #run found the board held and returned
 
   constructor(flash) {
     super();
@@ -74,12 +76,29 @@ export class Board extends EventEmitter {
     this.#wake();
   }
 
+  /** Stops the board's time while whoever reads its output is behind; release() goes on. */
+  hold() {
+    this.#held = true;
+  }
+
+  release() {
+    this.#held = false;
+    if (this.#heldRun) {
+      this.#heldRun = false;
+      this.#run();
+    }
+  }
+
   #stop(reason) {
     this.stopped = reason;
     this.chip.core.waiting = true; // leaves the inner loop of #run after this instruction
   }
 
   #run() {
+    if (this.#held) {
+      this.#heldRun = true;
+      return;
+    }
     const { clock } = this;
     const { core } = this.chip;
     const sliceEnd = core.cycles + SLICE_CYCLES;

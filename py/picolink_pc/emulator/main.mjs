@@ -42,15 +42,25 @@ const board = new Board(flash);
 let client;
 
 board.on('serial', () => tell('serial'));
-board.on('output', (bytes) => client?.write(bytes));
+board.on('output', (bytes) => {
+  if (client && !client.write(bytes)) {
+    board.hold(); // until the client has read what is waiting
+  }
+});
+function disconnectClient() {
+  client?.destroy();
+  client = undefined;
+  board.setSerialOpen(false);
+}
+// Both take the USB port away from whoever has it open.
 board.on('reset', () => {
   tell('reset');
-  client?.destroy(); // a reset takes the USB port away from whoever has it open
+  disconnectClient();
   board.boot(WATCHDOG_FORCED);
 });
 board.on('bootloader', async () => {
   tell('bootloader');
-  client?.destroy();
+  disconnectClient();
   if (values.drive) {
     await new BootselDrive(values.drive).receive(program);
   }
@@ -66,10 +76,13 @@ const server = net.createServer((socket) => {
   socket.setNoDelay(true);
   board.setSerialOpen(true);
   socket.on('data', (bytes) => board.write(bytes));
+  socket.on('drain', () => board.release());
   socket.on('error', () => {}); // 'close' follows
   socket.on('close', () => {
-    client = undefined;
-    board.setSerialOpen(false);
+    if (client === socket) {
+      disconnectClient();
+    }
+    board.release();
   });
 });
 server.listen(0, '127.0.0.1', () => {

@@ -1,0 +1,103 @@
+"""`picolink emulate`: a REPL, or one program, on an emulated Raspberry Pi Pico."""
+
+import argparse
+import contextlib
+import sys
+import threading
+from pathlib import Path
+
+import click
+from mpremote.main import State
+from mpremote.repl import do_repl
+from mpremote.transport import stdout_write_bytes
+from mpremote.transport_serial import SerialTransport
+from rich.console import Console
+from serial import SerialException
+
+from .emulator import Emulator, EmulatorError, packages
+
+DEFAULT_FIRMWARE = Path(__file__).parents[2] / "build" / "out" / "firmware" / "RPI_PICO" / "firmware.uf2"
+
+console = Console(stderr=True, highlight=False)
+
+
+@click.command()
+@click.argument("firmware", required=False, type=click.Path(path_type=Path))
+@click.argument("script", required=False, type=click.Path(path_type=Path))
+@click.option("--flash", type=click.Path(path_type=Path), help="Keep the board's flash in this file.")
+@click.option("--port", is_flag=True, help="Only offer the board's port to mpremote, until Ctrl-C.")
+def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port: bool) -> None:
+    """A REPL on an emulated Raspberry Pi Pico, or the output of one program.
+
+    \b
+    picolink emulate                          a REPL with picolink's own firmware
+    picolink emulate hello.py                 run a program and end
+    picolink emulate micropython.uf2          any firmware for the Pico (not for the Pico 2)
+    picolink emulate micropython.uf2 hello.py
+    picolink emulate --port                   then, elsewhere: mpremote connect socket://127.0.0.1:PORT ...
+
+    The chip is emulated at up to half of a Pico's speed.  It has no radio.
+    """
+    if firmware is not None and firmware.suffix == ".py" and script is None:
+        firmware, script = None, firmware
+    source = None
+    if script is not None:
+        try:
+            source = script.read_bytes()
+        except OSError as error:
+            raise click.ClickException(f"cannot read {script}: {error.strerror}") from None
+    if firmware is None:
+        firmware = DEFAULT_FIRMWARE
+        if not firmware.exists():
+            raise click.ClickException(
+                "picolink's firmware for the Pico is not built yet: run make firmware BOARD=RPI_PICO, "
+                "or name a UF2 file"
+            )
+    try:
+        if not packages.installed():
+            with console.status("Installing the emulator's npm packages (once)"):
+                packages.program()
+        with Emulator(firmware, flash=flash) as pico:
+            if source is not None:
+                _run(pico, source)
+            elif port:
+                _offer(pico)
+            else:
+                _repl(pico)
+    except EmulatorError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _run(pico: Emulator, source: bytes) -> None:
+    with pico.raw_repl() as board:
+        _, error = board.exec_raw(source, timeout=None, data_consumer=stdout_write_bytes)
+    if error:
+        click.echo(error.decode().replace("\r\n", "\n"), err=True, nl=False)
+        sys.exit(1)
+
+
+def _offer(pico: Emulator) -> None:
+    click.echo(pico.port)
+    console.print(f"mpremote connect {pico.port} exec 'print(1)'     Ctrl-C ends the board")
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+def _repl(pico: Emulator) -> None:
+    settings = argparse.Namespace(
+        escape_non_printable=False, capture=None, inject_code=None, inject_file=None
+    )
+    while True:
+        state = State()
+        state.transport = SerialTransport(pico.port)
+        # mpremote's console waits for this descriptor; pyserial's sockets give it no such name.
+        state.transport.serial.fd = state.transport.serial.fileno()
+        state.transport.serial.write(b"\r")  # Enter, for a prompt
+        try:
+            if not do_repl(state, settings):
+                return
+        except SerialException:
+            pass
+        finally:
+            state.transport.close()
+        pico.wait_for("serial")  # the board was reset
