@@ -1,0 +1,314 @@
+/*
+ * The module _picolink: the C engine as a MicroPython type, with the interface of py/picolink/pyengine.py.
+ * What its flags and states mean is in py/picolink/flags.py.
+ * One source for the native module (.mpy) and for firmware (user C module).
+ */
+#include "picolink.h"
+
+#include <string.h>
+
+#if MICROPY_ENABLE_DYNRUNTIME
+#include "py/dynruntime.h"
+#else
+#include "py/binary.h"
+#include "py/objstr.h"
+#include "py/runtime.h"
+#endif
+
+typedef struct {
+    mp_obj_base_t base;
+    picolink_engine_t engine; /* its rings follow */
+} engine_obj_t;
+
+static picolink_engine_t *engine_of(mp_obj_t self) {
+    return &((engine_obj_t *)MP_OBJ_TO_PTR(self))->engine;
+}
+
+/* -- arguments ------------------------------------------------------------------------------------------ */
+
+/* Raises `type` with the text `format % values`. A native module has no other way to put values into a
+ * message. */
+static void raise_text(const mp_obj_type_t *type, const char *format, size_t length, size_t n,
+                       const mp_obj_t *values) {
+    mp_obj_t text =
+        mp_binary_op(MP_BINARY_OP_MODULO, mp_obj_new_str(format, length), mp_obj_new_tuple(n, values));
+    nlr_raise(mp_obj_new_exception_arg1(type, text));
+}
+
+#define RAISE(type, format, ...)                                                                             \
+    do {                                                                                                     \
+        mp_obj_t values_[] = {__VA_ARGS__};                                                                  \
+        raise_text(&type, format, sizeof(format) - 1, MP_ARRAY_SIZE(values_), values_);                      \
+    } while (0)
+
+/* An int from `low` to `high`, both below 2^32. `name` is a str. */
+static uint32_t checked_int(qstr name, mp_obj_t value, uint32_t low, uint32_t high) {
+    if (mp_obj_get_type(value) != mp_obj_get_type(MP_OBJ_NEW_SMALL_INT(0))) {
+        RAISE(mp_type_TypeError, "%s must be an int, not %r", MP_OBJ_NEW_QSTR(name), value);
+    }
+    mp_uint_t bits = mp_obj_get_int_truncated(value);
+    bool whole = mp_obj_is_small_int(value) ? MP_OBJ_SMALL_INT_VALUE(value) >= 0
+                                            : mp_binary_op(MP_BINARY_OP_EQUAL, value,
+                                                           mp_obj_new_int_from_uint(bits)) == mp_const_true;
+    if (!whole || bits < low || bits > high) {
+        RAISE(mp_type_ValueError, "%s must be %d to %d, not %d", MP_OBJ_NEW_QSTR(name),
+              mp_obj_new_int_from_uint(low), mp_obj_new_int_from_uint(high), value);
+    }
+    return bits;
+}
+
+static uint32_t checked_ring_size(qstr name, mp_obj_t value) {
+    uint32_t size = checked_int(name, value, PICOLINK_RING_MIN, PICOLINK_RING_MAX);
+    if (size & (size - 1)) {
+        RAISE(mp_type_ValueError, "%s must be a power of two from 256 to 32768, not %d",
+              MP_OBJ_NEW_QSTR(name), value);
+    }
+    return size;
+}
+
+/* -- the type Engine ------------------------------------------------------------------------------------ */
+
+/* All the memory of an engine is this one block. */
+static mp_obj_t engine_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
+    enum { SESSION, TX_SIZE, RX_SIZE, WINDOW, ARGUMENTS };
+    /* Not static: a native module only knows its qstrs when it runs. */
+    const mp_arg_t allowed[ARGUMENTS] = {
+        {MP_QSTR_session, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_int = 0}},
+        {MP_QSTR_tx_size, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(8192)}},
+        {MP_QSTR_rx_size, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(8192)}},
+        {MP_QSTR_window, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(4096)}},
+    };
+    mp_arg_val_t values[ARGUMENTS];
+    mp_arg_parse_all_kw_array(n_args, n_kw, args, ARGUMENTS, allowed, values);
+    uint32_t session = checked_int(MP_QSTR_session, values[SESSION].u_obj, 1, UINT32_MAX);
+    uint32_t tx_size = checked_ring_size(MP_QSTR_tx_size, values[TX_SIZE].u_obj);
+    uint32_t rx_size = checked_ring_size(MP_QSTR_rx_size, values[RX_SIZE].u_obj);
+    uint32_t window =
+        checked_int(MP_QSTR_window, values[WINDOW].u_obj, PICOLINK_WINDOW_MIN, PICOLINK_WINDOW_MAX);
+
+    engine_obj_t *self = m_malloc(offsetof(engine_obj_t, engine) + picolink_engine_bytes(tx_size, rx_size));
+    self->base.type = type;
+    picolink_init(&self->engine, session, tx_size, rx_size, window);
+    return MP_OBJ_FROM_PTR(self);
+}
+
+static void engine_attr(mp_obj_t self, qstr name, mp_obj_t *dest) {
+    if (dest[0] != MP_OBJ_NULL) {
+        return; /* attributes are read-only */
+    }
+    const picolink_engine_t *engine = engine_of(self);
+    if (name == MP_QSTR_pending) {
+        dest[0] = MP_OBJ_NEW_SMALL_INT(picolink_pending(engine));
+    } else if (name == MP_QSTR_state) {
+        dest[0] = MP_OBJ_NEW_SMALL_INT(engine->state);
+    } else if (name == MP_QSTR_ended) {
+        dest[0] = mp_obj_new_bool(engine->ended);
+    } else if (name == MP_QSTR_peer_version) {
+        dest[0] = MP_OBJ_NEW_SMALL_INT(engine->peer_version);
+    } else {
+        dest[1] = MP_OBJ_SENTINEL; /* a method */
+    }
+}
+
+static mp_obj_t engine_start(mp_obj_t self, mp_obj_t mtu, mp_obj_t now) {
+    uint32_t size = checked_int(MP_QSTR_mtu, mtu, PICOLINK_MTU_MIN, PICOLINK_MTU_MAX);
+    picolink_start(engine_of(self), size, mp_obj_get_int_truncated(now));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(engine_start_obj, engine_start);
+
+/* send(data, channel=0) */
+static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywords) {
+    enum { DATA, CHANNEL, ARGUMENTS };
+    mp_arg_val_t values[ARGUMENTS];
+    if (!keywords->used && (n_args == 2 || n_args == 3)) {
+        /* Without the general parser, which takes longer than all the rest. */
+        values[DATA].u_obj = args[1];
+        values[CHANNEL].u_obj = n_args == 3 ? args[2] : MP_OBJ_NEW_SMALL_INT(0);
+    } else {
+        const mp_arg_t allowed[ARGUMENTS] = {
+            {MP_QSTR_data, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_int = 0}},
+            {MP_QSTR_channel, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(0)}},
+        };
+        mp_arg_parse_all(n_args - 1, args + 1, keywords, ARGUMENTS, allowed, values);
+    }
+    mp_obj_t data = values[DATA].u_obj;
+    mp_buffer_info_t message;
+    if (mp_obj_get_type(data) == &mp_type_str || !mp_get_buffer(data, &message, MP_BUFFER_READ) ||
+        (message.typecode != 'B' && message.typecode != BYTEARRAY_TYPECODE)) {
+        RAISE(mp_type_TypeError, "a message must be bytes, bytearray or memoryview, not %r", data);
+    }
+    uint32_t channel = checked_int(MP_QSTR_channel, values[CHANNEL].u_obj, 0, PICOLINK_CHANNEL_MAX);
+    picolink_engine_t *engine = engine_of(args[0]);
+    picolink_send_t sent = picolink_send(engine, channel, message.buf, message.len);
+    if (sent == PICOLINK_SEND_NEVER) {
+        RAISE(mp_type_ValueError, "a message of %d bytes never fits: %d with its header at most",
+              MP_OBJ_NEW_SMALL_INT(message.len), MP_OBJ_NEW_SMALL_INT(picolink_record_limit(engine)));
+    }
+    return mp_obj_new_bool(sent == PICOLINK_SEND_QUEUED);
+}
+static MP_DEFINE_CONST_FUN_OBJ_KW(engine_send_obj, 1, engine_send);
+
+static mp_obj_t engine_end(mp_obj_t self) {
+    return mp_obj_new_bool(picolink_end(engine_of(self)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(engine_end_obj, engine_end);
+
+static mp_obj_t engine_recv(mp_obj_t self) {
+    picolink_engine_t *engine = engine_of(self);
+    picolink_message_t message;
+    if (!picolink_peek(engine, &message)) {
+        return mp_const_none;
+    }
+    mp_obj_t data = mp_obj_new_bytes(message.first, message.first_size);
+    if (message.second_size) {
+        data = mp_binary_op(MP_BINARY_OP_ADD, data, mp_obj_new_bytes(message.second, message.second_size));
+    }
+    mp_obj_t items[] = {MP_OBJ_NEW_SMALL_INT(message.channel), data};
+    mp_obj_t pair = mp_obj_new_tuple(2, items);
+    /* Only now: when memory runs out above, the message stays. */
+    picolink_release(engine);
+    return pair;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(engine_recv_obj, engine_recv);
+
+static mp_obj_t engine_recv_into(mp_obj_t self, mp_obj_t buf) {
+    picolink_engine_t *engine = engine_of(self);
+    picolink_message_t message;
+    if (!picolink_peek(engine, &message)) {
+        return MP_OBJ_NEW_SMALL_INT(-1);
+    }
+    mp_buffer_info_t room;
+    mp_get_buffer_raise(buf, &room, MP_BUFFER_WRITE);
+    size_t size = (size_t)message.first_size + message.second_size;
+    if (room.len < size) {
+        RAISE(mp_type_ValueError, "the next message has %d bytes, the buffer only %d",
+              MP_OBJ_NEW_SMALL_INT(size), MP_OBJ_NEW_SMALL_INT(room.len));
+    }
+    memcpy(room.buf, message.first, message.first_size);
+    if (message.second_size) {
+        memcpy((uint8_t *)room.buf + message.first_size, message.second, message.second_size);
+    }
+    picolink_release(engine);
+    return MP_OBJ_NEW_SMALL_INT((mp_int_t)message.channel << 16 | size);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(engine_recv_into_obj, engine_recv_into);
+
+static mp_obj_t engine_pull_into(mp_obj_t self, mp_obj_t buf, mp_obj_t now) {
+    mp_buffer_info_t room;
+    mp_get_buffer_raise(buf, &room, MP_BUFFER_WRITE);
+    if (room.len < PICOLINK_PULL_MAX) {
+        RAISE(mp_type_ValueError, "the packet buffer must have %d bytes, not %d",
+              MP_OBJ_NEW_SMALL_INT(PICOLINK_PULL_MAX), MP_OBJ_NEW_SMALL_INT(room.len));
+    }
+    return MP_OBJ_NEW_SMALL_INT(
+        picolink_pull(engine_of(self), room.buf, room.len, mp_obj_get_int_truncated(now)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(engine_pull_into_obj, engine_pull_into);
+
+static mp_obj_t engine_feed(mp_obj_t self, mp_obj_t packet, mp_obj_t now) {
+    mp_buffer_info_t bytes;
+    mp_get_buffer_raise(packet, &bytes, MP_BUFFER_READ);
+    return MP_OBJ_NEW_SMALL_INT(
+        picolink_feed(engine_of(self), bytes.buf, bytes.len, mp_obj_get_int_truncated(now)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(engine_feed_obj, engine_feed);
+
+static mp_obj_t engine_take_flags(mp_obj_t self) {
+    return MP_OBJ_NEW_SMALL_INT(picolink_take_flags(engine_of(self)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(engine_take_flags_obj, engine_take_flags);
+
+static mp_obj_t engine_wait(mp_obj_t self, mp_obj_t now) {
+    return MP_OBJ_NEW_SMALL_INT(picolink_wait(engine_of(self), mp_obj_get_int_truncated(now)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(engine_wait_obj, engine_wait);
+
+static mp_obj_t engine_stats(mp_obj_t self) {
+#define NAME(name) #name "\0"
+    static const char names[] = PICOLINK_STATS(NAME);
+    const picolink_stats_t *stats = picolink_stats(engine_of(self));
+    const uint32_t *value = (const uint32_t *)stats;
+    mp_obj_t dict = mp_obj_new_dict(sizeof(*stats) / sizeof(*value));
+    for (const char *name = names; *name; value++) {
+        size_t length = 0;
+        while (name[length]) {
+            length++;
+        }
+        mp_obj_dict_store(dict, mp_obj_new_str(name, length), mp_obj_new_int_from_uint(*value));
+        name += length + 1;
+    }
+    return dict;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(engine_stats_obj, engine_stats);
+
+/* -- the module ----------------------------------------------------------------------------------------- */
+
+/* The most frequent first: they are searched in this order. */
+#define METHODS(X)                                                                                           \
+    X(MP_QSTR_send, engine_send_obj)                                                                         \
+    X(MP_QSTR_recv_into, engine_recv_into_obj)                                                               \
+    X(MP_QSTR_recv, engine_recv_obj)                                                                         \
+    X(MP_QSTR_feed, engine_feed_obj)                                                                         \
+    X(MP_QSTR_pull_into, engine_pull_into_obj)                                                               \
+    X(MP_QSTR_wait, engine_wait_obj)                                                                         \
+    X(MP_QSTR_take_flags, engine_take_flags_obj)                                                             \
+    X(MP_QSTR_start, engine_start_obj)                                                                       \
+    X(MP_QSTR_end, engine_end_obj)                                                                           \
+    X(MP_QSTR_stats, engine_stats_obj)
+
+#if MICROPY_ENABLE_DYNRUNTIME
+
+/* A native module has no C library: what it needs of it comes from the firmware. */
+void *memcpy(void *to, const void *from, size_t size) {
+    return mp_fun_table.memmove_(to, from, size);
+}
+
+void *memset(void *to, int byte, size_t size) {
+    return mp_fun_table.memset_(to, byte, size);
+}
+
+#define ONE(name, value) +1
+enum { METHOD_COUNT = 0 METHODS(ONE) };
+
+/* Not static: mpy_ld wants it so. */
+mp_map_elem_t engine_methods[METHOD_COUNT];
+mp_obj_full_type_t engine_type;
+static MP_DEFINE_CONST_DICT(engine_locals, engine_methods);
+
+mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
+    MP_DYNRUNTIME_INIT_ENTRY
+    mp_map_elem_t *method = engine_methods;
+#define ADD_METHOD(name, function)                                                                           \
+    *method++ = (mp_map_elem_t){MP_OBJ_NEW_QSTR(name), MP_OBJ_FROM_PTR(&function)};
+    METHODS(ADD_METHOD)
+    engine_type.base.type = &mp_type_type;
+    engine_type.name = MP_QSTR_Engine;
+    MP_OBJ_TYPE_SET_SLOT(&engine_type, make_new, engine_make_new, 0);
+    MP_OBJ_TYPE_SET_SLOT(&engine_type, attr, engine_attr, 1);
+    MP_OBJ_TYPE_SET_SLOT(&engine_type, locals_dict, (void *)&engine_locals, 2);
+    mp_store_global(MP_QSTR_Engine, MP_OBJ_FROM_PTR(&engine_type));
+    MP_DYNRUNTIME_INIT_EXIT
+}
+
+#else
+
+#define METHOD(name, function) {MP_ROM_QSTR(name), MP_ROM_PTR(&function)},
+static const mp_rom_map_elem_t engine_methods[] = {METHODS(METHOD)};
+static MP_DEFINE_CONST_DICT(engine_locals, engine_methods);
+static MP_DEFINE_CONST_OBJ_TYPE(engine_type, MP_QSTR_Engine, MP_TYPE_FLAG_NONE, make_new, engine_make_new,
+                                attr, engine_attr, locals_dict, &engine_locals);
+
+static const mp_rom_map_elem_t module_globals_table[] = {
+    {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__picolink)},
+    {MP_ROM_QSTR(MP_QSTR_Engine), MP_ROM_PTR(&engine_type)},
+};
+static MP_DEFINE_CONST_DICT(module_globals, module_globals_table);
+
+const mp_obj_module_t picolink_user_cmodule = {
+    .base = {&mp_type_module},
+    .globals = (mp_obj_dict_t *)&module_globals,
+};
+MP_REGISTER_MODULE(MP_QSTR__picolink, picolink_user_cmodule);
+
+#endif

@@ -1,0 +1,255 @@
+/*
+ * picolink: the message engine of docs/protocol.md in C99.
+ *
+ * One engine is one side of a link. It is sans-IO: it never sleeps, never touches a radio, never reads a
+ * clock. Packets, messages and milliseconds go in; packets, messages and decisions come out.
+ * py/picolink/pyengine.py is the same engine in Python: for the same calls both give the same bytes.
+ *
+ * All memory comes from the caller, once. No function allocates, recurses or blocks. An engine is not
+ * thread-safe: one call at a time. Whatever a packet holds, only the engine's own memory is read and written.
+ *
+ * Sizes are in bytes. `now_ms` is any clock in ms modulo 2^30, for example ticks_ms() on boards.
+ */
+#ifndef PICOLINK_H
+#define PICOLINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PICOLINK_VERSION 1 /* of the protocol */
+
+#define PICOLINK_PACKET_MAX  244 /* the largest packet that is taken */
+#define PICOLINK_PULL_MAX    236 /* the largest packet that is made: the room that picolink_pull() wants */
+#define PICOLINK_RING_MIN    256
+#define PICOLINK_RING_MAX    32768
+#define PICOLINK_WINDOW_MIN  256
+#define PICOLINK_WINDOW_MAX  65535
+#define PICOLINK_MTU_MIN     23
+#define PICOLINK_MTU_MAX     517
+#define PICOLINK_CHANNEL_MAX 15
+
+/* What picolink_feed() and picolink_take_flags() report. */
+enum {
+    PICOLINK_READABLE = 0x01,       /* a whole message has come */
+    PICOLINK_WRITABLE = 0x02,       /* room was freed in the transmit ring */
+    PICOLINK_PULL = 0x04,           /* ask picolink_pull() and picolink_wait() again */
+    PICOLINK_OPENED = 0x08,         /* the handshake is done */
+    PICOLINK_PEER_RESTARTED = 0x10, /* the peer has a new session: unacknowledged messages go to it again */
+    PICOLINK_FORGOTTEN = 0x20,   /* the peer knew an earlier session of this side: this side has restarted */
+    PICOLINK_TOO_LARGE = 0x40,   /* queued messages that the peer's ring can never hold were removed */
+    PICOLINK_REFUSED = 0x80,     /* no common protocol version, or a HELLO that makes no sense */
+    PICOLINK_BROKEN = 0x100,     /* the peer's stream holds something that is not a record */
+    PICOLINK_PEER_ENDED = 0x200, /* the peer has closed: nothing comes after what is already here */
+};
+
+/* picolink_engine_t.state */
+enum {
+    PICOLINK_IDLE,     /* never started */
+    PICOLINK_GREETING, /* the handshake is under way */
+    PICOLINK_OPEN,     /* packets flow */
+    PICOLINK_REFUSING, /* the peer's HELLO was refused: wait for another connection */
+    PICOLINK_POISONED, /* the peer's stream is broken: the next start takes a new session */
+};
+
+/* What picolink_send() says. */
+typedef enum {
+    PICOLINK_SEND_QUEUED,
+    PICOLINK_SEND_NO_ROOM, /* no room now, nothing was taken: try again after PICOLINK_WRITABLE */
+    PICOLINK_SEND_NEVER,   /* larger than picolink_record_limit(), or no such channel; nothing was taken */
+} picolink_send_t;
+
+/* Counters since picolink_init(), in the order of the Python engine; the last two are levels. */
+#define PICOLINK_STATS(X)                                                                                    \
+    X(messages_sent)                                                                                         \
+    X(messages_received)                                                                                     \
+    X(packets_sent)                                                                                          \
+    X(packets_received)                                                                                      \
+    X(acks_alone)                                                                                            \
+    X(retransmitted)                                                                                         \
+    X(timeouts)                                                                                              \
+    X(go_backs)                                                                                              \
+    X(probes)                                                                                                \
+    X(gaps)                                                                                                  \
+    X(duplicates)                                                                                            \
+    X(corrupt)                                                                                               \
+    X(malformed)                                                                                             \
+    X(stale)                                                                                                 \
+    X(early)                                                                                                 \
+    X(overruns)                                                                                              \
+    X(dropped) /* always 0: only the Python engine can run out of memory */                                  \
+    X(opened)                                                                                                \
+    X(peer_restarts)                                                                                         \
+    X(resent)                                                                                                \
+    X(too_large)                                                                                             \
+    X(rtt_ms)       /* smoothed round trip */                                                                \
+    X(flight_limit) /* packets that may be on their way at once, now */
+
+typedef struct {
+#define PICOLINK_FIELD(name) uint32_t name;
+    PICOLINK_STATS(PICOLINK_FIELD)
+#undef PICOLINK_FIELD
+} picolink_stats_t;
+
+typedef struct {
+    uint8_t *bytes;
+    uint32_t mask; /* its size less one: sizes are powers of two */
+} picolink_ring_t;
+
+enum { PICOLINK_FLIGHT_MAX = 128 }; /* packets */
+
+/*
+ * One engine; its rings follow it in memory. Only the first three members are for others to read.
+ * Small members stand first, where the instructions of a Cortex-M0+ reach them.
+ */
+typedef struct {
+    uint8_t state;
+    bool ended;           /* picolink_peek() has come to the peer's END */
+    uint8_t peer_version; /* the protocol version in the last HELLO */
+
+    /* This side, the peer in force, and the one last heard in this handshake. */
+    uint8_t tag;
+    uint8_t peer_tag;
+    uint8_t heard_tag;
+    bool renewed; /* a session of the peer came before the one in force */
+    bool hello_due;
+
+    uint8_t size; /* of a full packet on this connection */
+    uint8_t ends_first;
+    uint8_t flight;
+    uint8_t flight_max;
+    uint8_t limit;
+    uint8_t grown; /* only means something while limit < flight_max: it starts from 0 then */
+    uint8_t since_ask;
+    uint8_t backoff;
+    bool timing;
+    bool back_known;
+
+    bool gap;
+    bool ack_now;
+    bool ack_owed;
+
+    uint16_t flags;
+    uint16_t window;
+    uint16_t peer_ring;
+
+    /* Transmit ring: tail <= una <= nxt <= high <= head, all modulo 2^16. */
+    uint16_t tail;    /* first byte of the first message that is not wholly acknowledged */
+    uint16_t una;     /* first byte not acknowledged */
+    uint16_t nxt;     /* next byte to send */
+    uint16_t high;    /* end of what was ever sent */
+    uint16_t head;    /* end of what is queued */
+    uint16_t tx_base; /* where offset 0 of the stream to this peer stands in the ring */
+    uint16_t edge;    /* the peer's credit ends here */
+
+    /* Receive ring: read <= whole <= rcv, all modulo 2^16. */
+    uint16_t read;  /* next byte for the application */
+    uint16_t whole; /* end of the last whole record */
+    uint16_t rcv;   /* next byte expected */
+    uint16_t need;  /* bytes from `whole` on that decide about the record there */
+    uint16_t rx_base;
+    uint16_t edge_sent;
+
+    /* Retransmission timer (RFC 6298 in integers: srtt times 8, variance times 4). */
+    uint16_t timed_pos;
+    uint16_t srtt8;
+    uint16_t var4;
+    uint16_t rto;
+    uint16_t back_pos;
+
+    uint32_t timer_at;
+    uint32_t timed_at;
+    uint32_t back_at;
+    uint32_t ack_at;
+    uint32_t hello_at;
+
+    uint32_t session;
+    uint32_t peer;
+    uint32_t heard;
+
+    picolink_ring_t tx;
+    picolink_ring_t rx;
+
+    picolink_stats_t stats;
+    uint16_t ends[PICOLINK_FLIGHT_MAX]; /* where each packet in flight ends */
+} picolink_engine_t;
+
+/* A message in place: the ring may wrap inside it, then the rest is in `second`. */
+typedef struct {
+    const uint8_t *first;
+    const uint8_t *second;
+    uint16_t first_size;
+    uint16_t second_size; /* 0 when it does not wrap */
+    uint8_t channel;
+} picolink_message_t;
+
+/**
+ * The memory that an engine with rings of these sizes takes. 0 when a size is not a power of two from
+ * PICOLINK_RING_MIN to PICOLINK_RING_MAX.
+ */
+size_t picolink_engine_bytes(size_t tx_size, size_t rx_size);
+
+/**
+ * Makes an engine of the memory at `engine`: picolink_engine_bytes(tx_size, rx_size) bytes, aligned as the
+ * struct is, at the same address for as long as the engine lives.
+ *
+ * session: random, 1 to 2^32 - 1: names this side's life, from here to loss of power.
+ * window: bytes that may be on their way in the host stack and the air, PICOLINK_WINDOW_MIN to
+ *         PICOLINK_WINDOW_MAX; the flight limit in packets follows from it and from the packet size.
+ * Returns false, and touches nothing, when a value is out of its range.
+ */
+bool picolink_init(picolink_engine_t *engine, uint32_t session, size_t tx_size, size_t rx_size,
+                   size_t window);
+
+/**
+ * Begins a new connection: handshake again, resume the session if the peer still lives.
+ * mtu: ATT MTU, PICOLINK_MTU_MIN to PICOLINK_MTU_MAX; beyond them the nearest usable packet size is taken.
+ */
+void picolink_start(picolink_engine_t *engine, size_t mtu, uint32_t now_ms);
+
+/**
+ * Queues one message of `size` bytes for `channel`, 0 to PICOLINK_CHANNEL_MAX. The message is copied.
+ * `data` may be NULL when `size` is 0.
+ */
+picolink_send_t picolink_send(picolink_engine_t *engine, uint32_t channel, const void *data, size_t size);
+
+/** The largest record that can ever be queued now: the message with its 2 to 4 bytes of header. */
+size_t picolink_record_limit(const picolink_engine_t *engine);
+
+/** Queues the END record: nothing follows it. False when there is no room now. */
+bool picolink_end(picolink_engine_t *engine);
+
+/**
+ * Shows the next message in place, valid until picolink_release(). False when there is none.
+ * It stays the next one until picolink_release().
+ */
+bool picolink_peek(picolink_engine_t *engine, picolink_message_t *message);
+
+/** Frees the room of the message that picolink_peek() shows. Nothing happens when there is none. */
+void picolink_release(picolink_engine_t *engine);
+
+/**
+ * Makes the next packet for the air in `packet`, which has `capacity` bytes.
+ * Returns its length, 0 when there is nothing to say or when `capacity` is below PICOLINK_PULL_MAX.
+ */
+size_t picolink_pull(picolink_engine_t *engine, uint8_t *packet, size_t capacity, uint32_t now_ms);
+
+/**
+ * Takes a packet from the air: `size` bytes, only read during the call. Any content is safe.
+ * Returns the flags raised since picolink_take_flags().
+ */
+uint32_t picolink_feed(picolink_engine_t *engine, const uint8_t *packet, size_t size, uint32_t now_ms);
+
+/** The flags raised since the last call, which clears them. */
+uint32_t picolink_take_flags(picolink_engine_t *engine);
+
+/** ms until picolink_pull() has something to say by itself: 0 for now, -1 for nothing in sight. */
+int32_t picolink_wait(const picolink_engine_t *engine, uint32_t now_ms);
+
+/** Bytes in the transmit ring that belong to messages not wholly acknowledged. */
+size_t picolink_pending(const picolink_engine_t *engine);
+
+/** The counters as they are now; valid as long as the engine, brought up to date by this call only. */
+const picolink_stats_t *picolink_stats(picolink_engine_t *engine);
+
+#endif
