@@ -1,8 +1,8 @@
 """The Bluetooth host of one virtual board: what BTstack and the HCI do on a Pico W.
 
-The board's stand-in for `bluetooth` connects to a unix socket.  Behind it is a Bumble device on a controller of
-the virtual radio.  Notifications and writes without response do not pass through Bumble's GATT client and server:
-those run in tasks, and could hand over a response after the notification that followed it.
+The board's stand-in for `bluetooth` connects to a unix socket.  Behind it is a Bumble device on a controller
+of the virtual radio.  Notifications and writes without response do not pass through Bumble's GATT client and
+server: those run in tasks, and could hand over a response after the notification that followed it.
 """
 
 import asyncio
@@ -24,11 +24,14 @@ from bumble.device import (
 from bumble.host import Host
 from bumble.transport.common import AsyncPipeSink
 
-from picolink_pc.standin.board import standin_ops as ops
+from .board import standin_ops as ops
 
 _log = logging.getLogger(__name__)
 
 _MAX_MESSAGE = 1024
+_SOCKET_OCTETS = 4096
+"""Little, so that the radio soon holds back the peer of a board that takes nothing (see `_tell`)."""
+
 _PERIPHERAL_LATENCY = 4
 """Fixed in extmod/btstack/modbluetooth_btstack.c of MicroPython."""
 
@@ -97,6 +100,7 @@ class _Stack:
         self._awaited: tuple[Callable[[bytes], None], asyncio.Future] | None = None
         self._unsent: deque[bytes] = deque()
         board.setblocking(False)
+        board.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_OCTETS)
         self._loop.add_reader(board, self._receive)
 
     # ---- The board
@@ -145,6 +149,12 @@ class _Stack:
             except OSError:  # the board is gone: _receive will see it too
                 return
         self._unsent.append(message)
+        self._set_backlog()
+
+    def _set_backlog(self) -> None:
+        """The controller asks for it, and takes no more from the air while it is high."""
+        if self._device:
+            self._device.host.backlog = sum(map(len, self._unsent))
 
     def _send_unsent(self) -> None:
         try:
@@ -152,9 +162,11 @@ class _Stack:
                 self._board.send(self._unsent[0])
                 self._unsent.popleft()
         except BlockingIOError:
+            self._set_backlog()
             return
         except OSError:
             self._unsent.clear()
+        self._set_backlog()
         self._loop.remove_writer(self._board)
 
     def _start(self, work: Coroutine) -> None:
@@ -167,13 +179,13 @@ class _Stack:
         if not task.cancelled() and task.exception():
             _log.error("%s: %s", self._owner.name, task.exception(), exc_info=task.exception())
 
-    def _start_gap(self, work: Callable[[], Coroutine]) -> None:
+    def _start_gap(self, work: Callable[[Device], Coroutine]) -> None:
         """One after the other, in the order of the board's calls."""
 
         async def in_turn() -> None:
             async with self._gap_lock:
                 if self._device:
-                    await work()
+                    await work(self._device)
 
         self._start(in_turn())
 
@@ -219,10 +231,10 @@ class _Stack:
     def _on_advertise(self, message: bytes) -> None:
         interval_us, connectable, length = struct.unpack_from("<xIBB", message)
         data, response = message[7 : 7 + length], message[7 + length :]
-        kind = AdvertisingType.UNDIRECTED_CONNECTABLE_SCANNABLE if connectable else AdvertisingType.UNDIRECTED_SCANNABLE
+        kinds = (AdvertisingType.UNDIRECTED_SCANNABLE, AdvertisingType.UNDIRECTED_CONNECTABLE_SCANNABLE)
         self._start_gap(
-            lambda: self._device.start_advertising(
-                advertising_type=kind,
+            lambda device: device.start_advertising(
+                advertising_type=kinds[connectable],
                 own_address_type=hci.OwnAddressType.PUBLIC,
                 advertising_data=data,
                 scan_response_data=response,
@@ -232,14 +244,14 @@ class _Stack:
         )
 
     def _on_stop_advertising(self, _message: bytes) -> None:
-        self._start_gap(lambda: self._device.stop_advertising())
+        self._start_gap(Device.stop_advertising)
 
     def _on_scan(self, message: bytes) -> None:
         duration_ms, interval_us, window_us, active = struct.unpack("<xIIIB", message)
 
-        async def scan() -> None:
-            await self._stop_scan()
-            await self._device.start_scanning(
+        async def scan(device: Device) -> None:
+            await self._stop_scan(device)
+            await device.start_scanning(
                 legacy=True,
                 active=bool(active),
                 own_address_type=hci.OwnAddressType.PUBLIC,
@@ -258,12 +270,12 @@ class _Stack:
     def _on_stop_scan(self, _message: bytes) -> None:
         self._start_gap(self._stop_scan)
 
-    async def _stop_scan(self) -> None:
+    async def _stop_scan(self, device: Device) -> None:
         if self._scan_timer:
             self._scan_timer.cancel()
             self._scan_timer = None
-        if self._device.is_scanning:
-            await self._device.stop_scanning(legacy=True)
+        if device.is_scanning:
+            await device.stop_scanning(legacy=True)
 
     def _on_advertising_report(self, report) -> None:
         address = report.address
@@ -295,7 +307,7 @@ class _Stack:
         self._start(connect())
 
     def _on_cancel_connect(self, _message: bytes) -> None:
-        self._start_gap(lambda: self._device.cancel_connection())
+        self._start_gap(Device.cancel_connection)
 
     def _on_connection(self, connection: Connection) -> None:
         central = connection.role == hci.Role.CENTRAL

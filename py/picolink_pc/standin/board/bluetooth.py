@@ -25,7 +25,7 @@ _EINVAL = const(22)
 _EALREADY = const(114)
 
 _DEFAULT_MTU = const(23)
-_MAX_MTU = const(1017)  # HCI_ACL_PAYLOAD_SIZE in extmod/btstack/btstack_config_common.h, less 4 octets of L2CAP
+_MAX_MTU = const(1017)  # HCI_ACL_PAYLOAD_SIZE of extmod/btstack/btstack_config_common.h, less L2CAP's 4
 _DEFAULT_VALUE_LENGTH = const(20)  # MP_BLUETOOTH_DEFAULT_ATTR_LEN in extmod/modbluetooth.h
 _SUPERVISION_MS = const(2000)  # what gap_connect takes if no scan_duration_ms is given
 
@@ -138,7 +138,9 @@ class _BLE:
         if self._socket is None:
             path = os.getenv("PICOLINK_STANDIN")
             if not path:
-                raise OSError(_ENODEV, "this is picolink's stand-in for Bluetooth: start it with picolink run")
+                raise OSError(
+                    _ENODEV, "this is picolink's stand-in for Bluetooth: start it with picolink run"
+                )
             self._socket = Socket(path, self._on_message, ops.REPLY)
             self._received = self._socket.received
             previous = sys.atexit(None)
@@ -193,6 +195,7 @@ class _BLE:
                 self._check_active()
             else:
                 raise ValueError("unknown config param")
+        return None
 
     def _send_preferred_mtu(self):
         self._socket.send_bytes(struct.pack("<BH", ops.PREFERRED_MTU, self._preferred_mtu))
@@ -409,7 +412,9 @@ class _BLE:
             conn_handle, addr_type = struct.unpack("<HB", message)
             if op == ops.PERIPHERAL_CONNECT:
                 self._connecting = False
-            if addr_type == ops.CANCELLED:  # the firmware does not look at the status and reports a connection
+            if (
+                addr_type == ops.CANCELLED
+            ):  # the firmware does not look at the status and reports a connection
                 addr_type = 0
             else:
                 self._connections[conn_handle] = _Connection()

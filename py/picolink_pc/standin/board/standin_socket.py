@@ -4,11 +4,11 @@
 # two bytecodes of the program, in sleep and in busy loops too, and runs to its end.  Nothing in the packet
 # path allocates on MicroPython's heap: the C stack does not either.
 
+import _thread
 import os
 import select
 import time
 
-import _thread
 import ffi
 import micropython
 import uctypes

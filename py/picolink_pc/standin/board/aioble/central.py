@@ -95,11 +95,10 @@ class ScanResult:
             if adv_data and adv_data != self.resp_data:
                 self.resp_data = adv_data
                 new = True
-        elif adv_type in (_ADV_IND, _ADV_NONCONN_IND):
-            if adv_data != self.adv_data:
-                self.adv_data = adv_data
-                self.connectable = adv_type == _ADV_IND
-                new = True
+        elif adv_type in (_ADV_IND, _ADV_NONCONN_IND) and adv_data != self.adv_data:
+            self.adv_data = adv_data
+            self.connectable = adv_type == _ADV_IND
+            new = True
         return new
 
     def __str__(self):
@@ -118,6 +117,7 @@ class ScanResult:
     def name(self):
         for field in self._fields(_NAMES):
             return str(field, "utf-8")
+        return None
 
     def services(self):
         for size, types in _UUID_FIELDS:

@@ -104,6 +104,7 @@ class ClientService:
     def __str__(self):
         return "Service: {} {} {}".format(self._start_handle, self._end_handle, self.uuid)
 
+    @staticmethod
     def _start_discovery(connection, uuid):
         ble.gattc_discover_services(connection._conn_handle, uuid)
 
@@ -152,12 +153,13 @@ class ClientCharacteristic(_ClientAttribute):
         # Where the stack does not know: two descriptors at most.
         self._end_handle = end_handle if end_handle > value_handle else value_handle + 2
         self._notify_event = asyncio.ThreadSafeFlag()
-        self._notify_queue = deque((), 1)  # aioble's: a new notification overwrites one that was not taken
+        self._notify_queue = deque((), 1)  # noqa: RUF037 - a new one overwrites one not taken
 
     def __str__(self):
         handles = (self._end_handle, self._value_handle)
         return "Characteristic: {} {} {} {}".format(*handles, self.properties, self.uuid)
 
+    @staticmethod
     def _start_discovery(service, uuid):
         handles = (service._start_handle, service._end_handle)
         ble.gattc_discover_characteristics(service.connection._conn_handle, *handles, uuid)
@@ -194,6 +196,7 @@ class ClientDescriptor(_ClientAttribute):
         super().__init__(characteristic.connection, handle, _FLAG_WRITE, uuid)
         self.characteristic = characteristic
 
+    @staticmethod
     def _start_discovery(characteristic, uuid):
         handles = (characteristic._value_handle, characteristic._end_handle)
         ble.gattc_discover_descriptors(characteristic.connection._conn_handle, *handles)

@@ -26,6 +26,7 @@ def ble_irq(event, data):
         result = handler(event, data)
         if result is not None:  # the event is taken: the rest does not see it
             return result
+    return None
 
 
 def ensure_active():

@@ -26,8 +26,8 @@ def _device_irq(event, data):
 register_irq_handler(_device_irq, None)
 
 
-# Within `with DeviceTimeout(...)` the task is cancelled when the time is up (asyncio.TimeoutError is raised) or
-# when the connection is lost (DeviceDisconnectedError).  Either may be None.
+# Within `with DeviceTimeout(...)` the task is cancelled when the time is up (asyncio.TimeoutError is raised)
+# or when the connection is lost (DeviceDisconnectedError).  Either may be None.
 class DeviceTimeout:
     def __init__(self, connection, timeout_ms):
         self._connection = connection
@@ -73,7 +73,9 @@ class Device:
 
     def __str__(self):
         kind = "PUBLIC" if self.addr_type == 0 else "RANDOM"
-        return "Device(ADDR_{}, {}{})".format(kind, self.addr_hex(), ", CONNECTED" if self._connection else "")
+        return "Device(ADDR_{}, {}{})".format(
+            kind, self.addr_hex(), ", CONNECTED" if self._connection else ""
+        )
 
     def addr_hex(self):
         return binascii.hexlify(self.addr, ":").decode()
@@ -98,7 +100,7 @@ class Device:
 
 
 class DeviceConnection:
-    _connected = {}  # connections by handle
+    _connected = {}  # noqa: RUF012 - connections by handle
 
     def __init__(self, device):
         self.device = device
@@ -153,7 +155,7 @@ class DeviceConnection:
 
     # aioble takes a timeout here and ignores it.
     async def service(self, uuid, timeout_ms=2000):
-        from .client import ClientService, first
+        from .client import first
 
         return await first(self.services(uuid, timeout_ms), uuid)
 

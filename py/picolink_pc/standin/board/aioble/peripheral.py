@@ -1,4 +1,4 @@
-# Simulator code for virtual boards, never installed on a board: aioble's advertising and this board's services.
+# Simulator code for virtual boards, never installed on a board: aioble's advertising and services.
 
 import asyncio
 import struct
@@ -181,8 +181,10 @@ def register_services(*services):
     layout = tuple(
         (service.uuid, tuple((c.uuid, c.flags) for c in service.characteristics)) for service in services
     )
-    for service, handles in zip(services, ble.gatts_register_services(layout)):
-        for characteristic, handle in zip(service.characteristics, handles):
+    handles = ble.gatts_register_services(layout)
+    for i, service in enumerate(services):
+        for j, characteristic in enumerate(service.characteristics):
+            handle = handles[i][j]
             characteristic._value_handle = handle
             _characteristics[handle] = characteristic
             if characteristic._initial is not None:

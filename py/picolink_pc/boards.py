@@ -1,0 +1,279 @@
+"""Virtual boards: each is a MicroPython process of its own, and a radio joins them.
+
+async with Bench() as bench:
+    a = bench.board("PicoA")
+    await a.start("examples/pico_a.py")
+    await a.line("connected")
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import itertools
+import os
+import re
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from .radio.air import RadioSettings
+from .radio.hci_pty import HciPty
+from .radio.virtual_radio import VirtualRadio
+from .standin.host import StandinHost
+
+_ROOT = Path(__file__).parents[2]
+_PACKAGES = Path(__file__).parents[1]
+_STANDIN = Path(__file__).parent / "standin" / "board"
+_MICROPYTHON = _ROOT / "build" / "out" / "bin" / "micropython"
+_NATIVE = _ROOT / "build" / "out" / "native" / "x64"
+
+_ADDRESS = "28:CD:C1:00:00:{:02X}"
+"""Public addresses of boards: the first three octets are Raspberry Pi's."""
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+ENGINES = ("native", "python")
+
+
+class BoardError(Exception):
+    """A board did not do what was expected of it, or cannot be started; the message is for a person."""
+
+
+class VirtualBoard:
+    """One board, switched off at first.  Made by `Bench.board`.
+
+    name: of the board, for people.  output: all lines that it has printed, since it was made.
+    """
+
+    def __init__(
+        self, name: str, power: "_StandinPower | _RealStackPower", on_line: Callable[[str, str], None] | None
+    ) -> None:
+        self.name = name
+        self.output: list[str] = []
+        self._power = power
+        self._on_line = on_line
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task | None = None
+        self._changed = asyncio.Condition()
+        self._unread = 0
+        self.running = False
+        """Is its program running?"""
+        self._program: tuple[str, ...] = ()
+
+    async def start(self, program: str | os.PathLike, *args: str) -> None:
+        """Switch on and run the file `program` with `args`.  Raises BoardError if it runs already."""
+        await self._start(os.fspath(program), *args)
+
+    async def start_code(self, code: str) -> None:
+        """Switch on and run `code`.  Raises BoardError if the board runs already."""
+        await self._start("-c", code)
+
+    async def restart(self) -> None:
+        """Cut the power if it is on, and run the same program again."""
+        await self.kill()
+        await self._start(*self._program)
+
+    async def _start(self, *program: str) -> None:
+        if self.running:
+            raise BoardError(f"{self.name} is running already")
+        self._program = program
+        self._process = await asyncio.create_subprocess_exec(
+            self._power.micropython,
+            *program,
+            env=os.environ | self._power.on(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            preexec_fn=_die_with_parent,
+        )
+        self.running = True
+        self._reader = asyncio.create_task(self._read(self._process))
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        async for raw in process.stdout:
+            line = raw.decode(errors="replace").rstrip("\r\n")
+            self.output.append(line)
+            if self._on_line:
+                self._on_line(self.name, line)
+            async with self._changed:
+                self._changed.notify_all()
+        await process.wait()
+        self._power.off()
+        self.running = False
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def line(self, pattern: str, timeout: float = 30) -> str:
+        """The next line that the regular expression `pattern` is found in; lines before it are passed over.
+
+        timeout: seconds.  Raises BoardError, with what the board printed, if the line does not come or the
+        program ends without it.
+        """
+        seen = self._unread
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                while True:
+                    while self._unread < len(self.output):
+                        self._unread += 1
+                        if re.search(pattern, self.output[self._unread - 1]):
+                            return self.output[self._unread - 1]
+                    if not self.running:
+                        raise BoardError(self._complaint(f"ended without {pattern!r}", seen))
+                    await self._changed.wait()
+        except TimeoutError:
+            raise BoardError(self._complaint(f"no {pattern!r} within {timeout} s", seen)) from None
+
+    async def exit_code(self, timeout: float | None = None) -> int:
+        """Wait until the program ends by itself: its exit code, negative: the signal that ended it.
+
+        timeout: seconds, None: no limit.  Raises BoardError when it is over, or if nothing was started.
+        """
+        if self._process is None:
+            raise BoardError(f"{self.name} was never started")
+        try:
+            await asyncio.wait_for(asyncio.shield(self._reader), timeout)
+        except TimeoutError:
+            raise BoardError(self._complaint(f"still running after {timeout} s", 0)) from None
+        return self._process.returncode
+
+    async def kill(self) -> None:
+        """Cut the power: the program ends at once and nothing is said on the air."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._reader
+
+    def freeze(self) -> None:
+        """Stop the processor where it is; the radio goes on."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the processor go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def _complaint(self, what: str, since: int) -> str:
+        printed = "\n".join(f"    {line}" for line in self.output[since:][-40:]) or "    (nothing)"
+        return f"{self.name}: {what}; it printed:\n{printed}"
+
+
+class Bench:
+    """A radio with boards on it, for use with `async with`: at its end all boards are off.
+
+    settings: of the radio.  micropython, aioble: real stack mode, see `picolink run --help`.
+    on_line: called with a board's name and each line that it prints.
+    Raises BoardError for something that is missing, and says how to get it.
+    """
+
+    def __init__(
+        self,
+        settings: RadioSettings | None = None,
+        micropython: Path | None = None,
+        aioble: Path | None = None,
+        on_line: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.boards: list[VirtualBoard] = []
+        self._settings = settings or RadioSettings()
+        self._micropython = _require(micropython or _MICROPYTHON, "MicroPython")
+        self._real_stack = micropython is not None
+        self._aioble = _aioble_folder(aioble) if aioble else None
+        if self._real_stack and not self._aioble:
+            raise BoardError("the real Bluetooth stack needs the real aioble: give its folder (--aioble)")
+        self._on_line = on_line
+        self._addresses = itertools.count(1)
+        self._cleanup = contextlib.ExitStack()
+
+    async def __aenter__(self) -> "Bench":
+        self._folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="picolink-")))
+        self.radio = VirtualRadio(self._settings)
+        """The radio: in_range, statistics."""
+        self._cleanup.callback(self.radio.close)
+        return self
+
+    async def __aexit__(self, *_exception) -> None:
+        try:
+            await asyncio.gather(*(board.kill() for board in self.boards))
+        finally:
+            self._cleanup.close()
+
+    def board(self, name: str, engine: str = "native") -> VirtualBoard:
+        """A new board.  engine: "native", or "python": a board without the native module."""
+        if engine not in ENGINES:
+            raise ValueError(f"engine is {engine!r}: one of {', '.join(ENGINES)}")
+        address = _ADDRESS.format(next(self._addresses))
+        path = [_PACKAGES]
+        if engine == "native":
+            path.insert(0, _require(_NATIVE, "the native module for this PC"))
+        if self._real_stack:
+            path.append(self._aioble)
+            power = _RealStackPower(self._micropython, path, self.radio, name, address)
+        else:
+            # Real aioble goes before the stand-in's, on the stand-in for `bluetooth`.
+            path += [self._aioble, _STANDIN] if self._aioble else [_STANDIN]
+            host = StandinHost(self.radio, name, address, self._settings.mtu)
+            socket = self._folder / address.replace(":", "")
+            host.listen(socket)
+            self._cleanup.callback(host.close)
+            power = _StandinPower(self._micropython, path, socket)
+        board = VirtualBoard(name, power, self._on_line)
+        self.boards.append(board)
+        return board
+
+
+class _StandinPower:
+    """What a board with the stand-in for Bluetooth starts with."""
+
+    def __init__(self, micropython: Path, path: list[Path], socket: Path) -> None:
+        self.micropython = micropython
+        self._environment = {"MICROPYPATH": _join(path), "PICOLINK_STANDIN": str(socket)}
+
+    def on(self) -> dict[str, str]:
+        return self._environment
+
+    def off(self) -> None:
+        pass  # the host sees the end of the socket
+
+
+class _RealStackPower:
+    """What a board starts with whose MicroPython has a Bluetooth stack: a controller on a terminal device."""
+
+    def __init__(self, micropython: Path, path: list[Path], radio: VirtualRadio, name: str, address: str):
+        self.micropython = micropython
+        self._path = path
+        self._radio = radio
+        self._identity = (name, address)
+
+    def on(self) -> dict[str, str]:
+        self._controller = self._radio.add_controller(*self._identity)
+        self._pty = HciPty(self._controller)
+        return {"MICROPYPATH": _join(self._path), "MICROPYBTUART": self._pty.path}
+
+    def off(self) -> None:
+        self._radio.remove_controller(self._controller)
+        self._pty.close()
+
+
+def _join(path: list[Path]) -> str:
+    return ":".join([*map(str, path), ".frozen"])
+
+
+def _require(path: Path, what: str) -> Path:
+    if not path.exists():
+        advice = "run: make native" if _ROOT in path.parents else "is the path right?"
+        raise BoardError(f"{what} is missing ({path}): {advice}")
+    return path.resolve()
+
+
+def _aioble_folder(path: Path) -> Path:
+    """The folder to search for aioble: `path`, or the one around it if it is the package itself."""
+    for folder in (path, path.parent):
+        if (folder / "aioble" / "core.py").exists():
+            return folder.resolve()
+    raise BoardError(f"no aioble in {path}: it holds the folder aioble of micropython-lib's package")
+
+
+def _die_with_parent() -> None:
+    """Runs in the board's process before MicroPython: it must not outlive this one."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

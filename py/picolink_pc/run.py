@@ -1,0 +1,137 @@
+"""`picolink run`: programs on virtual boards, one each."""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from .boards import Bench, BoardError
+from .radio.air import RadioSettings
+
+_COLOURS = ("cyan", "magenta", "green", "yellow")
+_DEFAULTS = RadioSettings()
+
+
+def _option(name: str, metavar: str, text: str, field: str | None = None, **more: object) -> Callable:
+    default = getattr(_DEFAULTS, field or name)
+    flag = "--" + name.replace("_", "-")
+    return click.option(
+        flag, field or name, default=default, show_default=True, metavar=metavar, help=text, **more
+    )
+
+
+_RADIO_OPTIONS = (
+    _option("interval", "MS", "Connection interval: 7.5 to 4000 ms in steps of 1.25.", "interval_ms"),
+    _option("data_length", "OCTETS", "Link-layer payload: 27, up to 251 with data length extension."),
+    _option("phy", "1M|2M", "Megabits per second in the air.", type=click.Choice(("1M", "2M"))),
+    _option("mtu", "OCTETS", "ATT MTU that hosts agree to at most: 23 to 517."),
+    _option("latency", "EVENTS", "Connection events that an idle peripheral sleeps through."),
+    _option("loss", "SHARE", "Share of PDUs lost in the air (and sent again): 0 to below 1."),
+    _option("seed", "NUMBER", "Of all that is random in the radio."),
+)
+
+
+def radio_options(command: Callable) -> Callable:
+    """Adds the options that describe a radio; the command gets one argument for them, `settings`."""
+
+    @functools.wraps(command)
+    def with_settings(**arguments: object) -> object:
+        fields = {field.name for field in dataclasses.fields(RadioSettings)}
+        given = {name: arguments.pop(name) for name in list(arguments) if name in fields}
+        try:
+            settings = RadioSettings(**given)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        return command(settings=settings, **arguments)
+
+    for option in reversed(_RADIO_OPTIONS):
+        with_settings = option(with_settings)
+    return with_settings
+
+
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def stack_options(command: Callable) -> Callable:
+    """Adds the options of real stack mode: `micropython` and `aioble`."""
+    command = click.option(
+        "--aioble",
+        type=_folder,
+        help="The real aioble: its folder, or the one that holds it (from micropython-lib).",
+    )(command)
+    return click.option(
+        "--micropython",
+        type=_file,
+        help="A MicroPython for this PC with a Bluetooth stack (NimBLE or BTstack) inside, instead of "
+        "picolink's stand-in; needs --aioble. The MTU is up to that stack.",
+    )(command)
+
+
+@click.command()
+@click.argument("programs", nargs=-1, required=True, type=_file)
+@radio_options
+@click.option(
+    "--engine",
+    type=click.Choice(("native", "python")),
+    default="native",
+    show_default=True,
+    help="python: boards without the native module.",
+)
+@click.option("--seconds", type=float, metavar="S", help="Switch the boards off after this time.")
+@stack_options
+def run(
+    programs: tuple[Path, ...],
+    settings: RadioSettings,
+    engine: str,
+    seconds: float | None,
+    micropython: Path | None,
+    aioble: Path | None,
+) -> None:
+    """Run PROGRAMS on virtual boards, one board each, and show what they print.
+
+    \b
+    picolink run examples/pico_a.py examples/pico_b.py
+    picolink run --loss 0.1 --engine python examples/pico_a.py examples/pico_b.py
+
+    A board is a MicroPython process that finds picolink; its program is the same as for a real board.
+    The radio is that of a Pico W unless options say otherwise.  Ctrl-C switches the boards off.
+    """
+    console = Console(highlight=False)
+    names = _board_names(programs)
+    width = max(map(len, names))
+    colours = dict(zip(names, itertools.cycle(_COLOURS), strict=False))
+
+    def show(name: str, line: str) -> None:
+        console.print(Text.assemble((name.rjust(width), colours[name]), "  ", line), soft_wrap=True)
+
+    async def bench() -> int:
+        async with Bench(settings, micropython, aioble, show) as bench:
+            boards = [bench.board(name, engine) for name in names]
+            for board, program in zip(boards, programs, strict=True):
+                await board.start(program)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return max(abs(code) for code in await asyncio.gather(*(b.exit_code() for b in boards)))
+        return 0
+
+    try:
+        raise SystemExit(asyncio.run(bench()))
+    except BoardError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        console.print("The boards are off.")
+
+
+def _board_names(programs: tuple[Path, ...]) -> list[str]:
+    """A name for each board: its program's, with a number where that is not enough."""
+    stems = [program.stem for program in programs]
+    numbers = {stem: itertools.count(1) for stem in stems}
+    return [stem if stems.count(stem) == 1 else f"{stem} {next(numbers[stem])}" for stem in stems]
