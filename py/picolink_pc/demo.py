@@ -1,0 +1,155 @@
+"""`picolink demo`: two virtual boards greet each other, then send to each other as fast as they can."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from .boards import ENGINES, Bench, BoardError
+from .radio.air import RadioSettings, ceiling
+from .run import radio_options, stack_options
+
+_ROOT = Path(__file__).parents[2]
+_EXAMPLES = _ROOT / "examples"
+_RESULT = _ROOT / "build" / "out" / "demo.json"
+
+_GREETINGS = 3
+_MESSAGE = 18
+"""Bytes in a message of blast.py, as many as in the tutorial's greeting."""
+
+_TUTORIAL_PER_SECOND = 0.5
+"""The tutorial's two boards greet each other every 2 seconds."""
+
+_NAMES = ("Pico A", "Pico B")
+_COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
+
+
+@click.command()
+@click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
+@click.option(
+    "--seconds", type=click.IntRange(1, 30), default=5, show_default=True, help="Time at full speed."
+)
+@radio_options
+@stack_options
+def demo(
+    engine: str, seconds: int, settings: RadioSettings, micropython: Path | None, aioble: Path | None
+) -> None:
+    """Watch two virtual boards greet each other, and then send to each other as fast as they can.
+
+    \b
+    picolink demo                      the native engine
+    picolink demo --engine python      the fallback
+    picolink demo --interval 30        another connection interval
+
+    Runs examples/pico_a.py, pico_b.py and blast.py as they are on the radio of a Pico W, checks all messages,
+    and writes build/out/demo.json. Fails if a message was lost, doubled or out of order.
+    """
+    console = Console(highlight=False)
+    try:
+        asyncio.run(_greet(console, engine, settings, micropython, aioble))
+        scores = asyncio.run(_blast(console, engine, settings, seconds, micropython, aioble))
+    except BoardError as error:
+        raise click.ClickException(str(error)) from None
+    result = _result(scores, settings, "real" if micropython else "stand-in")
+    console.print(_table(result))
+    _RESULT.parent.mkdir(parents=True, exist_ok=True)
+    _RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    console.print(f"written to {_RESULT.relative_to(_ROOT)}")
+    ways = result["messages"].values()
+    flaws = [f"{way[f]} {f}" for way in ways for f in ("lost", "duplicated", "reordered") if way[f]]
+    if flaws:
+        raise click.ClickException("messages " + ", ".join(flaws))
+
+
+async def _greet(console: Console, engine: str, settings: RadioSettings, *stack: Path | None) -> None:
+    console.rule("pico_a.py and pico_b.py greet each other every 2 seconds")
+
+    def show(name: str, line: str) -> None:
+        console.print(Text.assemble((name, _COLOURS[name]), "  ", line))
+
+    async with Bench(settings, *stack, show) as bench:
+        boards = [bench.board(name, engine) for name in _NAMES]
+        for board, program in zip(boards, ("pico_a.py", "pico_b.py"), strict=True):
+            await board.start(_EXAMPLES / program)
+        for board in boards:
+            for _ in range(_GREETINGS):
+                await board.line("received: Hello from")
+
+
+async def _blast(
+    console: Console, engine: str, settings: RadioSettings, seconds: int, *stack: Path | None
+) -> list[dict]:
+    console.rule("blast.py on both: as fast as they can")
+    async with Bench(settings, *stack) as bench:
+        boards = [bench.board(name, engine) for name in _NAMES]
+        for board, role in zip(boards, ("advertise", "connect"), strict=True):
+            await board.start(_EXAMPLES / "blast.py", role, str(seconds))
+        await boards[0].line("connected")
+        progress = Progress(
+            TextColumn("sending both ways"), BarColumn(), TimeRemainingColumn(), console=console
+        )
+        with progress:
+            task = progress.add_task("", total=seconds)
+            watch = asyncio.create_task(_advance(progress, task, seconds))
+            scores = [json.loads((await board.line("^score ")).removeprefix("score ")) for board in boards]
+            watch.cancel()
+            progress.update(task, completed=seconds)
+    return scores
+
+
+async def _advance(progress: Progress, task: int, seconds: int) -> None:
+    for _ in range(seconds * 10):
+        await asyncio.sleep(0.1)
+        progress.advance(task, 0.1)
+
+
+def _result(scores: list[dict], settings: RadioSettings, stack: str) -> dict:
+    """The figures of one demo; `scores` are the boards' own, A's first."""
+
+    def way(sender: dict, receiver: dict) -> dict:
+        figures = {name: receiver[name] for name in ("received", "lost", "duplicated", "reordered")}
+        return {"sent": sender["sent"], **figures, "per_second": round(receiver["per_second"], 1)}
+
+    a, b = scores
+    return {
+        "engine": a["engine"],
+        "radio": {
+            "interval_ms": settings.interval_ms,
+            "phy": settings.phy,
+            "data_length": settings.data_length,
+            "mtu": settings.mtu,
+            "latency": settings.latency,
+            "loss": settings.loss,
+            "ceiling_per_second": round(ceiling(settings, message=_MESSAGE, both_ways=True), 1),
+        },
+        "stack": stack,
+        "seconds": round(max(a["seconds"], b["seconds"]), 3),
+        "messages": {"a_to_b": way(a, b), "b_to_a": way(b, a)},
+        "tutorial_per_second": _TUTORIAL_PER_SECOND,
+    }
+
+
+def _table(result: dict) -> Table:
+    radio = result["radio"]
+    table = Table(
+        box=box.SIMPLE,
+        title=f"{result['engine']} engine, {_MESSAGE}-byte messages both ways at once",
+        title_style="bold",
+        caption=f"radio: {radio['interval_ms']:g} ms interval, {radio['phy']} PHY, "
+        f"{radio['data_length']}-octet PDUs, MTU {radio['mtu']}, latency {radio['latency']}, "
+        f"loss {radio['loss']:g}\nceiling: {radio['ceiling_per_second']:,.0f} messages/s each way at once",
+    )
+    for heading in ("", "sent", "received", "lost", "doubled", "reordered", "/s", "ratio"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, way in zip(("A to B", "B to A"), result["messages"].values(), strict=True):
+        counts = [f"{way[k]:,}" for k in ("sent", "received", "lost", "duplicated", "reordered")]
+        ratio = way["per_second"] / result["tutorial_per_second"]
+        table.add_row(name, *counts, f"{way['per_second']:,.0f}", f"{ratio:,.0f}")
+    table.add_row("tutorial", "", "", "", "", "", f"{result['tutorial_per_second']}", "1", style="dim")
+    return table
