@@ -1,0 +1,416 @@
+"""Write the scripted exchanges in this folder from the Python engine: python tests/vectors/make.py
+
+Each file: what it shows, the engines, and the steps. A step: [engine, call, arguments, result, remark]; bytes
+are in hex, times in ms. Every engine must give these results. The tests fail when a file is not what this
+script writes, so a change of the protocol is a visible change here.
+"""
+
+import json
+import struct
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1] / "py"))
+
+from picolink import pyengine  # noqa: E402
+
+
+def described(packet):
+    """A packet in words."""
+    if packet[0] & 1:
+        version, tag, answered_tag = packet[1:4]
+        session, answers = (struct.unpack_from("<I", packet, at)[0] for at in (4, 8))
+        bits, features, expected = struct.unpack_from("<BBH", packet, 12)
+        names = "".join(name for bit, name in ((2, " READY"), (16, " RENEWED")) if packet[0] & bit)
+        return (
+            f"HELLO{names}: version {version}, tag {tag:02x}, session {session:08x}, "
+            f"answers tag {answered_tag:02x} of session {answers:08x}, "
+            f"ring 2^{bits}, features {features:02x}, expects {expected}"
+        )
+    flags, tag, offset, ack, credit = struct.unpack_from("<BBHHH", packet)
+    names = "".join(name for bit, name in ((4, " ASK"), (8, " GAP")) if flags & bit)
+    kind = f"{len(packet) - 12} stream bytes" if len(packet) > 12 else "no stream bytes"
+    return f"to tag {tag:02x}:{names} {kind} at {offset}, ack {ack}, credit {credit}"
+
+
+class Exchange:
+    """Engines whose calls are written down."""
+
+    def __init__(self, about):
+        self.about = about
+        self.engines = {}
+        self.arguments = {}
+        self.steps = []
+        self.now = 1000
+
+    def engine(self, name, session, tx_size=1024, rx_size=1024, window=4096):
+        self.engines[name] = pyengine.Engine(session, tx_size, rx_size, window)
+        self.arguments[name] = {
+            "session": f"{session:08x}",
+            "tx_size": tx_size,
+            "rx_size": rx_size,
+            "window": window,
+        }
+
+    def _write(self, *step):
+        self.steps.append(step)
+
+    def start(self, name, mtu=247):
+        self.engines[name].start(mtu, self.now)
+        self._write(name, "start", [mtu, self.now], None)
+
+    def send(self, name, data, channel=0):
+        self._write(name, "send", [data.hex(), channel], self.engines[name].send(data, channel))
+
+    def end(self, name):
+        self._write(name, "end", [], self.engines[name].end())
+
+    def pull(self, name):
+        """The next packet, b"" for none."""
+        buf = bytearray(236)
+        packet = bytes(buf[: self.engines[name].pull_into(buf, self.now)])
+        remark = [described(packet)] if packet else []
+        self._write(name, "pull_into", [self.now], packet.hex(), *remark)
+        return packet
+
+    def feed(self, name, packet):
+        self._write(name, "feed", [packet.hex(), self.now], self.engines[name].feed(packet, self.now))
+
+    def take_flags(self, name):
+        self._write(name, "take_flags", [], self.engines[name].take_flags())
+
+    def wait(self, name):
+        self._write(name, "wait", [self.now], self.engines[name].wait(self.now))
+
+    def recv(self, name):
+        got = self.engines[name].recv()
+        self._write(name, "recv", [], got and [got[0], got[1].hex()])
+
+    def look(self, name, *attributes):
+        for attribute in attributes:
+            self._write(name, attribute, [], getattr(self.engines[name], attribute))
+
+    def stats(self, name, *counters):
+        stats = self.engines[name].stats()
+        self._write(name, "stats", [], {counter: stats[counter] for counter in counters})
+
+    def carry(self, a, b, rounds=20):
+        """Packets go both ways, 10 ms in the air each, until neither has something to say now."""
+        for _ in range(rounds):
+            packets = [(b, self.pull(a)), (a, self.pull(b))]
+            if not packets[0][1] and not packets[1][1]:
+                return
+            self.now += 10
+            for name, packet in packets:
+                if packet:
+                    self.feed(name, packet)
+
+    def open(self, a, b, mtu=247):
+        """Both start, and carry() what they say."""
+        for name in (a, b):
+            self.start(name, mtu)
+        self.carry(a, b)
+        for name in (a, b):
+            self.take_flags(name)
+
+    def text(self):
+        steps = ",\n".join("    " + json.dumps(step) for step in self.steps)
+        engines = ",\n".join(f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in self.arguments.items())
+        about = json.dumps(self.about)
+        return f'{{\n  "about": {about},\n  "engines": {{\n{engines}\n  }},\n  "steps": [\n{steps}\n  ]\n}}\n'
+
+
+def counting(size):
+    return bytes(i & 0xFF for i in range(size))
+
+
+def hello():
+    x = Exchange("The worked example of docs/protocol.md: a handshake, 'hello' from a to b, the ack.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.start("a")
+    x.start("b")
+    first = x.pull("a")
+    x.now += 10
+    x.feed("b", first)
+    answer = x.pull("b")
+    x.now += 10
+    x.feed("a", answer)
+    ready = x.pull("a")
+    x.now += 10
+    x.feed("b", ready)
+    credit = x.pull("a"), x.pull("b")
+    x.now += 10
+    x.feed("b", credit[0])
+    x.feed("a", credit[1])
+    x.take_flags("a")
+    x.take_flags("b")
+    x.send("a", b"hello")
+    x.wait("a")
+    data = x.pull("a")
+    x.now += 10
+    x.feed("b", data)
+    x.take_flags("b")
+    x.recv("b")
+    x.recv("b")
+    x.wait("b")
+    x.now += 20
+    ack = x.pull("b")
+    x.look("a", "pending")
+    x.now += 10
+    x.feed("a", ack)
+    x.look("a", "pending")
+    x.take_flags("a")
+    x.wait("a")
+    x.wait("b")
+    return x
+
+
+def records():
+    x = Exchange("Records at the smallest MTU: empty, with lengths of one and two bytes; then END.")
+    x.engine("a", 0x0A0B0C0D)
+    x.engine("b", 0x01020304)
+    x.open("a", "b", 23)
+    for size, channel in ((0, 15), (1, 0), (5, 1), (127, 2), (128, 3)):
+        x.send("a", counting(size), channel)
+    x.end("a")
+    x.send("b", b"other direction", 7)
+    for _ in range(3):
+        x.carry("a", "b", 40)
+        x.now += 20
+    for _ in range(6):
+        x.recv("b")
+    x.look("b", "ended")
+    x.recv("a")
+    x.look("a", "pending")
+    return x
+
+
+def resume():
+    x = Exchange("A drop in the middle of a message: the same sessions go on at another MTU, nothing twice.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.open("a", "b", 50)
+    x.send("a", counting(100), 4)
+    first = x.pull("a")
+    x.pull("a")  # lost with the connection
+    x.now += 10
+    x.feed("b", first)
+    x.look("a", "pending")
+    x.now += 500
+    x.open("a", "b", 104)
+    x.carry("a", "b")
+    x.now += 20
+    x.carry("a", "b")
+    x.recv("b")
+    x.recv("b")
+    x.stats("a", "opened", "peer_restarts", "retransmitted")
+    x.look("a", "pending")
+    return x
+
+
+def peer_restart():
+    x = Exchange("b restarts (c is b's next life): a sends the unacknowledged message from its first byte.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.engine("c", 0x99AABBCC)
+    x.open("a", "b", 77)
+    x.send("a", b"done")
+    x.send("b", b"whole")
+    x.carry("a", "b")
+    x.now += 20
+    x.carry("a", "b")
+    x.send("a", counting(80))
+    x.send("b", counting(90))
+    torn = x.pull("a"), x.pull("b")
+    x.now += 10
+    x.feed("b", torn[0])
+    x.feed("a", torn[1])
+    x.now += 20
+    ack = x.pull("b")
+    x.now += 10
+    x.feed("a", ack)
+    x.now += 1000
+    x.open("a", "c", 77)
+    x.carry("a", "c")
+    x.now += 20
+    x.carry("a", "c")
+    x.recv("c")
+    x.recv("a")
+    x.recv("a")
+    x.stats("a", "opened", "peer_restarts", "resent")
+    return x
+
+
+def earlier_peer():
+    x = Exchange("a meets b, then c, then b again: the streams with b were given up.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.engine("c", 0x99AABBCC)
+    for peer in ("b", "c", "b"):
+        x.open("a", peer)
+        x.send("a", b"to " + peer.encode())
+        x.carry("a", peer)
+        x.now += 20
+        x.carry("a", peer)
+        x.recv(peer)
+        x.recv(peer)
+        x.look("a", "state", "pending")
+        x.now += 1000
+    return x
+
+
+def too_large():
+    x = Exchange("Messages queued before the peer is known: those too large for its ring are removed.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788, 256, 256)
+    for size in (3, 254, 253, 700, 1):
+        x.send("a", counting(size))
+    x.look("a", "pending")
+    x.open("a", "b")
+    x.carry("a", "b")
+    x.recv("b")
+    x.carry("a", "b")
+    for _ in range(3):
+        x.recv("b")
+        x.now += 20
+        x.carry("a", "b")
+    x.stats("a", "too_large", "messages_sent")
+    return x
+
+
+def credit():
+    x = Exchange("A reader that stops: credit 0, probes, credit again when a quarter of the ring is free.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788, 256, 256)
+    x.open("a", "b")
+    for _ in range(4):
+        x.send("a", counting(126), 1)
+    x.carry("a", "b")
+    x.now += 20
+    x.carry("a", "b")
+    for _ in range(3):
+        x.wait("a")
+        x.now += x.engines["a"].wait(x.now)
+        x.carry("a", "b")
+    x.recv("b")
+    x.wait("b")
+    x.carry("a", "b")
+    for _ in range(4):
+        x.recv("b")
+        x.now += 20
+        x.carry("a", "b")
+    x.look("a", "pending")
+    x.stats("a", "probes", "timeouts")
+    return x
+
+
+def loss():
+    x = Exchange("A lost packet: GAP, back to the loss. A lost last packet: timeout with ASK, and backoff.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.open("a", "b", 50)
+    x.send("a", counting(90))
+    x.pull("a")  # lost
+    rest = x.pull("a"), x.pull("a")
+    x.now += 10
+    for packet in rest:
+        x.feed("b", packet)
+    gap = x.pull("b")
+    x.now += 10
+    x.feed("a", gap)
+    x.carry("a", "b")
+    x.now += 20
+    x.carry("a", "b")
+    x.recv("b")
+    x.send("a", b"last")
+    x.pull("a")  # lost
+    for _ in range(2):
+        x.wait("a")
+        x.now += x.engines["a"].wait(x.now)
+        again = x.pull("a")  # the first time lost
+    x.now += 10
+    x.feed("b", again)
+    x.feed("b", again)
+    x.carry("a", "b")
+    x.recv("b")
+    x.recv("b")
+    x.stats("a", "go_backs", "timeouts", "retransmitted")
+    x.stats("b", "gaps", "duplicates")
+    return x
+
+
+def bad_packets():
+    x = Exchange("Damaged, stale, malformed packets are counted; what is no record ends the session.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.open("a", "b")
+    x.send("a", b"good")
+    packet = x.pull("a")
+    x.feed("b", packet[:-1])
+    x.feed("b", packet[:-1] + bytes((packet[-1] ^ 1,)))
+    for index, value in ((0, packet[0] | 0x10), (1, packet[1] ^ 1), (7, 0x7F)):
+        changed = bytearray(packet[:-4])
+        changed[index] = value
+        x.feed("b", bytes(changed) + struct.pack("<I", pyengine.crc32(changed)))
+    x.stats("b", "corrupt", "malformed", "stale", "messages_received")
+    bad = packet[:8] + b"\x00\x04good\x20\x00"
+    x.feed("b", bad + struct.pack("<I", pyengine.crc32(bad)))
+    x.look("b", "state")
+    x.recv("b")
+    x.recv("b")
+    x.send("b", b"later")
+    x.now += 100
+    x.open("a", "b")
+    x.carry("a", "b")
+    x.recv("a")
+    x.recv("b")
+    x.stats("a", "peer_restarts", "resent")
+    return x
+
+
+def refused():
+    x = Exchange("A HELLO of protocol version 2: refused, answered once, and over with the next connection.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.start("a")
+    x.start("b")
+    x.pull("a")
+    newer = bytearray(x.pull("b")[:-4])
+    newer[1] = 2
+    x.now += 10
+    x.feed("a", bytes(newer) + struct.pack("<I", pyengine.crc32(newer)))
+    x.look("a", "state", "peer_version")
+    x.pull("a")
+    x.wait("a")
+    x.take_flags("a")
+    x.now += 1000
+    x.open("a", "b")
+    x.look("a", "state", "peer_version")
+    return x
+
+
+EXCHANGES = (
+    hello,
+    records,
+    resume,
+    peer_restart,
+    earlier_peer,
+    too_large,
+    credit,
+    loss,
+    bad_packets,
+    refused,
+)
+
+
+def texts():
+    """File name and text of every exchange."""
+    return {f"{make.__name__}.json": make().text() for make in EXCHANGES}
+
+
+if __name__ == "__main__":
+    for name, text in texts().items():
+        (HERE / name).write_text(text)
+        print(name)
