@@ -94,10 +94,12 @@ class _Stack:
         self._preferred_mtu = owner._mtu_limit
         self._value_handles: set[int] = set()
         self._scan_timer: asyncio.TimerHandle | None = None
+        self._advertising: Callable[[Device], Coroutine] | None = None
         # Per connection, and there is one: ATT PDUs that wait for room in the controller, and whether each is
-        # a write command; the request whose response is awaited.
+        # a write command; whom a response is for; the request that is being worked on.
         self._outgoing: deque[tuple[bytes, bool]] = deque()
         self._awaited: tuple[Callable[[bytes], None], asyncio.Future] | None = None
+        self._request: tuple[asyncio.Task, bytes] | None = None  # and how its end is told
         self._unsent: deque[bytes] = deque()
         board.setblocking(False)
         board.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_OCTETS)
@@ -212,6 +214,7 @@ class _Stack:
         self._start(self._deactivate())
 
     async def _deactivate(self) -> None:
+        self._advertising = None
         async with self._gap_lock:
             for connection in list(self._device.connections.values()):
                 await connection.disconnect()
@@ -232,18 +235,18 @@ class _Stack:
         interval_us, connectable, length = struct.unpack_from("<xIBB", message)
         data, response = message[7 : 7 + length], message[7 + length :]
         kinds = (AdvertisingType.UNDIRECTED_SCANNABLE, AdvertisingType.UNDIRECTED_CONNECTABLE_SCANNABLE)
-        self._start_gap(
-            lambda device: device.start_advertising(
-                advertising_type=kinds[connectable],
-                own_address_type=hci.OwnAddressType.PUBLIC,
-                advertising_data=data,
-                scan_response_data=response,
-                advertising_interval_min=interval_us / 1000,
-                advertising_interval_max=interval_us / 1000,
-            )
+        self._advertising = lambda device: device.start_advertising(
+            advertising_type=kinds[connectable],
+            own_address_type=hci.OwnAddressType.PUBLIC,
+            advertising_data=data,
+            scan_response_data=response,
+            advertising_interval_min=interval_us / 1000,
+            advertising_interval_max=interval_us / 1000,
         )
+        self._start_gap(self._advertising)
 
     def _on_stop_advertising(self, _message: bytes) -> None:
+        self._advertising = None
         self._start_gap(Device.stop_advertising)
 
     def _on_scan(self, message: bytes) -> None:
@@ -326,11 +329,16 @@ class _Stack:
 
         def on_disconnection(_reason: int) -> None:
             self._outgoing.clear()
-            if self._awaited:
-                self._awaited[1].cancel()
-                self._awaited = None
+            self._awaited = None
+            if self._request:
+                task, done = self._request
+                task.cancel()
+                if done:
+                    self._tell(done + struct.pack("<H", _DISCONNECTED))
             op = ops.PERIPHERAL_DISCONNECT if central else ops.CENTRAL_DISCONNECT
             self._tell(struct.pack("<BHB6x", op, handle, 0xFF))
+            if self._advertising:  # BTstack goes on until it is told to stop
+                self._start_gap(self._advertising)
 
         def on_mtu() -> None:
             self._tell(struct.pack("<BHH", ops.MTU_EXCHANGED, handle, connection.att_mtu))
@@ -440,21 +448,20 @@ class _Stack:
     # ---- GATT client
 
     def _start_request(self, handle: int, work: Callable[[Connection], Coroutine], done: bytes) -> None:
-        """One request at a time.  `done` is told to the board with a status if the request fails."""
+        """One request at a time.  `done` is told to the board, with a status, if the request fails."""
 
         async def in_turn() -> None:
             async with self._att_lock:
                 connection = self._device and self._device.connections.get(handle)
-                if connection:
-                    try:
-                        await connection.cancel_on_disconnection(work(connection))
-                        return
-                    except asyncio.CancelledError:
-                        status = _DISCONNECTED
-                    except att.ATT_Error as error:
-                        status = error.error_code
-                    if done:
-                        self._tell(done + struct.pack("<H", status))
+                if not connection:
+                    return
+                self._request = (asyncio.current_task(), done)
+                try:
+                    await work(connection)
+                except att.ATT_Error as error:
+                    self._tell(done + struct.pack("<H", error.error_code))
+                finally:
+                    self._request = None
 
         self._start(in_turn())
 

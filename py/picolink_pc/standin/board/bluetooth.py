@@ -36,6 +36,8 @@ class UUID:
             if value > 0xFFFF:
                 raise ValueError("invalid UUID")
             self._octets = struct.pack("<H", value)
+        elif isinstance(value, UUID):
+            self._octets = value._octets
         elif len(value) in (2, 4, 16):
             self._octets = bytes(value)
         else:
@@ -110,12 +112,12 @@ class _BLE:
         self._socket = None
         self._handler = None
         self._gap_name = b"MPY BTSTACK"
-        self._preferred_mtu = _MAX_MTU
         self._reset()
 
     def _reset(self):
         self._active = False
         self._mac = None
+        self._preferred_mtu = _MAX_MTU
         self._connections = {}
         self._connecting = False
         self._scanning = False
@@ -255,7 +257,9 @@ class _BLE:
             raise ValueError("invalid addr")
         self._check_active()
         if self._connecting:
-            raise OSError(_EINVAL)
+            # BTstack refuses, and reports the refusal in an event whose status the firmware ignores.
+            self._event(ops.PERIPHERAL_CONNECT, (0, addr_type, addr))
+            raise OSError(_EALREADY)
         if self._connections:  # stock firmware has room for one
             raise OSError(_ENOMEM)
         # The defaults of extmod/btstack/modbluetooth_btstack.c.
@@ -267,7 +271,10 @@ class _BLE:
 
     def gap_disconnect(self, conn_handle):
         self._check_active()
-        self._socket.send_bytes(struct.pack("<BH", ops.DISCONNECT, _integer(conn_handle)))
+        if _integer(conn_handle) in self._connections:
+            self._socket.send_bytes(struct.pack("<BH", ops.DISCONNECT, conn_handle))
+        else:  # BTstack reports a disconnection, and not an error
+            self._event(ops.PERIPHERAL_DISCONNECT, (conn_handle, 0xFF, bytes(6)))
         return True
 
     # ---- GATT server

@@ -21,20 +21,20 @@ _SCAN_RSP = const(4)
 _NAMES = (0x08, 0x09)
 _UUID_FIELDS = ((2, (0x02, 0x03)), (4, (0x04, 0x05)), (16, (0x06, 0x07)))
 
-_scanner = None
+_active_scanner = None
 _connecting = set()  # devices
 
 
 def _central_irq(event, data):
     if event == _IRQ_SCAN_RESULT:
-        if _scanner:
+        if _active_scanner:
             addr_type, addr, adv_type, rssi, adv_data = data
-            _scanner._queue.append((addr_type, bytes(addr), adv_type, rssi, bytes(adv_data)))
-            _scanner._event.set()
+            _active_scanner._queue.append((addr_type, bytes(addr), adv_type, rssi, bytes(adv_data)))
+            _active_scanner._event.set()
     elif event == _IRQ_SCAN_DONE:
-        if _scanner:
-            _scanner._done = True
-            _scanner._event.set()
+        if _active_scanner:
+            _active_scanner._done = True
+            _active_scanner._event.set()
     elif event == _IRQ_PERIPHERAL_CONNECT:
         conn_handle, addr_type, addr = data
         for device in _connecting:
@@ -49,8 +49,8 @@ def _central_irq(event, data):
 
 
 def _central_shutdown():
-    global _scanner
-    _scanner = None
+    global _active_scanner
+    _active_scanner = None
     _connecting.clear()
 
 
@@ -58,8 +58,8 @@ register_irq_handler(_central_irq, _central_shutdown)
 
 
 async def _cancel_scan():
-    if _scanner:
-        await _scanner.cancel()
+    if _active_scanner:
+        await _active_scanner.cancel()
 
 
 async def _connect(connection, timeout_ms, scan_duration_ms, min_us, max_us):
@@ -135,30 +135,30 @@ class scan:  # noqa: N801 - aioble's name
         self._results = []
 
     async def __aenter__(self):
-        global _scanner
+        global _active_scanner
         ensure_active()
         await _cancel_scan()
-        _scanner = self
+        _active_scanner = self
         ble.gap_scan(*self._parameters)
         return self
 
     async def __aexit__(self, exc_type, exc, traceback):
-        if _scanner == self:
+        if _active_scanner == self:
             await self.cancel()
 
     def __aiter__(self):
         return self
 
     async def __anext__(self):
-        global _scanner
-        while _scanner == self:
+        global _active_scanner
+        while _active_scanner == self:
             while self._queue:
                 addr_type, addr, adv_type, rssi, adv_data = self._queue.pop()
                 result = self._result_of(Device(addr_type, addr))
                 if result._update(adv_type, rssi, adv_data):
                     return result
             if self._done:
-                _scanner = None
+                _active_scanner = None
             else:
                 await self._event.wait()
         raise StopAsyncIteration
@@ -172,10 +172,10 @@ class scan:  # noqa: N801 - aioble's name
         return result
 
     async def cancel(self):
-        global _scanner
+        global _active_scanner
         if self._done:
             return
         ble.gap_scan(None)
         while not self._done:
             await self._event.wait()
-        _scanner = None
+        _active_scanner = None

@@ -64,7 +64,8 @@ class _Payload:
         self.advertising = bytearray()
         self.response = bytearray()
 
-    # The advertising data first, then the scan response; aioble leaves the last octet of each unused.
+    # The advertising data first, then the scan response; aioble leaves the last octet of each unused, and
+    # counts the characters of a str.
     def add(self, kind, value):
         field = struct.pack("BB", len(value) + 1, kind) + value
         for data in (self.advertising, self.response):
@@ -98,7 +99,7 @@ async def advertise(
             if octets:
                 payload.add(kind, octets)
         if name:
-            payload.add(_ADV_NAME, name if isinstance(name, bytes) else name.encode())
+            payload.add(_ADV_NAME, name)
         if appearance:
             payload.add(_ADV_APPEARANCE, struct.pack("<H", appearance))
         if manufacturer:
