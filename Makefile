@@ -4,50 +4,57 @@ $(error MicroPython does not build in a path with spaces: move picolink out of "
 endif
 ENGINE ?= native
 BOARD ?= RPI_PICO
-export BOARD MPY_DIR PYTHON
+TUNED ?=
+export MPY_DIR PYTHON TUNED
 
 OUT := build/out
 STAMPS := $(OUT)/stamps
 VENV := $(OUT)/venv/bin
 C_FILES := $(wildcard native/*.c native/*.h)
+LINTED_C := $(C_FILES) $(wildcard tests/c/*.c tests/c/*.h)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test native lint format clean setup
+.PHONY: help demo test native firmware lint format clean setup
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
+	@echo '  BOARD=NAME       board of MicroPython'"'"'s rp2 port; NAME-RISCV for a Pico 2 in RISC-V mode'
+	@echo '  TUNED=1          firmware with data length extension and controller-to-host flow control (Bluetooth boards)'
 	@echo '  MPY_DIR=PATH     use this MicroPython checkout (1.23 or newer) instead of Debian'"'"'s source package'
 
 demo: setup ## two virtual boards greet each other, then send at full speed; ENGINE=native (default) or python
 	@$(VENV)/picolink demo --engine $(ENGINE)
 
-test: setup lint ## everything: lint, then all tests
+test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## everything: lint, then all tests
 	@$(VENV)/pytest
 
 native: $(STAMPS)/micropython ## the native modules (.mpy), for every architecture with a compiler here, and their sizes
 	@build/native.sh
 
+firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picolink inside; BOARD=RPI_PICO (default), RPI_PICO_W, RPI_PICO2_W ...
+	@build/firmware.sh $(BOARD)
+
 lint: $(STAMPS)/venv ## check style and common mistakes, Python and C
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
-	@$(if $(C_FILES),$(VENV)/clang-format --dry-run -Werror $(C_FILES))
+	@$(VENV)/clang-format --dry-run -Werror $(LINTED_C)
 
 format: $(STAMPS)/venv ## format the Python and C sources
 	@$(VENV)/ruff check --fix
 	@$(VENV)/ruff format
-	@$(if $(C_FILES),$(VENV)/clang-format -i $(C_FILES))
+	@$(VENV)/clang-format -i $(LINTED_C)
 
 clean: ## remove build/out: the next make sets up everything again
 	rm -rf $(OUT)
 
 setup: $(STAMPS)/native
 
-$(STAMPS)/tools: build/tools.sh build/common.sh
+$(STAMPS)/tools: build/tools.sh
 	@build/tools.sh host arm
 	@mkdir -p $(@D) && touch $@
 
@@ -71,4 +78,14 @@ $(STAMPS)/micropython: build/micropython.sh build/unix_manifest.py $(STAMPS)/sou
 
 $(STAMPS)/native: build/native.sh build/natmod.mk $(C_FILES) $(STAMPS)/micropython
 	@build/native.sh '[5/5]'
+	@touch $@
+
+$(STAMPS)/%-tools: build/tools.sh
+	@build/tools.sh $*
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/firmware-RPI_PICO: CMakeLists.txt build/firmware.sh build/firmware_source.sh build/firmware_base_manifest.py \
+		build/manifest.py native/micropython.cmake $(C_FILES) $(wildcard py/picolink/*.py) \
+		$(STAMPS)/micropython | $(STAMPS)/firmware-tools
+	@build/firmware.sh RPI_PICO
 	@touch $@

@@ -1,30 +1,32 @@
 #!/usr/bin/env bash
 # Completes the MicroPython source for the firmware of BOARD:  build/firmware_source.sh BOARD [POSITION]
-# In our copy of Debian's source package, the libraries come from Debian's source packages too; a checkout in MPY_DIR
-# is only looked at.
+# Our copy of Debian's source package gets the libraries from other Debian packages; a checkout in MPY_DIR is only
+# looked at.
 source "$(dirname "$0")/common.sh"
 board=$1 position=${2:-}
 lib=$MICROPYTHON/lib
 
+needed=(pico-sdk tinyusb mbedtls)
+case $board in *_W | *_W-*) needed+=(btstack cyw43-driver lwip) ;; esac
+[ ! -L "$MICROPYTHON" ] || needed+=(micropython-lib)
+missing=()
+for library in "${needed[@]}"; do
+    [ -n "$(ls -A "$lib/$library" 2>/dev/null)" ] || missing+=("lib/$library")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
 if [ -L "$MICROPYTHON" ]; then
-    needed=(pico-sdk tinyusb mbedtls micropython-lib)
-    case $board in RPI_PICO*_W*) needed+=(btstack cyw43-driver lwip) ;; esac
-    missing=()
-    for library in "${needed[@]}"; do
-        [ -n "$(ls -A "$lib/$library" 2>/dev/null)" ] || missing+=("lib/$library")
-    done
-    [ ${#missing[@]} -eq 0 ] || fail "MPY_DIR lacks the submodules that $board needs: ${missing[*]}" "Get them:" \
+    fail "The firmware of $board needs submodules that MPY_DIR lacks. Get them, then run make again:" \
         "  git -C $(readlink "$MICROPYTHON") submodule update --init --depth 1 ${missing[*]}"
-    exit 0
+elif [[ " ${missing[*]} " == *" lib/btstack "* ]]; then
+    fail "The firmware of $board needs a full MicroPython checkout: Debian's source package has no Bluetooth stack." \
+        "  git clone --depth 1 --branch v1.28.0 https://github.com/micropython/micropython.git" \
+        "  git -C micropython submodule update --init --depth 1 $(printf 'lib/%s ' "${needed[@]}" micropython-lib)" \
+        "  make firmware BOARD=$board MPY_DIR=\$PWD/micropython"
 fi
 
-[ "$board" = RPI_PICO ] || fail "Firmware for $board needs a full MicroPython checkout: Debian's source package has no Bluetooth stack." \
-    "  git clone --branch v1.27.0 https://github.com/micropython/micropython.git" \
-    "  make -C micropython/ports/rp2 BOARD=${board%%-*} submodules" \
-    "  make firmware BOARD=$board MPY_DIR=\$PWD/micropython"
-
 unpack() {
-    local package="$ROOT/build/debian_package.sh"
+    local package=$ROOT/build/debian_package.sh
     "$package" files pico-sdk-source usr/src/pico-sdk "$lib/pico-sdk"
     "$package" files tinyusb-source usr/src/tinyusb "$lib/tinyusb"
     "$package" source mbedtls "$lib/mbedtls"

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Builds the firmware of BOARD with picolink inside, and tells what picolink adds to it:  build/firmware.sh BOARD
+# TUNED=1: see CMakeLists.txt. The same firmware without picolink is in build/out/firmware/BOARD/without_picolink/.
+source "$(dirname "$0")/common.sh"
+board=$1
+work=$OUT/firmware/$board${TUNED:+-tuned}
+
+"$ROOT/build/firmware_source.sh" "$board" '[1/2]'
+build() {
+    # CMake keeps to the source that it first saw.
+    local source
+    source=$(readlink -f "$MICROPYTHON")
+    [ "$(cat "$work/source.txt" 2>/dev/null)" = "$source" ] || rm -rf "$work"
+    mkdir -p "$work"
+    echo "$source" >"$work/source.txt"
+    cmake -S "$ROOT" -B "$work" -DBOARD="$board" -DTUNED="${TUNED:-0}"
+    cmake --build "$work" -- -j"$JOBS"
+}
+step "[2/2] Firmware for $board, with and without picolink, about 3 min the first time" "firmware-$board" build
+# The emulated board also runs the plain firmware.
+[ "$board" != RPI_PICO ] || ln -sfn RPI_PICO/without_picolink "$OUT/firmware/plain"
+echo
+cat "$work/size.txt"
+printf '\nThe firmware: %s\n' "${work%/*}/picolink-$VERSION-${work##*/}.uf2"
