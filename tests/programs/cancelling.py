@@ -1,0 +1,50 @@
+"""A send or recv that is cancelled loses nothing."""
+
+import asyncio
+import struct
+import sys
+
+import picolink
+
+COUNT = 400
+
+
+async def for_a_moment(coroutine):
+    """Run the coroutine and cancel it after 3 ms. Returns whether it was cancelled."""
+    task = asyncio.create_task(coroutine)
+    await asyncio.sleep_ms(3)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return True
+    return False
+
+
+async def send(link, number, sent):
+    await link.send(struct.pack("<I", number) + bytes(60))
+    sent.append(number)
+
+
+async def receive(link, received):
+    received.append(await link.recv())
+
+
+async def main(role):
+    done = []
+    cancelled = 0
+    async with getattr(picolink, role)("Cancelling", tx_size=256, rx_size=256) as link:
+        if role == "advertise":
+            while len(done) < COUNT:
+                cancelled += await for_a_moment(send(link, len(done), done))
+            await link.recv()
+        else:
+            while len(done) < COUNT:
+                cancelled += await for_a_moment(receive(link, done))
+            assert [struct.unpack_from("<I", message)[0] for message in done] == list(range(COUNT))
+            await link.send("thanks")
+    assert cancelled, "nothing was cancelled"
+    print("ok")
+
+
+asyncio.run(main(sys.argv[1]))
