@@ -39,6 +39,13 @@ static const uint32_t crc_of_byte[256] = {
 uint32_t picolink_crc32(const uint8_t *bytes, size_t size) {
     const uint8_t *end = bytes + size;
     uint32_t crc = 0xFFFFFFFFu;
+    while (end - bytes >= 4) { /* by four: the loop itself would take a third of the time */
+        crc = crc_of_byte[(crc ^ bytes[0]) & 0xFF] ^ crc >> 8;
+        crc = crc_of_byte[(crc ^ bytes[1]) & 0xFF] ^ crc >> 8;
+        crc = crc_of_byte[(crc ^ bytes[2]) & 0xFF] ^ crc >> 8;
+        crc = crc_of_byte[(crc ^ bytes[3]) & 0xFF] ^ crc >> 8;
+        bytes += 4;
+    }
     while (bytes != end) {
         crc = crc_of_byte[(crc ^ *bytes++) & 0xFF] ^ crc >> 8;
     }

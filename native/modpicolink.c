@@ -41,16 +41,25 @@ static void raise_text(const mp_obj_type_t *type, const char *format, size_t len
         raise_text(&type, format, sizeof(format) - 1, MP_ARRAY_SIZE(values_), values_);                      \
     } while (0)
 
-/* An int from `low` to `high`, both below 2^32. `name` is a str. */
-static uint32_t checked_int(qstr name, mp_obj_t value, uint32_t low, uint32_t high) {
+/* Whether `value` is an int that 32 bits hold, which then are in `bits`. Raises TypeError when it is no int.
+ */
+static bool get_uint32(qstr name, mp_obj_t value, mp_uint_t *bits) {
+    if (mp_obj_is_small_int(value)) {
+        mp_int_t number = MP_OBJ_SMALL_INT_VALUE(value);
+        *bits = (mp_uint_t)number;
+        return number >= 0 && *bits <= UINT32_MAX;
+    }
     if (mp_obj_get_type(value) != mp_obj_get_type(MP_OBJ_NEW_SMALL_INT(0))) {
         RAISE(mp_type_TypeError, "%s must be an int, not %r", MP_OBJ_NEW_QSTR(name), value);
     }
-    mp_uint_t bits = mp_obj_get_int_truncated(value);
-    bool whole = mp_obj_is_small_int(value) ? MP_OBJ_SMALL_INT_VALUE(value) >= 0
-                                            : mp_binary_op(MP_BINARY_OP_EQUAL, value,
-                                                           mp_obj_new_int_from_uint(bits)) == mp_const_true;
-    if (!whole || bits < low || bits > high) {
+    *bits = (uint32_t)mp_obj_get_int_truncated(value);
+    return mp_binary_op(MP_BINARY_OP_EQUAL, value, mp_obj_new_int_from_uint(*bits)) == mp_const_true;
+}
+
+/* An int from `low` to `high`. */
+static uint32_t checked_int(qstr name, mp_obj_t value, uint32_t low, uint32_t high) {
+    mp_uint_t bits;
+    if (!get_uint32(name, value, &bits) || bits < low || bits > high) {
         RAISE(mp_type_ValueError, "%s must be %d to %d, not %d", MP_OBJ_NEW_QSTR(name),
               mp_obj_new_int_from_uint(low), mp_obj_new_int_from_uint(high), value);
     }
@@ -134,7 +143,7 @@ static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywo
     }
     mp_obj_t data = values[DATA].u_obj;
     mp_buffer_info_t message;
-    if (mp_obj_get_type(data) == &mp_type_str || !mp_get_buffer(data, &message, MP_BUFFER_READ) ||
+    if (mp_obj_is_str(data) || !mp_get_buffer(data, &message, MP_BUFFER_READ) ||
         (message.typecode != 'B' && message.typecode != BYTEARRAY_TYPECODE)) {
         RAISE(mp_type_TypeError, "a message must be bytes, bytearray or memoryview, not %r", data);
     }
@@ -225,14 +234,14 @@ static mp_obj_t engine_wait(mp_obj_t self, mp_obj_t now) {
 static MP_DEFINE_CONST_FUN_OBJ_2(engine_wait_obj, engine_wait);
 
 static mp_obj_t engine_stats(mp_obj_t self) {
-#define NAME(name) #name "\0"
+#define NAME(name) #name " "
     static const char names[] = PICOLINK_STATS(NAME);
     const picolink_stats_t *stats = picolink_stats(engine_of(self));
     const uint32_t *value = (const uint32_t *)stats;
     mp_obj_t dict = mp_obj_new_dict(sizeof(*stats) / sizeof(*value));
     for (const char *name = names; *name; value++) {
         size_t length = 0;
-        while (name[length]) {
+        while (name[length] != ' ') {
             length++;
         }
         mp_obj_dict_store(dict, mp_obj_new_str(name, length), mp_obj_new_int_from_uint(*value));

@@ -747,12 +747,13 @@ bool picolink_peek(picolink_engine_t *engine, picolink_message_t *message) {
     message->first_size = (uint16_t)straight;
     message->second = ring->bytes;
     message->second_size = (uint16_t)(size - straight);
+    engine->shown = advanced(start, size);
     return true;
 }
 
 void picolink_release(picolink_engine_t *engine) {
-    if (engine->read != engine->whole && !(*ring_at(&engine->rx, engine->read) & RECORD_END)) {
-        engine->read = advanced(engine->read, record_total(&engine->rx, engine->read));
+    if (engine->read != engine->shown) {
+        engine->read = engine->shown;
         engine->stats.messages_received++;
     }
 }

@@ -144,6 +144,7 @@ typedef struct {
 
     /* Receive ring: read <= whole <= rcv, all modulo 2^16. */
     uint16_t read;  /* next byte for the application */
+    uint16_t shown; /* end of the message that picolink_peek() has shown, or `read` */
     uint16_t whole; /* end of the last whole record */
     uint16_t rcv;   /* next byte expected */
     uint16_t need;  /* bytes from `whole` on that decide about the record there */
@@ -220,12 +221,12 @@ size_t picolink_record_limit(const picolink_engine_t *engine);
 bool picolink_end(picolink_engine_t *engine);
 
 /**
- * Shows the next message in place, valid until picolink_release(). False when there is none.
- * It stays the next one until picolink_release().
+ * Shows the next message in place: it stays there, and the next one, until picolink_release().
+ * False when there is none.
  */
 bool picolink_peek(picolink_engine_t *engine, picolink_message_t *message);
 
-/** Frees the room of the message that picolink_peek() shows. Nothing happens when there is none. */
+/** Frees the room of the message that picolink_peek() has shown. Nothing happens when it has shown none. */
 void picolink_release(picolink_engine_t *engine);
 
 /**

@@ -1,8 +1,8 @@
 /*
  * The C engine for tests on a PC: tests/host_engine.py calls these functions.
  *
- * Everything that the engine reads or writes gets a heap block of exactly its size, so that AddressSanitizer sees
- * the first byte beyond.
+ * Everything that the engine reads or writes gets a heap block of exactly its size, so that AddressSanitizer
+ * sees the first byte beyond.
  */
 #include <stdlib.h>
 #include <string.h>
