@@ -40,7 +40,7 @@ radios = st.builds(
 )
 
 
-@run(deadline=None)  # a busy machine is no failure
+@run(deadline=None, max_examples=60)  # a busy machine is no failure
 @given(radios, packets, st.integers(250, 50_000))
 def test_everything_arrives_once_and_in_order(settings, packets, step_us):
     link = LinkLayer(settings, supervision_timeout_ms=1_000_000)
@@ -68,7 +68,7 @@ def test_everything_arrives_once_and_in_order(settings, packets, step_us):
     assert all(first.time_us <= second.time_us for first, second in pairwise(outcomes))
 
 
-@run(deadline=None)
+@run(deadline=None, max_examples=60)
 @given(radios, packets)
 def test_an_event_ends_before_the_next(settings, packets):
     link = LinkLayer(settings, supervision_timeout_ms=1_000_000)
@@ -85,7 +85,7 @@ def test_an_event_ends_before_the_next(settings, packets):
     assert link.statistics.events == 20
 
 
-@run(deadline=None)
+@run(deadline=None, max_examples=60)
 @given(radios, packets, st.integers(250, 30_000))
 def test_the_pace_of_playing_changes_nothing(settings, packets, step_us):
     """Played late or in small steps: the same outcomes at the same times, also from the same seed."""
@@ -180,6 +180,21 @@ def test_a_peripheral_stays_awake_while_there_is_data():
         link.send(CENTRAL, event, 20, event * 15000 - 1000)
     assert tokens(play_events(link, 20), Kind.DELIVERED, PERIPHERAL) == list(range(20))
     assert link.statistics.unheard == 0
+
+
+@pytest.mark.parametrize("draws", [(0.0, 1.0), (1.0, 0.0, 1.0)])  # the central's PDU is lost, or the answer
+def test_a_peripheral_stays_awake_after_a_loss(draws):
+    class Draws:
+        def __init__(self):
+            self.left = list(draws)
+
+        def random(self):
+            return self.left.pop(0) if self.left else 1.0
+
+    link = LinkLayer(RadioSettings(latency=4, loss=0.5), rng=Draws())
+    play_events(link, 3)
+    assert link.statistics.lost in ([1, 0], [0, 1])
+    assert link.statistics.unheard == 1  # in the third event, after a whole second one
 
 
 def test_loss_is_paid_with_air_and_counted():

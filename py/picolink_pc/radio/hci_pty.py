@@ -32,7 +32,7 @@ class HciPty:
         self._loop = asyncio.get_running_loop()
         self._parser = PacketParser(controller)
         self._outgoing = bytearray()
-        self._flushing = False
+        self._full = False  # the terminal takes no more at present
         # The device stays open here as well: a host that closes it is no error on this side.
         self._fd, self._device = os.openpty()
         tty.setraw(self._device)
@@ -56,21 +56,21 @@ class HciPty:
 
     def on_packet(self, packet: bytes) -> None:
         """A packet from the controller; those of one round of the event loop are written together."""
+        if not self._outgoing:
+            self._loop.call_soon(self._write)
         self._outgoing += packet
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
 
-    def _flush(self) -> None:
+    def _write(self) -> None:
         if self._fd < 0:
             return
         with contextlib.suppress(BlockingIOError):
             del self._outgoing[: os.write(self._fd, self._outgoing)]
-        if self._outgoing:
-            self._loop.add_writer(self._fd, self._flush)
-        else:
+        if self._outgoing and not self._full:
+            self._full = True
+            self._loop.add_writer(self._fd, self._write)
+        elif self._full and not self._outgoing:
+            self._full = False
             self._loop.remove_writer(self._fd)
-            self._flushing = False
 
     def _read(self) -> None:
         try:

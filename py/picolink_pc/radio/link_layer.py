@@ -210,7 +210,7 @@ class LinkLayer:
                 outcomes.append(Outcome(now_us, Kind.LOST, number, None))
                 self.leave(number)
         peripheral = self.sides[PERIPHERAL]
-        wanted = self._attentive or peripheral.flight_octets > 0 or peripheral.has_data(now_us)
+        wanted = self._attentive or peripheral.has_data(now_us)
         self._listening = peripheral.present and (wanted or self._events_slept >= self.settings.latency)
         self._events_slept = 0 if self._listening else self._events_slept + 1
         self._in_event = True
