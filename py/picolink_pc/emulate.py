@@ -14,9 +14,8 @@ from mpremote.transport_serial import SerialTransport
 from rich.console import Console
 from serial import SerialException
 
+from . import products
 from .emulator import Emulator, EmulatorError, packages
-
-DEFAULT_FIRMWARE = Path(__file__).parents[2] / "build" / "out" / "firmware" / "RPI_PICO" / "firmware.uf2"
 
 console = Console(stderr=True, highlight=False)
 
@@ -47,7 +46,7 @@ def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port
         except OSError as error:
             raise click.ClickException(f"cannot read {script}: {error.strerror}") from None
     if firmware is None:
-        firmware = DEFAULT_FIRMWARE
+        firmware = products.firmware("RPI_PICO")
         if not firmware.exists():
             raise click.ClickException(
                 "picolink's firmware for the Pico is not built yet: run make firmware BOARD=RPI_PICO, "

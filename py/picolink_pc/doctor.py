@@ -1,0 +1,73 @@
+"""`picolink doctor`: what is on a board, and what to do next."""
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from . import device
+from .device import port_option
+from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look
+
+
+@click.command()
+@port_option
+def doctor(port: str | None) -> None:
+    """Tell what is on a board and what to do next: firmware, engine, aioble, free memory.
+
+    Exits with 0 when two boards like this one can talk to each other.
+    """
+    port = device.find_port(port)
+    with device.connect(port) as board:
+        found = look(board)
+    table = Table(show_header=False, box=None)
+    for name, value in _rows(port, found):
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
+    advice = _advice(found)
+    if advice is None:
+        click.echo("Ready.")
+    else:
+        click.echo(f"To do: {advice}")
+        raise SystemExit(1)
+
+
+def _rows(port: str, found: Findings) -> list[tuple[str, str]]:
+    loads = "no native modules"
+    if found.architecture != "none":
+        loads = f"native modules for {found.architecture}, format {found.mpy_version}"
+    picolink = _place(found.package)
+    if found.package_version is not None:
+        picolink = f"{found.package_version}, {picolink}"
+    return [
+        ("port", port),
+        ("board", found.machine),
+        ("MicroPython", f"{found.version_text}, loads {loads}"),
+        ("Bluetooth", "yes" if found.bluetooth else "no"),
+        ("aioble", _place(found.aioble)),
+        ("picolink", picolink),
+        ("native engine", _place(found.native)),
+        ("engine in use", found.engine or "none"),
+        ("memory free", f"{found.memory_free // 1024} KiB"),
+        ("files free", f"{found.files_free // 1024} KiB"),
+    ]
+
+
+def _place(where: str | None) -> str:
+    if where is None:
+        return "not there"
+    return "in the firmware" if where == "firmware" else where
+
+
+def _advice(found: Findings) -> str | None:
+    """The first thing to do, or None."""
+    if found.version < OLDEST_MICROPYTHON:
+        return f"update MicroPython: picolink needs {OLDEST_MICROPYTHON[0]}.{OLDEST_MICROPYTHON[1]} or newer."
+    if found.engine is None:
+        return "picolink install"
+    if found.engine == "python" and found.mpy_version == MPY_VERSION and found.architecture != "none":
+        return "picolink install puts the native engine beside the Python one, which works but is slow."
+    if not found.bluetooth:
+        return "this board has no Bluetooth. Links need one that has, such as the Pico W."
+    if found.aioble is None or found.aioble.startswith("broken"):
+        return "picolink install fetches aioble."
+    return None

@@ -1,0 +1,237 @@
+"""`picolink install`: picolink onto a board that runs stock MicroPython."""
+
+import argparse
+import contextlib
+import errno
+import hashlib
+import io
+import subprocess
+import tempfile
+from pathlib import Path
+
+import click
+from mpremote.commands import CommandError
+from mpremote.main import State
+from mpremote.mip import do_mip
+from mpremote.transport_serial import SerialTransport
+from rich.console import Console
+from rich.progress import Progress
+from serial import SerialException
+
+from . import device, products
+from .device import DeviceError, port_option
+from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look
+
+_CHUNK_BYTES = 1024
+"""Written at once: the board compiles each chunk as a line of source."""
+
+# A board loads native modules of its own architecture, and an ARM board those of smaller ARM cores.
+_SMALLER_ARCHITECTURES = {
+    "armv7m": ["armv6m"],
+    "armv7em": ["armv7m", "armv6m"],
+    "armv7emsp": ["armv7m", "armv6m"],
+    "armv7emdp": ["armv7m", "armv6m"],
+}
+
+# An import looks into the root folder before /lib. So the new package goes from "picolink.new" to the root,
+# where it hides the old one, then the old one goes, then the new one takes its place: each a single rename,
+# and at any moment one whole package is found. A package that is in the root already was copied by hand, or a
+# loss of power left it there.
+_SWAP = """
+import os
+
+def exists(path):
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+def remove(path):
+    if exists(path):
+        if os.stat(path)[0] & 0x4000:
+            for entry in os.ilistdir(path):
+                remove(path + "/" + entry[0])
+            os.rmdir(path)
+        else:
+            os.remove(path)
+
+def swap(root, lib, native):
+    old, top = lib + "/picolink", root + "/picolink"
+    if exists(top):
+        remove(old)
+        os.rename(top, old)
+    os.rename(lib + "/picolink.new", top)
+    if native:
+        os.rename(lib + "/_picolink.new", lib + "/_picolink.mpy")
+    else:
+        remove(lib + "/_picolink.mpy")
+    remove(root + "/_picolink.mpy")
+    remove(old)
+    os.rename(top, old)
+
+def prepare(lib):
+    if not exists(lib):
+        os.mkdir(lib)
+    remove(lib + "/picolink.new")
+    remove(lib + "/_picolink.new")
+"""
+
+console = Console(stderr=True, highlight=False)
+
+
+@click.command()
+@port_option
+@click.option(
+    "--engine",
+    type=click.Choice(["native", "python"]),
+    default="native",
+    help="python: leave the native module out, for tests or for boards that load none.",
+)
+def install(port: str | None, engine: str) -> None:
+    """Put picolink onto a board with stock MicroPython.
+
+    Copies the package and the native module for the board's processor, and aioble if it is missing. The
+    version that is on the board works until the new one is complete.
+
+    \b
+    picolink install                        the only board that is connected
+    picolink install --port /dev/ttyACM1    one of several
+    picolink install --engine python        without the native module
+    """
+    port = device.find_port(port)
+    with device.connect(port) as board:
+        found = look(board)
+        _refuse(found)
+        native = _native_module(found) if engine == "native" else None
+        _install(board, found, native)
+    with device.connect(port) as board:
+        now = look(board)
+        if now.engine != engine:
+            raise DeviceError(f"the board still uses the engine {now.engine}: see picolink doctor")
+        click.echo(
+            f"picolink {now.package_version} with the {now.engine} engine is on {now.machine} "
+            f"(MicroPython {now.version_text})."
+        )
+        if now.bluetooth is None:
+            click.echo("This board has no Bluetooth: the engine works there, links do not.")
+        elif now.aioble is None:
+            with console.status("Fetching aioble"):
+                _install_aioble(board)
+            click.echo("aioble is installed.")
+
+
+def _refuse(found: Findings) -> None:
+    if found.version < OLDEST_MICROPYTHON:
+        oldest = ".".join(str(part) for part in OLDEST_MICROPYTHON[:2])
+        raise DeviceError(
+            f"the board runs MicroPython {found.version_text}, picolink needs {oldest} or newer: "
+            "update it, for example with picolink flash"
+        )
+    if found.package == "firmware":
+        raise DeviceError(
+            f"picolink {found.package_version} is part of this board's firmware: nothing to install. "
+            "For another version flash a firmware: picolink flash"
+        )
+    if found.lib is None:
+        raise DeviceError("the board has no folder for libraries on its sys.path: format its filesystem")
+
+
+def _native_module(found: Findings) -> Path:
+    architecture = found.architecture
+    if found.mpy_version != MPY_VERSION:
+        raise DeviceError(
+            f"the board loads native modules of format {found.mpy_version}, ours are {MPY_VERSION}: "
+            "install with --engine python"
+        )
+    candidates = [architecture, *_SMALLER_ARCHITECTURES.get(architecture, [])]
+    for candidate in candidates:
+        if products.native_module(candidate).exists():
+            return products.native_module(candidate)
+    raise DeviceError(
+        f"there is no native module for {architecture} here: build it with make native, "
+        "or install with --engine python"
+    )
+
+
+def _compiled_package() -> dict[str, bytes]:
+    """The package as bytecode: the board then needs neither the time nor the memory to compile it."""
+    if not products.MPY_CROSS.exists():
+        raise DeviceError("mpy-cross is not built yet: run make native")
+    files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for source in sorted(products.PACKAGE.glob("*.py")):
+            target = Path(folder, source.with_suffix(".mpy").name)
+            command = [products.MPY_CROSS, "-s", f"picolink/{source.name}", "-o", target, source]
+            subprocess.run(command, check=True)
+            files[target.name] = target.read_bytes()
+    return files
+
+
+def _install(board: SerialTransport, found: Findings, native: Path | None) -> None:
+    lib = found.lib
+    files = {f"{lib}/picolink.new/{name}": content for name, content in _compiled_package().items()}
+    if native is not None:
+        files[f"{lib}/_picolink.new"] = native.read_bytes()
+    device.run(board, _SWAP + f"prepare({lib!r})")
+    _check_room(board, files, found.block_size)
+    try:
+        board.fs_mkdir(f"{lib}/picolink.new")
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("Copying", total=sum(len(content) for content in files.values()))
+            for path, content in files.items():
+                _copy(board, path, content, lambda size: progress.advance(task, size))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        device.run(board, _SWAP + f"prepare({lib!r})")
+        raise DeviceError(_full(files)) from None
+    root = lib.rpartition("/")[0]
+    device.run(board, _SWAP + f"swap({root!r}, {lib!r}, {native is not None})")
+
+
+def _check_room(board: SerialTransport, files: dict[str, bytes], block_size: int) -> None:
+    """Raises DeviceError unless the board has room for `files` beside what is on it."""
+    device.run(board, "import os\ndisk = os.statvfs('/')")
+    free = board.eval("disk[0] * disk[3]")
+    needed = sum(-(-len(content) // block_size) * block_size for content in files.values())
+    folders = 4 * block_size  # littlefs keeps each folder in a pair of blocks
+    if free < needed + folders:
+        raise DeviceError(_full(files))
+
+
+def _full(files: dict[str, bytes]) -> str:
+    kilobytes = -(-sum(len(content) for content in files.values()) // 1024)
+    return (
+        f"the board's filesystem has no room for {kilobytes} KiB more: remove files "
+        "(mpremote fs ls, mpremote fs rm); what was installed still works"
+    )
+
+
+def _copy(board: SerialTransport, path: str, content: bytes, advance) -> None:
+    written = 0
+
+    def report(size: int, _total: int) -> None:
+        nonlocal written
+        advance(size - written)
+        written = size
+
+    board.fs_writefile(path, content, _CHUNK_BYTES, report)
+    if board.fs_hashfile(path, "sha256") != hashlib.sha256(content).digest():
+        raise DeviceError(f"{path} arrived damaged; what was installed still works. Try again")
+
+
+def _install_aioble(board: SerialTransport) -> None:
+    state = State()
+    state.transport = board
+    command = argparse.Namespace(command=["install"], packages=["aioble"], index=None, target=None, mpy=True)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            do_mip(state, command)
+    except SerialException:
+        raise
+    except (CommandError, OSError) as error:
+        raise DeviceError(
+            f"picolink is installed, but aioble could not be fetched ({error}): "
+            "run picolink install again on a PC with internet access"
+        ) from None

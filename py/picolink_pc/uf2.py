@@ -1,0 +1,95 @@
+"""UF2 files: 512-byte blocks that a board's USB bootloader writes to its flash (github.com/microsoft/uf2)."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+BLOCK_SIZE = 512
+_HEADER = struct.Struct("<8I")
+_MAGIC_START = (0x0A324655, 0x9E5D5157)
+_MAGIC_END = 0x0AB16F30
+_LARGEST_PAYLOAD = 476
+_NOT_MAIN_FLASH = 0x00000001
+_FAMILY_ID_PRESENT = 0x00002000
+
+# Chip that a family id stands for (the uf2 project's utils/uf2families.json).
+_CHIPS = {
+    0xE48BFF56: "RP2040",
+    0xE48BFF59: "RP2350",  # ARM, secure
+    0xE48BFF5A: "RP2350",  # RISC-V
+    0xE48BFF5B: "RP2350",  # ARM, non-secure
+}
+# A block for any RP2350: the Pico SDK's tools put one in front because of erratum RP2350-E10.
+_ABSOLUTE_FAMILY = 0xE48BFF57
+
+
+class Uf2Error(Exception):
+    """The file is not a UF2 file for one chip, whole and undamaged.  The text says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Uf2:
+    """A checked UF2 file.
+
+    chip: "RP2040" or "RP2350".
+    blocks: (address, payload) of each block for that chip, in the file's order.
+    content: the whole file.
+    """
+
+    chip: str
+    blocks: tuple[tuple[int, bytes], ...]
+    content: bytes
+
+    def ranges(self) -> list[tuple[int, bytes]]:
+        """The same as `blocks`, with neighbors joined and sorted by address."""
+        joined: list[tuple[int, bytearray]] = []
+        for address, payload in sorted(self.blocks):
+            if joined and joined[-1][0] + len(joined[-1][1]) == address:
+                joined[-1][1].extend(payload)
+            else:
+                joined.append((address, bytearray(payload)))
+        return [(address, bytes(data)) for address, data in joined]
+
+
+def read_uf2(path: Path) -> Uf2:
+    """Reads and checks a UF2 file.  Raises Uf2Error, or OSError when it cannot be read."""
+    content = path.read_bytes()
+    if len(content) < BLOCK_SIZE or content[:4] != _MAGIC_START[0].to_bytes(4, "little"):
+        raise Uf2Error(f"{path} is not a UF2 file")
+    if len(content) % BLOCK_SIZE:
+        raise Uf2Error(f"{path} is cut short: its last block is not whole. Get or build it again")
+    blocks = []
+    chips = set()
+    numbers: set[int] = set()
+    announced = 0
+    for position, (family, number, count, address, payload) in enumerate(_parse(path, content)):
+        if family == _ABSOLUTE_FAMILY:
+            continue
+        if family not in _CHIPS:
+            raise Uf2Error(f"{path} is for another chip (family id 0x{family:08x} in block {position})")
+        chips.add(_CHIPS[family])
+        numbers.add(number)
+        announced = count
+        blocks.append((address, payload))
+    if len(chips) != 1:
+        raise Uf2Error(f"{path} is for {' and '.join(sorted(chips)) or 'no chip'}: one is needed")
+    if numbers != set(range(announced)):
+        missing = len(set(range(announced)) - numbers)
+        raise Uf2Error(f"{path}: {missing} of {announced} blocks are missing. Get or build it again")
+    return Uf2(chips.pop(), tuple(blocks), content)
+
+
+def _parse(path: Path, content: bytes) -> Iterator[tuple[int, int, int, int, bytes]]:
+    for start in range(0, len(content), BLOCK_SIZE):
+        block = content[start : start + BLOCK_SIZE]
+        magic0, magic1, flags, address, length, number, count, family = _HEADER.unpack_from(block)
+        (end,) = struct.unpack_from("<I", block, BLOCK_SIZE - 4)
+        intact = (magic0, magic1) == _MAGIC_START and end == _MAGIC_END
+        if not intact or not 0 < length <= _LARGEST_PAYLOAD or number >= count:
+            raise Uf2Error(f"{path} is damaged in block {start // BLOCK_SIZE}. Get or build it again")
+        if flags & _NOT_MAIN_FLASH:
+            continue
+        if not flags & _FAMILY_ID_PRESENT:
+            raise Uf2Error(f"{path} does not say for which chip it is")
+        yield family, number, count, address, block[_HEADER.size : _HEADER.size + length]
