@@ -1,7 +1,7 @@
-"""The C engine on this PC, with the interface of picolink.pyengine.Engine: compiled with gcc, called with ctypes.
+"""The C engine on this PC, with the interface of picolink.pyengine.Engine: compiled with gcc, run by ctypes.
 
-It runs beside the Python engine in one process. With AddressSanitizer and UndefinedBehaviorSanitizer it runs in a
-process of its own, which stops at the first finding:
+It runs beside the Python engine in one process. With AddressSanitizer and UndefinedBehaviorSanitizer it runs in
+a process of its own, which stops at the first finding:
 
     subprocess.run([sys.executable, ...], env=sanitizer_environment(), check=True)
 """
@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = [ROOT / "native/picolink.c", ROOT / "native/crc32.c", ROOT / "tests/c/host_engine.c"]
 HEADERS = [ROOT / "native/picolink.h", ROOT / "native/crc32.h"]
 OUT = ROOT / "build/out/native/host"
+COMPILE = ["gcc", "-std=c99", "-O2", "-g", "-shared", "-fPIC", f"-I{ROOT / 'native'}"]
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 SANITIZED = "PICOLINK_SANITIZED"  # set in the environment: use the library with sanitizers
@@ -34,9 +35,7 @@ def build(sanitized=False):
     with tempfile.TemporaryDirectory(dir=OUT) as folder:
         made = Path(folder) / library.name
         extra = SANITIZERS if sanitized else []
-        include = f"-I{ROOT / 'native'}"
-        command = ["gcc", "-std=c99", "-O2", "-g", "-shared", "-fPIC", *WARNINGS, *extra, include, *SOURCES, "-o", made]
-        subprocess.run(command, check=True)
+        subprocess.run([*COMPILE, *WARNINGS, *extra, *SOURCES, "-o", made], check=True)
         made.replace(library)  # in one move: another process may be loading it
     return library
 
