@@ -1,7 +1,7 @@
 """The C engine on this PC, with the interface of picolink.pyengine.Engine: compiled with gcc, run by ctypes.
 
-It runs beside the Python engine in one process. With AddressSanitizer and UndefinedBehaviorSanitizer it runs in
-a process of its own, which stops at the first finding:
+It runs beside the Python engine in one process. With AddressSanitizer and UndefinedBehaviorSanitizer it runs
+in a process of its own, which stops at the first finding:
 
     subprocess.run([sys.executable, ...], env=sanitizer_environment(), check=True)
 """
