@@ -235,7 +235,6 @@ class Engine:
             self._size = min((mtu + 4) // _PDU * _PDU - _PDU_HEADERS, _MAX_SENT)
             if self.state == POISONED:
                 self._renew()  # what the peer's stream held next is unknown
-            self._held_out = self._held_in
             self._greet(now)
         finally:
             self._done()
