@@ -1,0 +1,153 @@
+"""The Python engine when no memory is left at any allocation: nothing lost, doubled or damaged.
+
+On MicroPython slices, memoryviews, bytes, tuples of struct and values of crc32 are allocated; a board may have
+no memory for a moment at each of them.
+"""
+
+import dis
+import sys
+from types import SimpleNamespace
+
+import pytest
+from engine_copies import Continued, copied
+from engine_suite import FAR, NEAR, Wire, message
+from picolink import pyengine
+
+NOW = 5000
+SLICES = ("BUILD_SLICE", "BINARY_SLICE", "STORE_SLICE")
+
+
+class Shortage:
+    """Runs a call of the engine, with no memory at its n-th allocation."""
+
+    def __init__(self, monkeypatch, n):
+        self.monkeypatch = monkeypatch
+        self.left = n
+
+    def run(self, function, *args):
+        """The call's result, or the MemoryError."""
+        real = pyengine.struct
+        struct = SimpleNamespace(
+            pack_into=self._short(real.pack_into), unpack_from=self._short(real.unpack_from)
+        )
+        names = {"crc32": self._short(pyengine.crc32), "struct": struct}
+        if function.__name__ != "send":  # which names types
+            names |= {"memoryview": self._short(memoryview), "bytes": self._short(bytes)}
+        before = sys.gettrace()
+        with self.monkeypatch.context() as patch:
+            for name, value in names.items():
+                patch.setattr(pyengine, name, value, raising=False)
+            sys.settrace(self._trace)
+            try:
+                return function(*args)
+            except MemoryError as error:
+                return error
+            finally:
+                sys.settrace(before)
+
+    def _allocate(self):
+        self.left -= 1
+        if self.left == 0:
+            raise MemoryError
+
+    def _short(self, function):
+        def short(*args):
+            self._allocate()
+            return function(*args)
+
+        return short
+
+    def _trace(self, frame, event, _):
+        if frame.f_code.co_filename != pyengine.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and dis.opname[frame.f_code.co_code[frame.f_lasti]] in SLICES:
+            self._allocate()
+        return self._trace
+
+
+A_SENDS = [(2, message(i, 30 + 5 * i)) for i in range(16)]
+B_SENDS = [(1, message(i, 60 - 3 * i)) for i in range(16)]
+
+
+def moments():
+    """An exchange with reconnects, small rings and losses: each moment at which a packet reaches a side.
+
+    Gives the engines' copies, the side, its packet, what is in the air and what each has read.
+    """
+    wire = Wire(pyengine.Engine(NEAR, 256, 256), pyengine.Engine(FAR, 256, 256), 77, NOW, 2)
+    left = [list(A_SENDS), list(B_SENDS)]
+    for step in range(90):
+        if step in (23, 40):
+            wire.start()
+        wire.lost = lambda _, step=step: step in (30, 31)
+        wire.reading = step % 4 == 0
+        for side, engine in enumerate(wire.sides):
+            if left[side] and engine.send(left[side][0][1], left[side][0][0]):
+                left[side].pop(0)
+            for i, data in enumerate(wire.air[side]):
+                air = [list(wire.air[0]), list(wire.air[1])]
+                del air[side][i]
+                yield [copied(engine) for engine in wire.sides], side, data, air, wire, left
+        wire.step()
+        if not any(left) and not any(engine.pending for engine in wire.sides):
+            return
+
+
+def finish(sides, air, wire, left):
+    """Go on from a moment until everything has arrived, once and in order."""
+    on = Continued(*sides, wire.mtu, wire.now, 2)
+    on.air = [list(packets) for packets in air]
+    on.got = [list(messages) for messages in wire.got]
+    left = [list(messages) for messages in left]
+
+    def all_there():
+        for side, engine in enumerate(on.sides):
+            if left[side] and engine.send(left[side][0][1], left[side][0][0]):
+                left[side].pop(0)
+        return len(on.got[0]) >= len(B_SENDS) and len(on.got[1]) >= len(A_SENDS)
+
+    on.until(all_there, "arrival")
+    on.run(500)
+    assert on.got == [B_SENDS, A_SENDS]
+
+
+def test_feed_without_memory(monkeypatch):
+    shortages = 0
+    for sides, side, data, air, wire, left in moments():
+        for n in range(1, 30):
+            tried = [copied(engine) for engine in sides]
+            short = Shortage(monkeypatch, n)
+            flags_raised = short.run(tried[side].feed, data, wire.now)
+            assert isinstance(flags_raised, int), "feed() raised"
+            if short.left > 0:
+                break
+            shortages += 1
+            assert tried[side].stats()["dropped"] == sides[side].stats()["dropped"] + 1
+            finish(tried, air, wire, left)
+        else:
+            pytest.fail("feed() allocates 30 times")
+    assert shortages > 150
+
+
+@pytest.mark.parametrize("name", ["send", "recv", "pull_into"])
+def test_call_without_memory(monkeypatch, name):
+    shortages = 0
+    last = None
+    for sides, side, _, _, wire, left in moments():
+        if wire.now == last:
+            continue
+        last = wire.now
+        air = [list(wire.air[0]), list(wire.air[1])]
+        for n in range(1, 30):
+            tried = [copied(engine) for engine in sides]
+            args = {"send": (b"one more", 3), "recv": (), "pull_into": (bytearray(236), wire.now)}[name]
+            short = Shortage(monkeypatch, n)
+            result = short.run(getattr(tried[side], name), *args)
+            if short.left > 0:
+                break
+            shortages += 1
+            assert isinstance(result, MemoryError)
+            assert not tried[side]._busy
+            finish(tried, air, wire, left)
+    assert shortages > 20

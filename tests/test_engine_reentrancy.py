@@ -1,0 +1,269 @@
+"""The Python engine when feed() comes between any two bytecodes of another call.
+
+On a board feed() runs in an interrupt handler that MicroPython calls between two bytecodes of the program.
+Here a trace function calls it before the k-th bytecode, for every k.
+"""
+
+import sys
+
+import pytest
+from engine_copies import Continued, copied
+from engine_suite import FAR, NEAR, READY, Peer, Wire, hello, message, packet, pulled, record
+from picolink import flags, pyengine
+
+NOW = 5000
+
+
+def state(engine):
+    """All that an engine knows, without flags and packets held."""
+    known = {}
+    for name, value in vars(engine).items():
+        if not name.startswith("_held") and name != "_flags":
+            known[name] = bytes(value) if isinstance(value, memoryview) else value
+    return known
+
+
+class Interrupt:
+    """Runs a call and does something before the k-th bytecode of the engine's code in it."""
+
+    def __init__(self, at, action):
+        self.at = at
+        self.action = action
+        self.seen = 0
+
+    def run(self, function, *args):
+        before = sys.gettrace()
+        sys.settrace(self._trace)
+        try:
+            return function(*args)
+        finally:
+            sys.settrace(before)
+
+    def _trace(self, frame, event, _):
+        if frame.f_code.co_filename != pyengine.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        if event == "opcode":
+            self.seen += 1
+            if self.seen == self.at:
+                self.action()
+        return self._trace
+
+
+# -- calls that are interrupted -----------------------------------------------------------------------------
+
+
+def busy_engine():
+    """An open engine with messages of both directions at the ends of its small rings, and its peer."""
+    engine = pyengine.Engine(NEAR, 256, 256)
+    peer = Peer(engine, ring_bits=8)
+    peer.settle(NOW - 100, 77)
+    for size in (90, 100):  # both rings wrap in what follows
+        engine.send(message(size, size))
+        while peer.hears(NOW - 90):
+            pass
+        peer.ack += size + 2
+        peer.credit = 256
+        peer.says(record(message(size, size)), NOW - 80)
+        engine.recv()
+    pulled(engine, NOW - 60)
+    peer.says(record(b"first", 1) + record(message(7, 60), 2), NOW - 50)
+    engine.send(message(1, 80), 3)
+    peer.hears(NOW - 10)
+    engine.take_flags()
+    return engine, peer
+
+
+def incoming(peer):
+    """Packets of every kind that the engine may get now, by name."""
+    acked = peer.engine._high - peer.engine._tx_base & 0xFFFF
+    tag = peer.engine_tag
+
+    def says(**fields):
+        return packet(tag, **{"offset": peer.offset, "ack": peer.ack, "credit": 256, **fields})
+
+    return {
+        "data": says(data=record(b"second", 4)),
+        "data and ack": says(data=record(message(9, 40), 4), ack=acked, flags=4),
+        "ack": says(ack=acked),
+        "gap": says(ack=acked - 10, flags=8),
+        "hole": says(offset=peer.offset + 9, data=b"lost before"),
+        "poison": says(data=b"\x20\x00"),
+        "hello": hello(peer.session, peer.tag + 1, NEAR, tag, ring_bits=8, expected=acked),
+        "restart": hello(FAR + 1, 7, 0, 0, ring_bits=8),
+        "noise": bytes(40),
+    }
+
+
+def pull(engine, now=NOW):
+    buf = bytearray(236)
+    return bytes(buf[: engine.pull_into(buf, now)])
+
+
+def recv_into(engine):
+    buf = bytearray(100)
+    return engine.recv_into(buf), bytes(buf)
+
+
+CALLS = {
+    "send": lambda engine: engine.send(message(3, 70), 5),
+    "send without room": lambda engine: engine.send(message(3, 240), 5),
+    "end": lambda engine: engine.end(),
+    "recv": lambda engine: engine.recv(),
+    "recv both": lambda engine: (engine.recv(), engine.recv(), engine.recv()),
+    "recv_into": recv_into,
+    "pull_into": pull,
+    "pull_into after a timeout": lambda engine: pull(engine, NOW + 4000),
+    "take_flags": lambda engine: engine.take_flags(),
+    "start": lambda engine: engine.start(104, NOW),
+    "wait": lambda engine: engine.wait(NOW),
+}
+
+
+ENGINE, PEER = busy_engine()
+PACKETS = incoming(PEER)
+
+
+@pytest.mark.parametrize("kind", PACKETS)
+@pytest.mark.parametrize("call", CALLS)
+def test_feed_between_any_two_bytecodes(call, kind):
+    def one_after_the_other(fed_first):
+        engine = copied(ENGINE)
+        fed = engine.feed(PACKETS[kind], NOW) if fed_first else 0
+        result = CALLS[call](engine)
+        if not fed_first:
+            fed = engine.feed(PACKETS[kind], NOW)
+        told = fed | engine.take_flags() | (result if call == "take_flags" else 0)
+        return result, state(engine), told | flags.PULL
+
+    orders = [one_after_the_other(True), one_after_the_other(False)]
+    at = 1
+    while True:
+        engine = copied(ENGINE)
+        fed = []
+        interrupt = Interrupt(at, lambda engine=engine, fed=fed: fed.append(engine.feed(PACKETS[kind], NOW)))
+        result = interrupt.run(CALLS[call], engine)
+        if not fed:
+            break
+        left = engine.take_flags()
+        told = fed[0] | left | (result if call == "take_flags" else 0) | flags.PULL
+        assert fed[0] or not left, "flags were raised and nobody was told to look"
+        assert not engine._busy
+        if call == "wait":  # a mixture: then feed() has said that wait() must be asked again
+            assert result in (orders[0][0], orders[1][0]) or fed[0] & flags.PULL
+            assert state(engine) == orders[0][1]
+        elif call == "take_flags":
+            assert (state(engine), told) in [order[1:] for order in orders], f"before bytecode {at}"
+        else:
+            assert (result, state(engine), told) in orders, f"before bytecode {at}"
+        at += 1
+    assert at > 20
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_packets_that_come_one_by_one(call):
+    offset = PEER.offset
+    packets = []
+    for i in range(4):
+        data = record(message(i, 8), i)
+        packets.append(PEER.packet(data, offset))
+        offset += len(data)
+    orders = []
+    for split in range(5):
+        engine = copied(ENGINE)
+        for data in packets[:split]:
+            engine.feed(data, NOW)
+        result = CALLS[call](engine)
+        for data in packets[split:]:
+            engine.feed(data, NOW)
+        orders.append(state(engine) if call in ("wait", "take_flags") else (result, state(engine)))
+    for at in range(1, 400, 3):
+        engine = copied(ENGINE)
+        left = list(packets)
+        interrupt = Interrupt(at, None)
+
+        def come(engine=engine, left=left, interrupt=interrupt):
+            engine.feed(left.pop(0), NOW)
+            interrupt.at += 7 if left else 1000000
+
+        interrupt.action = come
+        result = interrupt.run(CALLS[call], engine)
+        while left:
+            engine.feed(left.pop(0), NOW)
+        assert (state(engine) if call in ("wait", "take_flags") else (result, state(engine))) in orders
+
+
+def test_message_size_is_checked_against_the_peer_that_it_goes_to():
+    # A HELLO from a session with a smaller ring comes at any moment of send().
+    engine = pyengine.Engine(NEAR, 1024, 256)
+    Peer(engine, ring_bits=10).settle(NOW)
+    engine.start(247, NOW)
+    small = Peer(engine, session=FAR + 1, ring_bits=8)
+    small.hears_hello(NOW)
+    answer = hello(FAR + 1, small.tag, NEAR, small.engine_tag, READY, 8)
+    at = fed = 1
+    while fed:
+        copy = copied(engine)
+        fed = 0
+
+        def come(copy=copy):
+            nonlocal fed
+            fed = copy.feed(answer, NOW)
+
+        try:
+            Interrupt(at, come).run(copy.send, message(1, 300))
+        except ValueError:
+            assert copy.state == flags.OPEN
+        assert copy.pending == (0 if fed else 303)
+        at += 1
+    assert at > 50
+
+
+# -- more packets than can be held --------------------------------------------------------------------------
+
+
+def interrupted_link():
+    """Two engines in the middle of a transfer, with many small packets on their way to the first."""
+    a, b = pyengine.Engine(NEAR, 512, 512), pyengine.Engine(FAR, 512, 512)
+    wire = Wire(a, b, 23, NOW)
+    wire.open()
+    wire.run(50)
+    for i in range(12):
+        assert b.send(message(i, 8), 1)
+        assert a.send(message(i, 30), 2)
+    packets = []
+    data = pulled(b, wire.now)
+    while data:
+        packets.append(data)
+        data = pulled(b, wire.now)
+    assert len(packets) > 12
+    return wire, packets
+
+
+@pytest.mark.parametrize("call", ["send without room", "pull_into", "take_flags", "start"])
+def test_packets_that_cannot_be_held_come_again(call):
+    wire, packets = interrupted_link()
+    for at in range(1, 300, 5):
+        a, b = copied(wire.sides[0]), copied(wire.sides[1])
+        fed = []
+
+        def come(a=a, fed=fed):
+            busy = a._busy
+            for data in packets:
+                a.feed(data, wire.now)
+            fed.append(busy)
+
+        Interrupt(at, come).run(CALLS[call], a)
+        if not fed:
+            break
+        if fed[0]:
+            assert a.stats()["dropped"] == len(packets) - 8
+        if call == "start":
+            b.start(23, wire.now)
+        # What was pulled here is lost on its way too.
+        on = Continued(a, b, 104, wire.now)
+        on.until(lambda on=on: len(on.got[0]) >= 12 and len(on.got[1]) >= 12, "arrival")
+        assert on.got[0] == [(1, message(i, 8)) for i in range(12)]
+        assert on.got[1] == [(2, message(i, 30)) for i in range(12)]
+    assert at > 20
