@@ -9,20 +9,30 @@ _COMMANDS = {
     "demo": ".demo",
     "run": ".run",
     "emulate": ".emulate",
+    "bench": ".bench",
 }
 
 
-class _Commands(click.Group):
+class Commands(click.Group):
+    """A group whose commands are imported when needed.
+
+    modules: command -> module that has it, relative to this package.
+    """
+
+    def __init__(self, *args: object, modules: dict[str, str], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._modules = modules
+
     def list_commands(self, _context: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(self._modules)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
+        if name not in self._modules:
             return None
-        return getattr(importlib.import_module(_COMMANDS[name], __package__), name)
+        return getattr(importlib.import_module(self._modules[name], __package__), name)
 
 
-@click.group(cls=_Commands)
+@click.group(cls=Commands, modules=_COMMANDS)
 @click.version_option(package_name="picolink")
 def main() -> None:
     """Messages between two MicroPython boards over Bluetooth LE: virtual boards, benchmarks, real boards.

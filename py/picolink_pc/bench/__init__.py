@@ -1,0 +1,18 @@
+"""`picolink bench`: what the link carries and what it costs. One module for each command."""
+
+import click
+
+from ..cli import Commands
+
+# As in cli.py. "sweep" is the discrete-event simulation.
+_COMMANDS = {}
+
+
+@click.group(cls=Commands, modules=_COMMANDS)
+def bench() -> None:
+    """Benchmarks, each with a table, a JSON file and, with --plot, pictures on one HTML page.
+
+    \b
+
+    Results go to build/out/bench.  docs/benchmarks.md explains the figures and how far to trust them.
+    """
