@@ -4,6 +4,7 @@
 # arguments, errors, limits and events.  The radio and the rest of the stack are on the PC.
 
 import binascii
+import gc
 import os
 import struct
 import sys
@@ -27,6 +28,7 @@ _EALREADY = const(114)
 _DEFAULT_MTU = const(23)
 _MAX_MTU = const(1017)  # HCI_ACL_PAYLOAD_SIZE of extmod/btstack/btstack_config_common.h, less L2CAP's 4
 _DEFAULT_VALUE_LENGTH = const(20)  # MP_BLUETOOTH_DEFAULT_ATTR_LEN in extmod/modbluetooth.h
+_RESERVE = const(2048)  # octets of heap
 _SUPERVISION_MS = const(2000)  # what gap_connect takes if no scan_duration_ms is given
 
 
@@ -103,6 +105,21 @@ class _Connection:
         self.busy = False
 
 
+# The tuple of an event that carries a packet: (connection, handle) or (connection, handle, view).  Always the
+# same one, its contents set in place: the C stack has it on its stack and allocates nothing.  The offsets are
+# those of mp_obj_tuple_t and mp_obj_array_t (py/) on 64-bit machines; a small integer n is the word 2n + 1.
+class _PacketEvent:
+    def __init__(self, view=None):
+        self._tuple = tuple([0, 0] if view is None else [0, 0, view])
+        self._items = uctypes.bytearray_at(id(self._tuple) + 16, 16)
+        self._length = uctypes.bytearray_at(id(view) + 16, 8) if view else bytearray(8)
+
+    def set(self, received, length):
+        struct.pack_into("<QQ", self._items, 0, _read16(received, 1) * 2 + 1, _read16(received, 3) * 2 + 1)
+        struct.pack_into("<Q", self._length, 0, length - 5)
+        return self._tuple
+
+
 def _read16(buffer, at):
     return buffer[at] | buffer[at + 1] << 8
 
@@ -111,6 +128,7 @@ class _BLE:
     def __init__(self):
         self._socket = None
         self._handler = None
+        self._reserve = bytearray(_RESERVE)
         self._gap_name = b"MPY BTSTACK"
         self._reset()
 
@@ -124,8 +142,6 @@ class _BLE:
         self._advertising_data = b""
         self._response_data = b""
         self._values = {}
-        # Tuples for events that carry packets, by connection, handle and length: made once, used again.
-        self._tuples = {}
 
     def active(self, active=None):
         if active is not None and bool(active) != self._active:
@@ -145,6 +161,8 @@ class _BLE:
                 )
             self._socket = Socket(path, self._on_message, ops.REPLY)
             self._received = self._socket.received
+            self._notified = _PacketEvent(memoryview(self._received)[5:])
+            self._written = _PacketEvent()
             previous = sys.atexit(None)
 
             def leave():  # as the real stack does when the program ends; a killed board says nothing
@@ -387,34 +405,29 @@ class _BLE:
         received = self._received
         op = received[0]
         if op == ops.GATTC_NOTIFY:
-            self._event(op, self._packet_tuple(length, True))
+            self._event(op, self._notified.set(received, length))
             # Valid in the handler only: whoever keeps the view finds this.
             fill_memory(received, 0xEE, length)
         elif op == ops.GATTS_WRITE:
             value = self._values.get(_read16(received, 3))
             if value:
                 value.put(uctypes.addressof(received) + 5, length - 5)
-                self._event(op, self._packet_tuple(length, False))
+                self._event(op, self._written.set(received, length))
         elif op == ops.WRITE_SENT:
             connection = self._connections.get(_read16(received, 1))
             if connection:
                 connection.writes -= 1
         else:
-            self._on_rare_message(op, memoryview(received)[1:length])
+            try:
+                self._on_rare_message(op, length)
+            except MemoryError:  # not for the C stack, which has memory of its own: use what is kept for this
+                self._reserve = None
+                gc.collect()
+                self._on_rare_message(op, length)
+                self._reserve = bytearray(_RESERVE)
 
-    # (connection, handle) and, with `data`, the view of the packet's value.
-    def _packet_tuple(self, length, data):
-        received = self._received
-        key = _read16(received, 1) | _read16(received, 3) << 16 | (length if data else 0) << 32
-        packet = self._tuples.get(key)
-        if packet is None:
-            packet = (_read16(received, 1), _read16(received, 3))
-            if data:
-                packet += (memoryview(received)[5:length],)
-            self._tuples[key] = packet
-        return packet
-
-    def _on_rare_message(self, op, message):
+    def _on_rare_message(self, op, length):
+        message = memoryview(self._received)[1:length]
         if op in (ops.CENTRAL_CONNECT, ops.PERIPHERAL_CONNECT):
             conn_handle, addr_type = struct.unpack("<HB", message)
             if op == ops.PERIPHERAL_CONNECT:
@@ -425,7 +438,6 @@ class _BLE:
                 addr_type = 0
             else:
                 self._connections[conn_handle] = _Connection()
-                self._tuples.clear()
             self._event(op, (conn_handle, addr_type, message[3:9]))
         elif op in (ops.CENTRAL_DISCONNECT, ops.PERIPHERAL_DISCONNECT):
             conn_handle, addr_type = struct.unpack("<HB", message)
