@@ -45,13 +45,19 @@ class VirtualBoard:
     """One board, switched off at first.  Made by `Bench.board`.
 
     name: of the board, for people.  output: all lines that it has printed, since it was made.
+    host: its Bluetooth host, None in real stack mode.
     """
 
     def __init__(
-        self, name: str, power: "_StandinPower | _RealStackPower", on_line: Callable[[str, str], None] | None
+        self,
+        name: str,
+        power: "_StandinPower | _RealStackPower",
+        host: StandinHost | None,
+        on_line: Callable[[str, str], None] | None,
     ) -> None:
         self.name = name
         self.output: list[str] = []
+        self.host = host
         self._power = power
         self._on_line = on_line
         self._process: asyncio.subprocess.Process | None = None
@@ -204,6 +210,7 @@ class Bench:
             raise ValueError(f"engine is {engine!r}: one of {', '.join(ENGINES)}")
         address = _ADDRESS.format(next(self._addresses))
         path = [_PACKAGES]
+        host = None
         if engine == "native":
             path.insert(0, _require(_NATIVE, "the native module for this PC"))
         if self._real_stack:
@@ -217,7 +224,7 @@ class Bench:
             host.listen(socket)
             self._cleanup.callback(host.close)
             power = _StandinPower(self._micropython, path, socket)
-        board = VirtualBoard(name, power, self._on_line)
+        board = VirtualBoard(name, power, host, self._on_line)
         self.boards.append(board)
         return board
 

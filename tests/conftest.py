@@ -1,0 +1,33 @@
+"""Fixtures for tests on virtual boards, and the options that put them on a real Bluetooth stack."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+_LIMIT_S = 120
+"""Generous: a test waits for what it expects, and fails by this only if that never comes."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("picolink")
+    text = "real stack mode for the tests of the link, as in picolink run --help"
+    group.addoption("--micropython", type=Path, help=text)
+    group.addoption("--aioble", type=Path, help=text)
+
+
+@pytest.fixture
+def stack(pytestconfig: pytest.Config) -> dict[str, Path | None]:
+    """Arguments for Bench: the Bluetooth stack that pytest was given, or the stand-in."""
+    return {name: pytestconfig.getoption(name) for name in ("micropython", "aioble")}
+
+
+@pytest.fixture
+def run() -> Callable[[Awaitable[object]], object]:
+    """run(coroutine): its result."""
+
+    def to_the_end(work: Awaitable[object]) -> object:
+        return asyncio.run(asyncio.wait_for(work, _LIMIT_S))
+
+    return to_the_end
