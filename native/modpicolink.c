@@ -26,8 +26,7 @@ static picolink_engine_t *engine_of(mp_obj_t self) {
 
 /* -- arguments ------------------------------------------------------------------------------------------ */
 
-/* Raises `type` with the text `format % values`. A native module has no other way to put values into a
- * message. */
+/* Raises `type` with the text `format % values`, which native modules have no function for. */
 static void raise_text(const mp_obj_type_t *type, const char *format, size_t length, size_t n,
                        const mp_obj_t *values) {
     mp_obj_t text =
@@ -41,8 +40,7 @@ static void raise_text(const mp_obj_type_t *type, const char *format, size_t len
         raise_text(&type, format, sizeof(format) - 1, MP_ARRAY_SIZE(values_), values_);                      \
     } while (0)
 
-/* Whether `value` is an int that 32 bits hold, which then are in `bits`. Raises TypeError when it is no int.
- */
+/* Whether `value` is an int that fits in 32 bits, put into `bits`. Raises TypeError when it is no int. */
 static bool get_uint32(qstr name, mp_obj_t value, mp_uint_t *bits) {
     if (mp_obj_is_small_int(value)) {
         mp_int_t number = MP_OBJ_SMALL_INT_VALUE(value);
@@ -131,7 +129,7 @@ static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywo
     enum { DATA, CHANNEL, ARGUMENTS };
     mp_arg_val_t values[ARGUMENTS];
     if (!keywords->used && (n_args == 2 || n_args == 3)) {
-        /* Without the general parser, which takes longer than all the rest. */
+        /* Without the general parser, which takes longer than picolink_send(). */
         values[DATA].u_obj = args[1];
         values[CHANNEL].u_obj = n_args == 3 ? args[2] : MP_OBJ_NEW_SMALL_INT(0);
     } else {

@@ -114,23 +114,26 @@ typedef struct {
     bool renewed; /* a session of the peer came before the one in force */
     bool hello_due;
 
-    uint8_t size; /* of a full packet on this connection */
-    uint8_t ends_first;
-    uint8_t flight;
-    uint8_t flight_max;
-    uint8_t limit;
-    uint8_t grown; /* only means something while limit < flight_max: it starts from 0 then */
-    uint8_t since_ask;
-    uint8_t backoff;
-    bool timing;
-    bool back_known;
+    uint8_t size; /* bytes of a full packet on this connection */
 
+    /* Packets in flight. */
+    uint8_t flight;     /* how many */
+    uint8_t ends_first; /* the oldest in `ends` */
+    uint8_t flight_max; /* as many as the window holds */
+    uint8_t limit;      /* as many as may be in flight now */
+    uint8_t grown;      /* acknowledged since `limit` grew; starts from 0 when it falls below flight_max */
+    uint8_t since_ask;  /* sent since the last that asks for an acknowledgement */
+    uint8_t backoff;
+    bool timing;     /* a round trip is being measured: timed_pos, timed_at */
+    bool back_known; /* the last return for a gap: back_pos, back_at */
+
+    /* What the next packet must tell the peer. */
     bool gap;
     bool ack_now;
     bool ack_owed;
 
-    uint16_t flags;
-    uint16_t window;
+    uint16_t flags;  /* for picolink_take_flags() */
+    uint16_t window; /* bytes */
     uint16_t peer_ring;
 
     /* Transmit ring: tail <= una <= nxt <= high <= head, all modulo 2^16. */
@@ -149,7 +152,7 @@ typedef struct {
     uint16_t rcv;   /* next byte expected */
     uint16_t need;  /* bytes from `whole` on that decide about the record there */
     uint16_t rx_base;
-    uint16_t edge_sent;
+    uint16_t edge_sent; /* end of the credit that the peer was told */
 
     /* Retransmission timer (RFC 6298 in integers: srtt times 8, variance times 4). */
     uint16_t timed_pos;
