@@ -25,6 +25,7 @@ ACL_BUFFER_OCTETS = 251
 HOST_BACKLOG_LIMIT = 2048
 """Octets a host may leave unread before its controller takes no more data from the air."""
 
+_VENDOR_OGF = 0x3F  # Vol 4, Part E, 5.4.1
 _ADVERTISING_UNIT_S = 0.000625
 _ADVERTISING_DELAY_S = 0.010  # at most, random, added to each interval (Vol 6, Part B, 4.4.2.2.1)
 
@@ -131,8 +132,12 @@ class RadioController(bumble_controller.Controller):
 
     def on_packet(self, packet: bytes) -> None:
         """A packet from the host."""
+        op_code = int.from_bytes(packet[1:3], "little")
         if packet[0] == hci.HCI_ACL_DATA_PACKET:
             self._on_acl(packet)
+        elif packet[0] == hci.HCI_COMMAND_PACKET and op_code >> 10 == _VENDOR_OGF:
+            # Not parsed: vendors give the same number to different commands.
+            self._send_hci_command_status(hci.HCI_ErrorCode.UNKNOWN_HCI_COMMAND_ERROR, op_code)
         else:
             super().on_packet(packet)
 
