@@ -1,0 +1,25 @@
+"""Virtual time: actions in order of their time, and of their asking when the times are equal."""
+
+import heapq
+from collections.abc import Callable
+
+
+class Scheduler:
+    """now_us: the present, in us; it only moves in run()."""
+
+    def __init__(self) -> None:
+        self.now_us = 0
+        self._actions: list[tuple[int, int, Callable[[], None]]] = []
+        self._asked = 0
+
+    def at(self, time_us: float, action: Callable[[], None]) -> None:
+        """Do something at a time; one in the past means now."""
+        self._asked += 1
+        heapq.heappush(self._actions, (max(int(time_us), self.now_us), self._asked, action))
+
+    def run(self, until_us: int) -> None:
+        """Do everything up to and including `until_us`."""
+        while self._actions and self._actions[0][0] <= until_us:
+            self.now_us, _, action = heapq.heappop(self._actions)
+            action()
+        self.now_us = until_us

@@ -1,0 +1,247 @@
+"""Two boards on one radio, the faults that befall them, and what came of it."""
+
+import math
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from picolink_pc.radio import air
+from picolink_pc.radio.air import RadioSettings
+from picolink_pc.radio.link_layer import CENTRAL, PERIPHERAL, Kind, LinkLayer, RadioStatistics
+
+from .board import Board, CallCosts, Traffic
+from .faults import NO_FAULTS, PacketFaults
+from .host_stack import CONTROLLER_BUFFERS, STACKS, acl_octets
+from .scheduler import Scheduler
+
+CENTRAL_TO_PERIPHERAL, PERIPHERAL_TO_CENTRAL = 0, 1
+"""The two directions."""
+
+_NO_COUNTERS = ("rtt_ms", "flight_limit")  # of what Engine.stats() gives
+
+
+def packet_octets(mtu: int) -> int:
+    """The largest packet that an engine makes at an ATT MTU (docs/protocol.md, "Sizes")."""
+    return min((mtu + 4) // 27 * 27 - 7, 236)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that a run depends on, besides the engines. Pairs are [central's, peripheral's].
+
+    stack: "btstack" or "nimble".   controller_buffers: ACL packets that a controller holds.
+    rings: keyword arguments for the engines (tx_size, rx_size, window).
+    read_every_us: pause of an application after each message it has read.
+    clocks_ms: what the boards' clocks show at the beginning.
+    reconnect_ms: from connect(), or the loss of a connection, until packets can flow.
+    """
+
+    radio: RadioSettings = field(default_factory=RadioSettings)
+    stack: str = "btstack"
+    controller_buffers: int = CONTROLLER_BUFFERS
+    rings: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    traffic: tuple[Traffic, Traffic] = (Traffic(), Traffic())
+    costs: tuple[CallCosts, CallCosts] = (CallCosts(), CallCosts())
+    read_every_us: tuple[int, int] = (0, 0)
+    clocks_ms: tuple[int, int] = (0, 0)
+    reconnect_ms: int = 300
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One direction over the time that was measured.
+
+    messages: arrived.   per_second: of these.
+    ceiling: most messages per second that the air allows (radio/air.py); None for messages of several sizes.
+    latency_ms: p50, p95, p99, greatest; None without messages.
+    engine: what the sender's counters grew by.
+    host_peak_octets: most octets of packets that ever waited in the sender's host stack.
+    """
+
+    messages: int
+    per_second: float
+    ceiling: float | None
+    latency_ms: tuple[float, float, float, float] | None
+    engine: dict[str, int]
+    host_peak_octets: int
+
+    @property
+    def share(self) -> float | None:
+        """How much of the ceiling was reached."""
+        return self.per_second / self.ceiling if self.ceiling else None
+
+
+class Simulation:
+    """engines: classes with the interface of picolink.pyengine.Engine, of the central and of the peripheral.
+
+    faults: what happens to packets from now on; may be set at any time.
+    boards: the central and the peripheral.
+    """
+
+    def __init__(self, engines: tuple[type, type], setup: Setup | None = None):
+        self.setup = setup = setup or Setup()
+        self.scheduler = Scheduler()
+        self.faults: PacketFaults = NO_FAULTS
+        self.air = RadioStatistics()
+        self._rng = random.Random(setup.seed)
+        self._layer: LinkLayer | None = None
+        self._connections = 0
+        self._radio_rng = random.Random(self._rng.random())
+        self.boards = tuple(
+            Board(
+                name,
+                self.scheduler,
+                random.Random(self._rng.random()),
+                engines[side],
+                setup.rings[side],
+                setup.traffic[side],
+                setup.costs[side],
+                setup.read_every_us[side],
+                setup.clocks_ms[side],
+            )
+            for side, name in ((CENTRAL, "central"), (PERIPHERAL, "peripheral"))
+        )
+        for side, board in enumerate(self.boards):
+            board.peer = self.boards[1 - side]
+            board.stack = STACKS[setup.stack][side](self._transmitter(side), setup.controller_buffers)
+        self._measured: tuple[Any, ...] = ()
+        self.measure()
+
+    # -- what can be done to it ---------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Connect in setup.reconnect_ms, unless that is under way."""
+        self._connections += 1
+        connection = self._connections
+        self.scheduler.at(
+            self.scheduler.now_us + self.setup.reconnect_ms * 1000,
+            lambda: self._connected() if connection == self._connections else None,
+        )
+
+    def drop(self) -> None:
+        """The connection is lost, both sides know it, and connect again."""
+        if self._layer:
+            self._layer.close()
+            self._layer = None
+        for board in self.boards:
+            board.stack.disconnected()
+            board.disconnect()
+        self.connect()
+
+    def restart(self, side: int) -> None:
+        """One board loses its memory."""
+        self.boards[side].power_on()
+        self.drop()
+
+    def run(self, seconds: float) -> None:
+        """Let virtual time go on."""
+        self.scheduler.run(self.scheduler.now_us + round(seconds * 1e6))
+
+    def drain(self, seconds: float) -> bool:
+        """Let the applications send no more, and what they have sent arrive. False if that takes longer."""
+        for board in self.boards:
+            board.stop()
+        end_us = self.scheduler.now_us + round(seconds * 1e6)
+        while self.scheduler.now_us < end_us:
+            self.run(0.05)
+            if all(board.idle for board in self.boards):
+                return True
+        return False
+
+    # -- what came of it ----------------------------------------------------------------------------------
+
+    def broken_promises(self) -> list[str]:
+        """What docs/protocol.md promises and did not come true; after drain() also what did not arrive."""
+        return [error for board in self.boards for error in board.broken_promises()]
+
+    def measure(self) -> None:
+        """Begin to measure here."""
+        self._measured = (
+            self.scheduler.now_us,
+            [dict(board.engine.stats()) for board in self.boards],
+            [board.received.messages for board in self.boards],
+            [len(board.received.latencies_us) for board in self.boards],
+            self._air_us(),
+        )
+
+    def air_use(self) -> float:
+        """The part of the time since measure() in which the air was taken: PDUs and the pauses after them."""
+        began_us, *_, air_us = self._measured
+        return (self._air_us() - air_us) / max(1, self.scheduler.now_us - began_us)
+
+    def _air_us(self) -> int:
+        return sum(self.air.air_us) + sum(self.air.pdus) * air.INTER_FRAME_SPACE_US
+
+    def flow(self, direction: int) -> Flow:
+        """What went from the central to the peripheral, or back, since measure()."""
+        began_us, engines, messages, latencies, _ = self._measured
+        before = engines[direction]
+        sender, receiver = self.boards[direction], self.boards[1 - direction]
+        arrived = receiver.received.messages - messages[1 - direction]
+        stats = sender.engine.stats()
+        size = sender.traffic.size
+        ceiling = None
+        if isinstance(size, int):
+            both_ways = all(board.traffic.per_second is None for board in self.boards)
+            ceiling = air.ceiling(self.setup.radio, packet_octets(self.setup.radio.mtu), size, both_ways)
+        return Flow(
+            messages=arrived,
+            per_second=arrived / max(1e-6, (self.scheduler.now_us - began_us) / 1e6),
+            ceiling=ceiling,
+            latency_ms=_percentiles(receiver.received.latencies_us[latencies[1 - direction] :]),
+            engine={name: stats[name] - before[name] for name in stats if name not in _NO_COUNTERS},
+            host_peak_octets=sender.stack.peak_octets,
+        )
+
+    # -- the radio ----------------------------------------------------------------------------------------
+
+    def _connected(self) -> None:
+        settings = self.setup.radio
+        self._layer = LinkLayer(settings, self.scheduler.now_us, statistics=self.air, rng=self._radio_rng)
+        for board in self.boards:
+            board.connect(settings.mtu)
+        self._play(self._layer)
+
+    def _transmitter(self, side: int) -> Any:
+        def transmit(value: bytes, now_us: int) -> None:
+            if self._layer:
+                self._layer.send(side, value, acl_octets(value), now_us)
+
+        return transmit
+
+    def _play(self, layer: LinkLayer) -> None:
+        """One exchange; the next one when its time has come."""
+        if layer is not self._layer:
+            return
+        for outcome in layer.play(layer.next_us):
+            self.scheduler.at(outcome.time_us, lambda outcome=outcome: self._tell(layer, outcome))
+        if layer.next_us != math.inf:
+            self.scheduler.at(layer.next_us, lambda: self._play(layer))
+
+    def _tell(self, layer: LinkLayer, outcome: Any) -> None:
+        if layer is not self._layer:
+            return
+        board = self.boards[outcome.side]
+        if outcome.kind == Kind.LOST:
+            self.drop()
+        elif outcome.kind == Kind.COMPLETED:
+            board.stack.completed(self.scheduler.now_us)
+        else:
+            for delay_us, packet in self.faults.apply(outcome.token, self._rng):
+                self.scheduler.at(
+                    self.scheduler.now_us + delay_us, lambda packet=packet: self._arrive(layer, board, packet)
+                )
+
+    def _arrive(self, layer: LinkLayer, board: Board, packet: bytes) -> None:
+        if layer is self._layer:
+            board.deliver(packet)
+
+
+def _percentiles(latencies_us: list[int]) -> tuple[float, float, float, float] | None:
+    if not latencies_us:
+        return None
+    ordered = sorted(latencies_us)
+    last = len(ordered) - 1
+    p50, p95, p99 = (ordered[math.ceil(share * last)] / 1000 for share in (0.50, 0.95, 0.99))
+    return p50, p95, p99, ordered[last] / 1000
