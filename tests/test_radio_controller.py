@@ -12,6 +12,7 @@ from bumble import gatt, hci
 from bumble.device import Device, Peer
 from bumble.host import Host
 from bumble.transport.common import AsyncPipeSink
+from bumble.vendor.zephyr import hci as vendor
 from picolink_pc.radio.air import RadioSettings, value_rate_in_events
 from picolink_pc.radio.hci_pty import HciPty
 from picolink_pc.radio.virtual_radio import VirtualRadio
@@ -473,8 +474,10 @@ async def test_commands_without_a_connection():
 @radio_test
 async def test_vendor_and_unknown_commands_are_answered():
     async with two_hosts() as (_, central, _):
-        for op_code in (0xFC09, 0x2078):
-            assert await central.status(hci.HCI_Command(b"\x00", op_code=op_code)) == 0x01
+        for op_code in (0xFC09, vendor.HCI_Write_Tx_Power_Level_Command.op_code, 0x2078):
+            central.send(struct.pack("<BHBB", hci.HCI_COMMAND_PACKET, op_code, 1, 0))
+            answer = await central.next(hci.HCI_Command_Status_Event)
+            assert (answer.command_opcode, answer.status) == (op_code, 0x01)
 
 
 @radio_test

@@ -132,11 +132,11 @@ class RadioController(bumble_controller.Controller):
 
     def on_packet(self, packet: bytes) -> None:
         """A packet from the host."""
-        op_code = int.from_bytes(packet[1:3], "little")
         if packet[0] == hci.HCI_ACL_DATA_PACKET:
             self._on_acl(packet)
-        elif packet[0] == hci.HCI_COMMAND_PACKET and op_code >> 10 == _VENDOR_OGF:
-            # Not parsed: vendors give the same number to different commands.
+        elif packet[0] == hci.HCI_COMMAND_PACKET and packet[2] >> 2 == _VENDOR_OGF:
+            # Not parsed: Bumble knows some vendors' commands, other vendors have others under these numbers.
+            op_code = int.from_bytes(packet[1:3], "little")
             self._send_hci_command_status(hci.HCI_ErrorCode.UNKNOWN_HCI_COMMAND_ERROR, op_code)
         else:
             super().on_packet(packet)
