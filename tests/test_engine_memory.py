@@ -1,7 +1,7 @@
 """The Python engine when no memory is left at any allocation: nothing lost, doubled or damaged.
 
-On MicroPython slices, memoryviews, bytes, tuples of struct and values of crc32 are allocated; a board may have
-no memory for a moment at each of them.
+On MicroPython slices, memoryviews, bytes, tuples of struct and values of crc32 are allocated, and at times
+there is no memory.
 """
 
 import dis
