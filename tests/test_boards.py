@@ -185,7 +185,7 @@ def test_run_shows_lines_under_their_board_and_returns_the_worst_exit_code(tmp_p
     (tmp_path / "second.py").write_text("print('two')\nraise SystemExit(4)\n")
     programs = [tmp_path / "first.py", tmp_path / "second.py", tmp_path / "first.py"]
     done = picolink_run(*programs)
-    assert sorted(done.stdout.splitlines()) == [" second  two", " first 1  one", " first 2  one"]
+    assert sorted(done.stdout.splitlines()) == [" second  two", "first 1  one", "first 2  one"]
     assert (done.returncode, done.stderr) == (4, "")
 
 
