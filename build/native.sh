@@ -32,6 +32,7 @@ build() { # build ARCH
 }
 
 skipped=()
+has_headers() { echo '#include <string.h>' | "$@" -E - >/dev/null 2>&1; }
 size_of() { awk -F': *' -v name="$1 size" '$1 == name {print $2}' "$OUT/logs/native-$2.log"; }
 row() { printf '  %-11s %6s %7s %5s %6s   %s\n' "$@"; }
 table=$(row architecture text rodata bss .mpy for)
@@ -40,7 +41,7 @@ build_all() {
         if ! command -v "$compiler" >/dev/null; then
             skipped+=("  $arch ($purpose): no $compiler on the PATH")
             continue
-        elif ! echo '#include <string.h>' | "$compiler" -E - >/dev/null 2>&1; then
+        elif ! has_headers "$compiler" && ! has_headers "$compiler" --specs=picolibc.specs; then
             skipped+=("  $arch ($purpose): $compiler has no C library headers")
             continue
         fi
