@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from mpremote.transport import TransportExecError
+from pico_firmware import write_plain_firmware
+from picolink_pc import products
 from picolink_pc.emulate import emulate
 from picolink_pc.emulator import CYCLE_COUNTER, Emulator, EmulatorError, packages
 
-OUT = Path(__file__).parents[1] / "build" / "out"
-FIRMWARE = OUT / "firmware" / "plain" / "firmware.uf2"
-NATIVE = OUT / "native" / "armv6m" / "_picolink.mpy"
+LICENSE = Path(__file__).parents[1] / "LICENSE"
 
 COUNT_CYCLES = f"""
 from machine import mem32
@@ -38,8 +38,13 @@ print(counts)
 
 
 @pytest.fixture(scope="module")
-def pico():
-    with Emulator(FIRMWARE) as pico:
+def firmware(tmp_path_factory):
+    return write_plain_firmware(tmp_path_factory.mktemp("firmware"))
+
+
+@pytest.fixture(scope="module")
+def pico(firmware):
+    with Emulator(firmware) as pico:
         yield pico
 
 
@@ -82,9 +87,9 @@ def test_sleep_takes_the_time_that_it_says_on_the_boards_clock(pico):
     assert 300_000 <= int(output) < 310_000
 
 
-def test_cycle_counts_repeat_exactly(pico):
+def test_cycle_counts_repeat_exactly(pico, firmware):
     first = pico.run(COUNT_CYCLES)
-    with Emulator(FIRMWARE) as other:
+    with Emulator(firmware) as other:
         assert other.run(COUNT_CYCLES) == first
     empty, loop, strings = eval(first)
     assert 0 < empty < loop < strings
@@ -169,40 +174,39 @@ print("ok")
     assert pico.run(program) == "200\nok\n"
 
 
-def test_files_survive_a_reset_and_the_end_of_the_emulator(tmp_path):
-    licence = Path(__file__).parents[1] / "LICENSE"
+def test_files_survive_a_reset_and_the_end_of_the_emulator(tmp_path, firmware):
     flash = tmp_path / "flash.bin"
-    with Emulator(FIRMWARE, flash=flash) as pico:
-        mpremote(pico, "fs", "cp", str(licence), ":LICENSE")
+    with Emulator(firmware, flash=flash) as pico:
+        mpremote(pico, "fs", "cp", str(LICENSE), ":LICENSE")
         mpremote(pico, "reset")
         pico.wait_for("reset")
         pico.wait_for("serial")
-        assert pico.run("print(open('LICENSE').read(), end='')") == licence.read_text()
-    with Emulator(FIRMWARE, flash=flash) as pico:
-        assert pico.run("print(open('LICENSE').read(), end='')") == licence.read_text()
+        assert pico.run("print(open('LICENSE').read(), end='')") == LICENSE.read_text()
+    with Emulator(firmware, flash=flash) as pico:
+        assert pico.run("print(open('LICENSE').read(), end='')") == LICENSE.read_text()
 
 
-def test_the_bootloader_takes_a_uf2_from_its_drive(tmp_path):
-    with Emulator(FIRMWARE, drive=tmp_path) as pico:
+def test_the_bootloader_takes_a_uf2_from_its_drive(tmp_path, firmware):
+    with Emulator(firmware, drive=tmp_path) as pico:
         assert not list(tmp_path.iterdir())
         mpremote(pico, "bootloader")
         pico.wait_for("bootloader")
-        part = FIRMWARE.read_bytes()[:-512]
+        part = firmware.read_bytes()[:-512]
         (tmp_path / "part.uf2").write_bytes(part)
-        shutil.copy(FIRMWARE, tmp_path / "whole.uf2")
+        shutil.copy(firmware, tmp_path / "whole.uf2")
         pico.wait_for("serial")
         assert not list(tmp_path.iterdir())
         assert pico.run("print('back')") == "back\n"
 
 
-def test_a_native_module_for_armv6m_loads(tmp_path):
-    with Emulator(FIRMWARE, flash=tmp_path / "flash.bin") as pico:
-        mpremote(pico, "fs", "cp", str(NATIVE), ":_picolink.mpy")
+def test_a_native_module_for_armv6m_loads(tmp_path, firmware):
+    with Emulator(firmware, flash=tmp_path / "flash.bin") as pico:
+        mpremote(pico, "fs", "cp", str(products.native_module("armv6m")), ":_picolink.mpy")
         assert pico.run("import _picolink\nprint(_picolink.Engine(1).pending)") == "0\n"
 
 
-def test_it_ends_with_its_standard_input():
-    command = [*packages.program(), str(FIRMWARE)]
+def test_it_ends_with_its_standard_input(firmware):
+    command = [*packages.program(), str(firmware)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert b"listening" in process.stdout.readline()
     process.stdin.close()
@@ -215,12 +219,12 @@ def test_it_ends_with_its_standard_input():
     [
         (b"", "not a whole UF2 file"),
         (b"x" * 512, "block 0 is not a UF2 block"),
-        (FIRMWARE, "blocks are missing"),
+        (None, "blocks are missing"),
     ],
 )
-def test_damaged_firmware_is_refused(tmp_path, content, message):
+def test_damaged_firmware_is_refused(tmp_path, firmware, content, message):
     file = tmp_path / "damaged.uf2"
-    file.write_bytes(content.read_bytes()[:5120] if isinstance(content, Path) else content)
+    file.write_bytes(firmware.read_bytes()[:5120] if content is None else content)
     with pytest.raises(EmulatorError, match=message):
         Emulator(file).start()
 
@@ -231,35 +235,35 @@ def test_missing_firmware_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("tool", ["node", "npm"])
-def test_a_missing_tool_is_named_with_how_to_get_it(tmp_path, monkeypatch, tool):
+def test_a_missing_tool_is_named_with_how_to_get_it(tmp_path, firmware, monkeypatch, tool):
     for other in {"node", "npm"} - {tool}:
         (tmp_path / other).symlink_to(shutil.which(other))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(packages, "FOLDER", tmp_path / "emulator")
     with pytest.raises(EmulatorError, match=rf"{tool} is not installed.*apt install nodejs npm"):
-        Emulator(FIRMWARE).start()
+        Emulator(firmware).start()
 
 
-def test_an_old_node_is_refused(tmp_path, monkeypatch):
+def test_an_old_node_is_refused(tmp_path, firmware, monkeypatch):
     node = tmp_path / "node"
     node.write_text("#!/bin/sh\necho v16.1.0\n")
     node.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(EmulatorError, match=r"v16\.1\.0: install Node\.js 18 or newer"):
-        Emulator(FIRMWARE).start()
+        Emulator(firmware).start()
 
 
-def test_emulate_runs_a_program(tmp_path):
+def test_emulate_runs_a_program(tmp_path, firmware):
     script = tmp_path / "hello.py"
     script.write_text("print('hello from', 'the board')\n")
-    result = CliRunner().invoke(emulate, [str(FIRMWARE), str(script)])
+    result = CliRunner().invoke(emulate, [str(firmware), str(script)])
     assert (result.exit_code, result.stdout) == (0, "hello from the board\n")
 
 
-def test_emulate_fails_with_the_program(tmp_path):
+def test_emulate_fails_with_the_program(tmp_path, firmware):
     script = tmp_path / "wrong.py"
     script.write_text("import nothing\n")
-    result = CliRunner().invoke(emulate, [str(FIRMWARE), str(script)])
+    result = CliRunner().invoke(emulate, [str(firmware), str(script)])
     assert result.exit_code == 1
     assert "ImportError: no module named 'nothing'" in result.stderr
 

@@ -150,7 +150,7 @@ def _chip(found: Findings) -> str:
     chip = next((chip for chip in ("RP2040", "RP2350") if chip in found.machine), None)
     if chip is None:
         raise DeviceError(
-            f"the board is {found.machine}: only boards with an RP2040 or RP2350 can be flashed"
+            f"the board is a {found.machine}: only those with an RP2040 or RP2350 can be flashed"
         )
     return chip
 
@@ -158,7 +158,7 @@ def _chip(found: Findings) -> str:
 def _check_chip(image: Uf2, firmware: Path, chip: str) -> None:
     if image.chip != chip:
         raise DeviceError(
-            f"{firmware.name} is for the {image.chip}, but the board has an {chip}: nothing done"
+            f"{firmware.name} is for the {image.chip}, the board has an {chip}: nothing was done"
         )
 
 
@@ -167,7 +167,8 @@ def _copy(image: Uf2, drive: Drive) -> None:
     written = 0
     target = drive.folder / "firmware.uf2"
     try:
-        with Progress(console=console, transient=True) as progress, target.open("wb", buffering=0) as file:
+        progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+        with progress, target.open("wb", buffering=0) as file:
             task = progress.add_task("Copying", total=len(image.content))
             while written < len(image.content):
                 written += file.write(image.content[written : written + _CHUNK_BYTES])
@@ -178,13 +179,13 @@ def _copy(image: Uf2, drive: Drive) -> None:
         # With the last block the board is off, and the operating system may complain that the drive is gone.
         if written < len(image.content):
             raise DeviceError(
-                f"copying to {drive.folder} failed ({error.strerror}): connect the board with its BOOTSEL button "
-                "held, and start again"
+                f"copying to {drive.folder} failed ({error.strerror}): connect the board with its BOOTSEL "
+                "button held, and start again"
             ) from None
     with console.status("Waiting for the board to take it"):
         if not _wait(lambda: read_drive(drive.folder) is None):
             raise DeviceError(
-                "the board did not take the firmware: connect it again with BOOTSEL held and retry"
+                "the board did not take the firmware: connect it with its BOOTSEL button held, and retry"
             )
 
 
@@ -221,8 +222,8 @@ def _verify(image: Uf2, port: str | None, ports_before: set[str]) -> None:
         ) from None
     if answer is None:
         raise DeviceError(
-            "the board took the firmware, but does not answer as MicroPython; if the firmware is that, flash it "
-            "again"
+            "the board took the firmware, but does not answer as MicroPython; if the firmware is that, "
+            "flash it again"
         )
     if answer != hashlib.sha256(b"".join(data for _, data in ranges)).hexdigest():
         raise DeviceError("what the board reads back is not the firmware: flash it again")

@@ -177,7 +177,7 @@ def _install(board: SerialTransport, found: Findings, native: Path | None) -> No
     _check_room(board, files, found.block_size)
     try:
         board.fs_mkdir(f"{lib}/picolink.new")
-        with Progress(console=console, transient=True) as progress:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("Copying", total=sum(len(content) for content in files.values()))
             for path, content in files.items():
                 _copy(board, path, content, lambda size: progress.advance(task, size))

@@ -1,0 +1,171 @@
+"""`picolink flash` against an emulated board, whose bootloader drive is a folder."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pico_firmware import RP2350_ARM, WITH_PICOLINK, uf2_blocks, write_plain_firmware
+from picolink_pc import device, products
+from picolink_pc import flash as flash_module
+from picolink_pc.bootsel import Drive, find_drives, read_drive
+from picolink_pc.emulator import Emulator
+from test_install import error_line
+
+INFO = "UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\nBoard-ID: {}\n"
+
+
+def flash(*arguments):
+    return CliRunner().invoke(flash_module.flash, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def plain_firmware(tmp_path_factory):
+    return write_plain_firmware(tmp_path_factory.mktemp("firmware"))
+
+
+@pytest.fixture
+def drive(tmp_path):
+    folder = tmp_path / "RPI-RP2"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def pico(plain_firmware, drive):
+    with Emulator(plain_firmware, drive=drive) as pico:
+        yield pico
+
+
+@pytest.fixture
+def in_bootsel(pico, drive):
+    """The board after somebody has held its BOOTSEL button; None when it has left BOOTSEL mode."""
+    with device.connect(pico.port) as board:
+        board.exec_raw_no_follow("import machine, time\ntime.sleep_ms(100)\nmachine.bootloader()")
+    pico.wait_for("bootloader")
+    assert flash_module._wait(lambda: read_drive(drive))
+    return pico
+
+
+@pytest.fixture
+def new_port_appears(monkeypatch, pico, drive):
+    """The board's port is there when its drive is not, as with a real board."""
+    monkeypatch.setattr(device, "list_ports", lambda: [] if read_drive(drive) else [pico.port])
+
+
+def test_a_running_board_gets_picolinks_firmware_and_keeps_its_files(pico, drive):
+    pico.run("with open('mine.txt', 'w') as file:\n    file.write('kept')")
+    result = flash("--port", pico.port, "--drive", drive)
+    assert result.exit_code == 0, result.output
+    assert f"{WITH_PICOLINK.name} is on the board, which read it back" in result.stdout
+    assert pico.run("import _picolink\nprint(open('mine.txt').read())") == "kept\n"
+
+
+@pytest.mark.usefixtures("new_port_appears")
+def test_a_board_in_bootsel_mode_is_found_by_its_drive(in_bootsel, drive):
+    result = flash(WITH_PICOLINK, "--drive", drive)
+    assert result.exit_code == 0, result.output
+    assert in_bootsel.run("import picolink\nprint(picolink.__version__)") == "0.1.0\n"
+
+
+@pytest.mark.usefixtures("in_bootsel")
+def test_a_board_in_bootsel_mode_needs_the_name_of_a_firmware(drive):
+    assert "name the firmware" in error_line(flash("--drive", drive))
+    assert read_drive(drive)
+
+
+@pytest.mark.usefixtures("in_bootsel", "new_port_appears")
+def test_picotool_does_it_where_no_drive_is_mounted(drive, tmp_path, monkeypatch):
+    install_picotool(tmp_path, monkeypatch, f'cp "$4" {drive}/firmware.uf2')
+    result = flash(WITH_PICOLINK)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "calls").read_text().splitlines()[-1] == f"load --verify --execute {WITH_PICOLINK}"
+
+
+def test_picotools_error_is_passed_on(tmp_path, monkeypatch):
+    install_picotool(tmp_path, monkeypatch, "echo no access to the USB device >&2; exit 1")
+    assert "picotool failed: no access to the USB device" in error_line(flash(WITH_PICOLINK))
+
+
+def install_picotool(folder, monkeypatch, load):
+    """A picotool that sees a board, and runs the shell command `load` for "picotool load"."""
+    monkeypatch.setattr(flash_module, "find_drives", list)
+    tool = folder / "picotool"
+    tool.write_text(f'#!/bin/sh\necho "$@" >>{folder}/calls\nif [ "$1" = load ]; then {load}; fi\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("in_bootsel", "new_port_appears")
+def test_what_the_board_reads_back_must_be_the_firmware(drive, plain_firmware, tmp_path, monkeypatch):
+    install_picotool(tmp_path, monkeypatch, f"cp {plain_firmware} {drive}/other.uf2")
+    assert "reads back is not the firmware" in error_line(flash(WITH_PICOLINK))
+
+
+def test_firmware_for_another_chip_is_refused_before_anything_happens(pico, tmp_path):
+    file = tmp_path / "pico2.uf2"
+    file.write_bytes(b"".join(uf2_blocks(bytes(1000), RP2350_ARM)))
+    line = error_line(flash(file, "--port", pico.port))
+    assert "pico2.uf2 is for the RP2350, the board has an RP2040" in line
+    assert pico.run("print('still running')") == "still running\n"
+
+
+def test_a_damaged_file_is_refused_before_anything_happens(pico, tmp_path):
+    file = tmp_path / "half.uf2"
+    file.write_bytes(WITH_PICOLINK.read_bytes()[: 512 * 100])
+    assert "blocks are missing" in error_line(flash(file, "--port", pico.port))
+    assert "cannot read" in error_line(flash(tmp_path / "nowhere.uf2", "--port", pico.port))
+    assert pico.run("print('still running')") == "still running\n"
+
+
+def test_firmware_that_is_not_built_is_named_with_how_to_build_it(pico, tmp_path, monkeypatch):
+    monkeypatch.setattr(products, "firmware", lambda board: tmp_path / board)
+    assert "run make firmware BOARD=RPI_PICO" in error_line(flash("--port", pico.port))
+
+
+def test_a_drive_of_another_chip_is_refused(drive):
+    (drive / "INFO_UF2.TXT").write_text(INFO.format("RP2350"))
+    line = error_line(flash(WITH_PICOLINK, "--drive", drive))
+    assert "is for the RP2040, the board has an RP2350" in line
+    assert [path.name for path in drive.iterdir()] == ["INFO_UF2.TXT"]
+
+
+def test_several_boards_in_bootsel_mode_are_refused(monkeypatch):
+    drives = [Drive(Path("/media/a"), "RP2040"), Drive(Path("/media/b"), "RP2350")]
+    monkeypatch.setattr(flash_module, "find_drives", lambda: drives)
+    assert "choose one with --drive (/media/a, /media/b)" in error_line(flash(WITH_PICOLINK))
+
+
+def test_a_drive_that_goes_away_while_copying_is_reported(drive, monkeypatch):
+    def unplugged(_file):
+        shutil.rmtree(drive)
+        raise OSError(5, "Input/output error")
+
+    (drive / "INFO_UF2.TXT").write_text(INFO.format("RPI-RP2"))
+    monkeypatch.setattr(flash_module.os, "fsync", unplugged)
+    line = error_line(flash(WITH_PICOLINK, "--drive", drive))
+    assert re.search(r"copying to .* failed \(Input/output error\): connect the board", line)
+
+
+def test_a_board_that_does_not_take_the_firmware_is_reported(drive, monkeypatch):
+    (drive / "INFO_UF2.TXT").write_text(INFO.format("RPI-RP2"))
+    monkeypatch.setattr(flash_module, "_LIMIT_S", 1)
+    assert "did not take the firmware" in error_line(flash(WITH_PICOLINK, "--drive", drive))
+
+
+def test_a_drive_that_does_not_appear_is_reported(plain_firmware, drive, monkeypatch):
+    monkeypatch.setattr(flash_module, "_LIMIT_S", 1)
+    with Emulator(plain_firmware) as pico:  # this one restarts instead of showing a drive
+        line = error_line(flash("--port", pico.port, "--drive", drive))
+    assert "drive did not appear: mount it" in line
+
+
+def test_drives_are_told_from_other_folders(drive):
+    assert read_drive(drive) is None
+    (drive / "INFO_UF2.TXT").write_text(INFO.format("nRF52840-Feather"))
+    assert read_drive(drive) is None
+    (drive / "INFO_UF2.TXT").write_text(INFO.format("RPI-RP2"))
+    assert read_drive(drive) == Drive(drive, "RP2040")
+    assert drive not in [found.folder for found in find_drives()]
