@@ -195,11 +195,12 @@ def test_run_ends_cleanly(tmp_path, end):
     program.write_text(COUNT)
     options = ["--seconds", "1"] if end == "seconds" else []
     command = [PICOLINK, "run", *options, program, program]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, start_new_session=True) as process:
         assert process.stdout.readline().startswith("count ")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         if end == "ctrl-c":
-            os.kill(process.pid, signal.SIGINT)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
     assert ("The boards are off." in output) == (end == "ctrl-c")

@@ -16,11 +16,13 @@ import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .radio.air import RadioSettings
-from .radio.hci_pty import HciPty
-from .radio.virtual_radio import VirtualRadio
-from .standin.host import StandinHost
+
+if TYPE_CHECKING:  # they stand on Bumble, which takes a second to import: too long for --help
+    from .radio.virtual_radio import VirtualRadio
+    from .standin.host import StandinHost
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = Path(__file__).parents[1]
@@ -30,6 +32,9 @@ _NATIVE = _ROOT / "build" / "out" / "native" / "x64"
 
 _ADDRESS = "28:CD:C1:00:00:{:02X}"
 """Public addresses of boards: the first three octets are Raspberry Pi's."""
+
+_LINE_OCTETS = 1 << 20
+"""Longest line that a board may print."""
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,7 +57,7 @@ class VirtualBoard:
         self,
         name: str,
         power: "_StandinPower | _RealStackPower",
-        host: StandinHost | None,
+        host: "StandinHost | None",
         on_line: Callable[[str, str], None] | None,
     ) -> None:
         self.name = name
@@ -92,6 +97,8 @@ class VirtualBoard:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            limit=_LINE_OCTETS,
+            start_new_session=True,  # Ctrl-C is for the process that started the boards
             preexec_fn=_die_with_parent,
         )
         self.running = True
@@ -192,6 +199,8 @@ class Bench:
         self._cleanup = contextlib.ExitStack()
 
     async def __aenter__(self) -> "Bench":
+        from .radio.virtual_radio import VirtualRadio
+
         self._folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="picolink-")))
         self.radio = VirtualRadio(self._settings)
         """The radio: in_range, statistics."""
@@ -219,6 +228,8 @@ class Bench:
         else:
             # Real aioble goes before the stand-in's, on the stand-in for `bluetooth`.
             path += [self._aioble, _STANDIN] if self._aioble else [_STANDIN]
+            from .standin.host import StandinHost
+
             host = StandinHost(self.radio, name, address, self._settings.mtu)
             socket = self._folder / address.replace(":", "")
             host.listen(socket)
@@ -246,13 +257,15 @@ class _StandinPower:
 class _RealStackPower:
     """What a board starts with whose MicroPython has a Bluetooth stack: a controller on a terminal device."""
 
-    def __init__(self, micropython: Path, path: list[Path], radio: VirtualRadio, name: str, address: str):
+    def __init__(self, micropython: Path, path: list[Path], radio: "VirtualRadio", name: str, address: str):
         self.micropython = micropython
         self._path = path
         self._radio = radio
         self._identity = (name, address)
 
     def on(self) -> dict[str, str]:
+        from .radio.hci_pty import HciPty
+
         self._controller = self._radio.add_controller(*self._identity)
         self._pty = HciPty(self._controller)
         return {"MICROPYPATH": _join(self._path), "MICROPYBTUART": self._pty.path}

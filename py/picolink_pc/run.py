@@ -65,7 +65,7 @@ def stack_options(command: Callable) -> Callable:
     command = click.option(
         "--aioble",
         type=_folder,
-        help="The real aioble: its folder, or the one that holds it (from micropython-lib).",
+        help="The real aioble (from micropython-lib): its folder, or the one that holds it.",
     )(command)
     return click.option(
         "--micropython",

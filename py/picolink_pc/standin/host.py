@@ -95,11 +95,11 @@ class _Stack:
         self._value_handles: set[int] = set()
         self._scan_timer: asyncio.TimerHandle | None = None
         self._advertising: Callable[[Device], Coroutine] | None = None
-        # Per connection, and there is one: ATT PDUs that wait for room in the controller, and whether each is
-        # a write command; whom a response is for; the request that is being worked on.
-        self._outgoing: deque[tuple[bytes, bool]] = deque()
+        # ATT PDUs that wait for room in the controller, with their connection; is it a write command?
+        self._outgoing: deque[tuple[int, bytes, bool]] = deque()
+        # The request under way, and how its end is told to the board; who takes the next response.
+        self._request: tuple[asyncio.Task, bytes] | None = None
         self._awaited: tuple[Callable[[bytes], None], asyncio.Future] | None = None
-        self._request: tuple[asyncio.Task, bytes] | None = None  # and how its end is told
         self._unsent: deque[bytes] = deque()
         board.setblocking(False)
         board.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_OCTETS)
@@ -429,18 +429,17 @@ class _Stack:
 
     def _send(self, handle: int, pdu: bytes, is_write: bool) -> None:
         if self._device and handle in self._device.connections:
-            self._outgoing.append((pdu, is_write))
+            self._outgoing.append((handle, pdu, is_write))
             self._pump()
             self._owner.notify_queue_peak = max(self._owner.notify_queue_peak, len(self._outgoing))
 
     def _pump(self) -> None:
         """Hand to the controller what it has room for."""
-        if not self._outgoing or not self._device:
+        if not self._device:
             return
         queue = self._device.host.le_acl_packet_queue
-        (handle,) = self._device.connections
         while self._outgoing and queue.pending < queue.max_in_flight:
-            pdu, is_write = self._outgoing.popleft()
+            handle, pdu, is_write = self._outgoing.popleft()
             self._device.send_l2cap_pdu(handle, att.ATT_CID, pdu)
             if is_write:
                 self._tell(struct.pack("<BH", ops.WRITE_SENT, handle))
