@@ -8,6 +8,9 @@ import click
 _COMMANDS = {
     "demo": ".demo",
     "run": ".run",
+    "install": ".install",
+    "flash": ".flash",
+    "doctor": ".doctor",
     "emulate": ".emulate",
     "bench": ".bench",
 }
