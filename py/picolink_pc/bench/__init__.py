@@ -5,7 +5,9 @@ import click
 from ..cli import Commands
 
 # As in cli.py. "sweep" is the discrete-event simulation.
-_COMMANDS = {}
+_COMMANDS = {
+    "engine": ".bench.engine",
+}
 
 
 @click.group(cls=Commands, modules=_COMMANDS)
@@ -13,6 +15,7 @@ def bench() -> None:
     """Benchmarks, each with a table, a JSON file and, with --plot, pictures on one HTML page.
 
     \b
+    picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
 
     Results go to build/out/bench.  docs/benchmarks.md explains the figures and how far to trust them.
     """

@@ -11,8 +11,8 @@ A command makes one `Result` for each table, and hands them to `publish`:
     )
     publish(console, [result], out, {"sweep-interval": draw} if plot else {})
 
-The JSON file of a result (<out>/<name>.json) holds its fields as they are, so that `load` gives it back. Rows are
-flat: numbers, text, booleans and None (not measured). `out` is build/out/bench unless a user says otherwise.
+The JSON file of a result (<out>/<name>.json) holds its fields as they are, so that `load` gives it back.
+Rows are flat: numbers, text, booleans and None (not measured). By default `out` is build/out/bench.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 import click
@@ -97,12 +98,16 @@ class Result:
 
     def table(self) -> Table:
         """For a terminal."""
-        table = Table(box=box.SIMPLE, title=self.title, title_style="bold", title_justify="left")
+        table = Table(
+            box=box.SIMPLE, title=self.title, title_style="bold", title_justify="left", padding=(0, 1, 0, 0)
+        )
         for key, heading in self.columns.items():
             words = any(isinstance(row[key], str) for row in self.rows)
             table.add_column(heading, justify="left" if words else "right")
-        for row in self.rows:
-            table.add_row(*(cell(row[key]) for key in self.columns))
+        first = next(iter(self.columns))
+        for row, following in zip_longest(self.rows, self.rows[1:], fillvalue={}):
+            ends = isinstance(row[first], str) and row[first] != following.get(first)
+            table.add_row(*(cell(row[key]) for key in self.columns), end_section=ends)
         return table
 
 
@@ -115,6 +120,12 @@ def cell(value: float | int | str | bool | None) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else value
+
+
+def new_console() -> Console:
+    """The terminal; what is not one is wide enough for all tables."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def load(path: Path) -> Result:
