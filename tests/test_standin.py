@@ -594,6 +594,11 @@ print("twice", error_of(ble.gap_connect, 0, b"second"), happened(7))
 ble.gap_connect(None)
 await until(lambda: len(happened(7)) == 2)
 print("cancelled", happened(7)[1])
+for i in range(20):
+    ble.gap_connect(0, b"nobody")
+    await asyncio.sleep_ms(i % 4)
+    ble.gap_connect(None)
+    await until(lambda: len(happened(7)) == 3 + i)
 connection = await connect()
 print("then", connection.is_connected())
 """

@@ -6,6 +6,7 @@ server: those run in tasks, and could hand over a response after the notificatio
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 import struct
@@ -17,7 +18,6 @@ from bumble import att, core, gatt, gatt_client, gatt_server, hci
 from bumble.device import (
     AdvertisingType,
     Connection,
-    ConnectionParametersPreferences,
     Device,
     DeviceConfiguration,
 )
@@ -33,7 +33,9 @@ _SOCKET_OCTETS = 4096
 """Little, so that the radio soon holds back the peer of a board that takes nothing (see `_tell`)."""
 
 _PERIPHERAL_LATENCY = 4
-"""Fixed in extmod/btstack/modbluetooth_btstack.c of MicroPython."""
+_CONNECT_SCAN_INTERVAL = 96
+_CONNECT_SCAN_WINDOW = 48
+"""In events and in units of 0.625 ms: fixed in extmod/btstack/modbluetooth_btstack.c of MicroPython."""
 
 _DISCONNECTED = 0x1F
 """ATT_ERROR_HCI_DISCONNECT_RECEIVED of BTstack: the status of a request that a disconnection ended."""
@@ -203,6 +205,7 @@ class _Stack:
         device = Device(config=DeviceConfiguration(name=owner.name), host=host)
         device.l2cap_channel_manager.register_fixed_channel(att.ATT_CID, self._on_att_pdu)
         device.on(Device.EVENT_CONNECTION, self._on_connection)
+        device.on(Device.EVENT_CONNECTION_FAILURE, self._on_connection_failure)
         host.on("advertising_report", self._on_advertising_report)
         await device.power_on()
         host.le_acl_packet_queue.on("flow", self._pump)
@@ -287,30 +290,41 @@ class _Stack:
 
     def _on_connect(self, message: bytes) -> None:
         address_type, address, shortest, longest, timeout = struct.unpack("<xB6sHHH", message)
-        peer = hci.Address(address[::-1], hci.AddressType(address_type))
-        preferences = ConnectionParametersPreferences(
-            connection_interval_min=shortest * 1.25,
-            connection_interval_max=longest * 1.25,
+        command = hci.HCI_LE_Create_Connection_Command(
+            le_scan_interval=_CONNECT_SCAN_INTERVAL,
+            le_scan_window=_CONNECT_SCAN_WINDOW,
+            initiator_filter_policy=0,
+            peer_address_type=address_type,
+            peer_address=hci.Address(address[::-1], hci.AddressType(address_type)),
+            own_address_type=hci.OwnAddressType.PUBLIC,
+            connection_interval_min=shortest,
+            connection_interval_max=longest,
             max_latency=_PERIPHERAL_LATENCY,
-            supervision_timeout=timeout * 10,
+            supervision_timeout=timeout,
+            min_ce_length=0,
+            max_ce_length=0,
         )
 
-        async def connect() -> None:
+        async def connect(device: Device) -> None:
+            # Not by Device.connect, which cannot be cancelled before the controller has answered.
+            device.connect_own_address_type = hci.OwnAddressType.PUBLIC
             try:
-                await self._device.connect(
-                    peer,
-                    connection_parameters_preferences={hci.Phy.LE_1M: preferences},
-                    own_address_type=hci.OwnAddressType.PUBLIC,
-                    timeout=None,
-                )
-            except (core.ConnectionError, hci.HCI_Error) as error:
-                _log.info("%s: not connected: %s", self._owner.name, error)
-                self._tell(struct.pack("<BHB6x", ops.PERIPHERAL_CONNECT, 0, ops.CANCELLED))
+                await device.send_async_command(command)
+            except hci.HCI_Error as error:
+                self._on_connection_failure(error)
 
-        self._start(connect())
+        self._start_gap(connect)
+
+    def _on_connection_failure(self, error: Exception) -> None:
+        _log.info("%s: not connected: %s", self._owner.name, error)
+        self._tell(struct.pack("<BHB6x", ops.PERIPHERAL_CONNECT, 0, ops.CANCELLED))
 
     def _on_cancel_connect(self, _message: bytes) -> None:
-        self._start_gap(Device.cancel_connection)
+        async def cancel(device: Device) -> None:
+            with contextlib.suppress(hci.HCI_Error):  # connected meanwhile
+                await device.send_sync_command(hci.HCI_LE_Create_Connection_Cancel_Command())
+
+        self._start_gap(cancel)
 
     def _on_connection(self, connection: Connection) -> None:
         central = connection.role == hci.Role.CENTRAL
