@@ -14,7 +14,7 @@ import struct
 import sys
 from binascii import crc32
 
-from engine_suite import Numbers, hello, packet, record
+from engine_suite import Numbers, engine_named, hello, packet, record
 
 HISTORY = 12  # packets kept, to come again
 RINGS = (256, 512, 1024, 4096)
@@ -271,12 +271,6 @@ def run(kinds, seed, links):
     return total
 
 
-def named(path):
-    module, name = path.rsplit(".", 1)
-    __import__(module)
-    return getattr(sys.modules[module], name)
-
-
 if __name__ == "__main__":
-    total = run([named(sys.argv[1]), named(sys.argv[2])], int(sys.argv[3]), int(sys.argv[4]))
+    total = run([engine_named(sys.argv[1]), engine_named(sys.argv[2])], int(sys.argv[3]), int(sys.argv[4]))
     print(" ".join(f"{name}={total[name]}" for name in sorted(total)))
