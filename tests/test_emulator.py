@@ -205,6 +205,29 @@ def test_a_native_module_for_armv6m_loads(tmp_path, firmware):
         assert pico.run("import _picolink\nprint(_picolink.Engine(1).pending)") == "0\n"
 
 
+def test_our_fast_cpu_does_what_the_emulators_own_does(firmware):
+    """Every register after each of two million instructions, from power-on through a varied program."""
+    program = """
+import hashlib, json, math, struct
+
+@micropython.viper
+def mix(n: int) -> int:
+    x = 0
+    for i in range(n):
+        x += i >> 1 ^ x << 1
+    return x
+
+print(mix(100), 10 ** 30 // 7 ** 9, -7 // 2, 1.5 * 3, math.sin(2), [hash(str(i)) for i in range(20)])
+print(json.dumps({"a": [1, 2, {"b": None}]}), struct.pack("<hIq", -3, 7, -(1 << 40)))
+print(hashlib.sha256(b"x" * 100).digest()[:4], "end")
+"""
+    node, main = packages.program()
+    command = [node, Path(main).with_name("compare_cores.mjs"), firmware, "2000000"]
+    result = subprocess.run(command, check=False, input=program, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert r"b'\t\xec\xb6\xeb' end" in result.stdout
+
+
 def test_it_ends_with_its_standard_input(firmware):
     command = [*packages.program(), str(firmware)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

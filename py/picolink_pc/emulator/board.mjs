@@ -1,21 +1,12 @@
-// One emulated Raspberry Pi Pico: the chip, its flash, its USB serial port, and the loop that runs it.
+// One emulated Raspberry Pi Pico: its chip, and the loop that runs it at the pace of real time at most.
 
 import { EventEmitter } from 'node:events';
-import { RP2040 } from 'rp2040js';
 
-import { buildBootrom } from './bootrom.mjs';
-import { CycleClock } from './clock.mjs';
-import { CYCLE_COUNTER_ADDRESS, CycleCounter } from './cycle_counter.mjs';
-import { raiseTransmitInterruptAfterWrites } from './uart.mjs';
-import { UsbSerial } from './usb_serial.mjs';
+import { buildChip } from './chip.mjs';
+import { fastCore } from './fast_core.mjs';
 
-const FLASH_BASE = 0x10000000;
-const WATCHDOG_ADDRESS = 0x40058000;
 const SLICE_CYCLES = 500_000; // about 10 ms on a PC, then sockets and timers have their turn
 const SHORTEST_PAUSE_NANOS = 2_000_000;
-
-// The emulator warns of each register that it does not model; firmware touches many of them.
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
  * Events: 'serial' (the USB serial port is there), 'output' (bytes from it), 'reset' and 'bootloader' (firmware asked
@@ -34,34 +25,16 @@ export class Board extends EventEmitter {
 
   /** Power-on, or a reset: everything but the flash starts anew. */
   boot(watchdogReason = 0) {
-    const clock = new CycleClock();
-    const chip = new RP2040(clock);
-    chip.logger = quiet;
-    clock.core = chip.core;
-
-    const bootrom = buildBootrom(this.flash, () => this.#stop('bootloader'));
-    chip.onBreak = (number) => bootrom.call(number, chip.core);
-    chip.loadBootrom(bootrom.image);
-    chip.flash = this.flash.bytes;
-    chip.flashView = new DataView(chip.flash.buffer);
-    chip.flash16 = new Uint16Array(chip.flash.buffer);
-
-    const watchdog = chip.peripherals[WATCHDOG_ADDRESS >>> 12];
-    watchdog.reason = watchdogReason;
-    watchdog.onWatchdogTrigger = () => this.#stop('reset');
-    chip.peripherals[CYCLE_COUNTER_ADDRESS >>> 12] = new CycleCounter(chip, 'cycle counter');
-    chip.uart.forEach(raiseTransmitInterruptAfterWrites);
-
     const open = this.serial?.open ?? false;
-    this.serial = new UsbSerial(chip.usbCtrl);
-    this.serial.setOpen(open);
-    this.serial.onDeviceConnected = () => this.emit('serial');
-    this.serial.onSerialData = (bytes) => this.emit('output', bytes);
-
-    this.clock = clock;
+    const { chip, clock, serial } = buildChip(this.flash, (reason) => this.#stop(reason), watchdogReason);
     this.chip = chip;
+    this.clock = clock;
+    this.serial = serial;
+    serial.setOpen(open);
+    serial.onDeviceConnected = () => this.emit('serial');
+    serial.onSerialData = (bytes) => this.emit('output', bytes);
+    this.execute = fastCore(chip, clock);
     this.stopped = undefined;
-    chip.core.PC = FLASH_BASE;
     this.#run();
   }
 
@@ -91,7 +64,7 @@ export class Board extends EventEmitter {
 
   #stop(reason) {
     this.stopped = reason;
-    this.chip.core.waiting = true; // leaves the inner loop of #run after this instruction
+    this.chip.core.waiting = true; // ends the fast core's run after this instruction
   }
 
   #run() {
@@ -106,9 +79,7 @@ export class Board extends EventEmitter {
       if (core.waiting && !this.#sleep()) {
         return;
       }
-      while (core.cycles < clock.dueCycles && core.cycles < sliceEnd && !core.waiting) {
-        core.executeInstruction();
-      }
+      this.execute(sliceEnd);
       if (this.stopped) {
         setImmediate(() => this.emit(this.stopped));
         return;
