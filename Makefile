@@ -24,7 +24,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
 	@echo '  BOARD=NAME       board of MicroPython'"'"'s rp2 port; NAME-RISCV for a Pico 2 in RISC-V mode'
-	@echo '  TUNED=1          firmware with data length extension and controller-to-host flow control (Bluetooth boards)'
+	@echo '  TUNED=1          firmware with data length extension and controller-to-host flow control (Bluetooth boards; never run on hardware)'
 	@echo '  MPY_DIR=PATH     use this MicroPython checkout (1.23 or newer) instead of Debian'"'"'s source package'
 
 demo: setup ## two virtual boards greet each other, then send at full speed; ENGINE=native (default) or python

@@ -5,6 +5,11 @@ source "$(dirname "$0")/common.sh"
 board=$1
 work=$OUT/firmware/$board${TUNED:+-tuned}
 
+case $board in *-RISCV)
+    command -v riscv32-unknown-elf-gcc riscv32-corev-elf-gcc >/dev/null ||
+        fail "$board needs the RISC-V compiler riscv32-unknown-elf-gcc on the PATH. Debian has none;" \
+            "builds of it: https://github.com/raspberrypi/pico-sdk-tools/releases" ;;
+esac
 "$ROOT/build/firmware_source.sh" "$board" '[1/2]'
 build() {
     # CMake keeps to the source that it first saw.
