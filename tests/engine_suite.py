@@ -399,7 +399,7 @@ def test_ready_is_not_answered(Engine):
     peer = Peer(new(Engine))
     engine = peer.engine
     peer.settle()
-    peer.says_hello(10, flags=0)  # has not had our READY: say it again
+    same(peer.says_hello(10, flags=0), PULL)  # has not had our READY: say it again
     data = peer.hears_hello(10)
     same(data[0], HELLO | READY)
     same(peer.hears(10)[4:6], (1024, b""))  # it has missed the credit too
@@ -656,14 +656,17 @@ def test_return_to_an_earlier_peer(Engine):
             same(wire.got[1 - first], [(0, b"to a")])
 
 
-def test_session_after_the_last_is_the_first(Engine):
-    peer = Peer(new(Engine, 0xFFFFFFFF))
-    peer.settle()
-    peer.says(record(b"x") + b"\x20\x00")
-    peer.engine.start(247, 10)
-    data = peer.hears_hello(10)
-    same(peer.engine_session, 1)
-    same((data[0], data[8:12], data[14:16]), (HELLO, bytes(4), bytes(2)))  # it knows no peer
+def test_session_after_poison(Engine):
+    engine = new(Engine, 0xFFFFFFFE)
+    Peer(engine, session=0x99AABBCC).settle()
+    for session in (0xFFFFFFFF, 1, 2):
+        peer = Peer(engine)
+        peer.settle(0)
+        peer.says(record(b"x") + b"\x20\x00")
+        engine.start(247, 10)
+        data = peer.hears_hello(10)
+        same(peer.engine_session, session)
+        same((data[0], data[8:12], data[14:16]), (HELLO, bytes(4), bytes(2)))  # it knows no peer
 
 
 def test_messages_too_large_for_the_peer(Engine):
