@@ -121,6 +121,9 @@ _COUNTERS = (
 ) = range(21)
 
 
+_BYTES_LIKE = (bytes, bytearray, memoryview)
+
+
 def _checked(name, value, low, high):
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an int, not {value!r}")
@@ -245,7 +248,7 @@ class Engine:
         data: bytes, bytearray or memoryview.   channel: 0 to 15.
         Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold.
         """
-        if not isinstance(data, (bytes, bytearray, memoryview)):
+        if not isinstance(data, _BYTES_LIKE):
             raise TypeError(f"a message must be bytes, bytearray or memoryview, not {data!r}")
         _checked("channel", channel, 0, 15)
         size = len(data)
@@ -520,7 +523,9 @@ class Engine:
         start = (head + total - size) & mask
         fits = capacity - start
         if size <= fits:
-            ring[start : start + size] = data
+            # A view that ends with the data: MicroPython moves all that lies behind a slice it stores to.
+            view = ring[start : start + size]
+            view[:] = data
         else:
             data = memoryview(data)
             ring[start:] = data[:fits]
@@ -780,7 +785,8 @@ class Engine:
         packet = memoryview(packet)
         begin = _HEADER + skip
         if size <= fits:
-            ring[start : start + size] = packet[begin : begin + size]
+            view = ring[start : start + size]  # see _queue()
+            view[:] = packet[begin : begin + size]
         else:
             ring[start:] = packet[begin : begin + fits]
             ring[: size - fits] = packet[begin + fits : begin + size]
@@ -887,7 +893,8 @@ class Engine:
             self._count[_DROPPED] += 1
         else:
             slot = self._held_in % _HELD_MAX
-            self._held_packets[slot * _MAX_PACKET : slot * _MAX_PACKET + size] = packet
+            view = self._held_packets[slot * _MAX_PACKET : slot * _MAX_PACKET + size]
+            view[:] = packet
             self._held_sizes[slot] = size
             self._held_times[slot] = now
             self._held_in = (self._held_in + 1) & _OFFSET
