@@ -6,6 +6,7 @@ from ..cli import Commands
 
 # As in cli.py. "sweep" is the discrete-event simulation.
 _COMMANDS = {
+    "link": ".bench.link",
     "engine": ".bench.engine",
 }
 
@@ -15,6 +16,7 @@ def bench() -> None:
     """Benchmarks, each with a table, a JSON file and, with --plot, pictures on one HTML page.
 
     \b
+    picolink bench link      two boards: messages/s, latency, loss; picolink beside aioble alone
     picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
 
     Results go to build/out/bench.  docs/benchmarks.md explains the figures and how far to trust them.

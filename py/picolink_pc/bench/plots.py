@@ -33,9 +33,15 @@ _COLOURS = ("#1b6ca8", "#5aa9e6", "#e08e2b", "#9aa3ab", "#565f67", "#b1438c", "#
 
 def new_figure(panels: int = 1, size: tuple[float, float] = (8.0, 4.2)) -> tuple[Figure, list[Axes]]:
     """A figure with panels side by side; size: of the whole, in inches."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = plt.subplots(1, panels, figsize=size, squeeze=False, layout="constrained")
+    mpl.rcParams.update(_STYLE)
+    figure, axes = plt.subplots(1, panels, figsize=size, squeeze=False, layout="constrained")
     return figure, list(axes[0])
+
+
+def add_legend(figure: Figure, panel: Axes) -> None:
+    """One legend for all panels, above them."""
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=9)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -76,10 +82,10 @@ def draw_cycles(result: Result, path: Path) -> None:
             label=engine,
         )
     cost.set(xscale="log", yscale="log", xlabel="bytes in a message", ylabel="CPU cycles, whole way")
-    cost.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
     cost.minorticks_off()
+    thousands(cost.xaxis)
     thousands(cost.yaxis)
-    cost.legend(fontsize=8)
+    add_legend(figure, cost)
 
     message = 20 if 20 in sizes else sizes[0]
     rate = ceiling(RadioSettings(), message=message, both_ways=True)
@@ -93,9 +99,85 @@ def draw_cycles(result: Result, path: Path) -> None:
         bars, [f"{value:,.0f} %" if value >= 10 else f"{value:.1f} %" for value in shares.values()], padding=3
     )
     share.axvline(100, color="#c0392b", lw=1)
-    share.set(xscale="log", xlabel=f"CPU at 125 MHz for {rate:,.0f} messages/s each way, %")
+    share.set(xscale="log", xlabel=f"% of the CPU for {rate:,.0f} messages/s each way")
     share.set_xlim(1, max(400, *shares.values()) * 4)
     thousands(share.xaxis)
     share.invert_yaxis()
     share.grid(axis="y", visible=False)
+    save(figure, path)
+
+
+def draw_rate(result: Result, path: Path) -> None:
+    """Messages/s against the interval, beside what the air allows."""
+    ways = list(dict.fromkeys(row["way"] for row in result.rows))
+    figure, panels = new_figure(len(ways), (10, 3.8))
+    for panel, way in zip(panels, ways, strict=True):
+        rows = of(result.rows, way=way)
+        intervals = sorted({row["interval"] for row in rows})
+        places = range(len(intervals))
+        width = 0.38
+        for engine, shift, colour in (
+            ("native", -width / 2, _COLOURS[0]),
+            ("python", width / 2, _COLOURS[1]),
+        ):
+            values = [of(rows, engine=engine, interval=ms)[0]["per_second"] for ms in intervals]
+            panel.bar([place + shift for place in places], values, width, color=colour, label=engine)
+        ceilings = [of(rows, interval=ms)[0]["ceiling"] for ms in intervals]
+        for place, most in zip(places, ceilings, strict=True):
+            label = "what the air allows" if not place else None
+            panel.hlines(most, place - width, place + width, color="#c0392b", lw=2, label=label)
+        panel.set_xticks(list(places), [f"{ms:g}" for ms in intervals])
+        panel.set(xlabel="connection interval, ms", title=way, ylim=(0, 1.1 * max(ceilings)))
+        thousands(panel.yaxis)
+        panel.grid(axis="x", visible=False)
+    panels[0].set_ylabel(f"messages of {result.parameters['message_bytes']} bytes/s (each way)")
+    add_legend(figure, panels[0])
+    save(figure, path)
+
+
+def draw_latency(result: Result, path: Path) -> None:
+    """Share of the messages that arrive within a time, on an idle link."""
+    intervals = sorted({row["interval"] for row in result.rows})
+    figure, panels = new_figure(len(intervals), (10, 3.4))
+    for panel, interval in zip(panels, intervals, strict=True):
+        for number, row in enumerate(of(result.rows, interval=interval)):
+            shares = range(0, 101, 5)
+            panel.plot(
+                [row[f"q{share}"] for share in shares],
+                shares,
+                color=_COLOURS[number],
+                label=f"{row['way']}, latency {row['latency']}",
+            )
+        panel.axvline(interval, color="#c0392b", lw=1, ls=":")
+        panel.set(title=f"interval {interval:g} ms", xlabel="ms", xlim=(0, None), ylim=(0, 101))
+    panels[0].set_ylabel("% of the messages are there")
+    add_legend(figure, panels[0])
+    save(figure, path)
+
+
+def draw_load(result: Result, path: Path) -> None:
+    """Delivered against offered messages/s."""
+    intervals = sorted({row["interval"] for row in result.rows})
+    figure, panels = new_figure(len(intervals), (10, 4.2))
+    names = list(dict.fromkeys(row["who"] for row in result.rows))
+    colour = colours(names)
+    for panel, interval in zip(panels, intervals, strict=True):
+        for name in names:
+            rows = sorted(of(result.rows, interval=interval, who=name), key=lambda row: row["offered"])
+            panel.plot(
+                [row["offered"] for row in rows],
+                [row["delivered"] for row in rows],
+                marker="o",
+                ms=3.5,
+                color=colour[name],
+                label=name,
+                zorder=3 if name.startswith("picolink") else 2,
+            )
+        most = max(row["offered"] for row in result.rows)
+        panel.plot([1, most], [1, most], color="#bbbbbb", lw=1, ls=":")
+        panel.set(xscale="log", yscale="log", xlabel="offered messages/s", title=f"interval {interval:g} ms")
+        thousands(panel.xaxis)
+        thousands(panel.yaxis)
+    panels[0].set_ylabel("delivered messages/s")
+    add_legend(figure, panels[0])
     save(figure, path)

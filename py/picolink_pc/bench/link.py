@@ -1,0 +1,398 @@
+"""`picolink bench link`: what two boards carry, and how late; picolink beside aioble alone."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..boards import BoardError
+from ..radio import air
+from ..run import stack_options
+from .plots import draw_latency, draw_load, draw_rate
+from .report import Result, Row, new_console, publish, report_options
+from .traffic import LEAST_BYTES, Run, Stack, Step, Way, percentile, run
+
+_PACKET = 236
+_IDLE_GAP_MS = (60, 200)
+_IDLE_SECONDS = 20
+_LOADS = (1, 10, 50, 100, 200, 500, 1000, 0)  # messages/s; 0: as fast as it goes
+_LOAD_SECONDS = 2
+_LOAD_LIMIT = 2000  # messages: BTstack keeps notifications that wait on the heap, without bound
+_LOAD_BYTES = 18  # aioble's values have 20 bytes unless a program asks for more
+_STOCK_LATENCY = 4
+"""Peripheral latency of MicroPython's BTstack, which is what a Pico W runs."""
+
+_SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+
+_SENDERS = {"to central": "peripheral", "to peripheral": "central", "both at once": "both"}
+
+
+@dataclass(frozen=True)
+class _Contestant:
+    name: str
+    program: str
+    how: str
+    sender: str
+    needs_aioble: bool = False
+
+
+_CONTESTANTS = (
+    _Contestant("picolink, native", "with_picolink.py", "native", "peripheral"),
+    _Contestant("picolink, Python", "with_picolink.py", "python", "peripheral"),
+    _Contestant("aioble notify / notified", "with_aioble.py", "notify", "peripheral"),
+    _Contestant("aioble write / written", "with_aioble.py", "write", "central"),
+    _Contestant("aioble write / capture", "with_aioble.py", "capture", "central", needs_aioble=True),
+    _Contestant("tutorial, both ways", "with_aioble.py", "tutorial", "both"),
+)
+
+
+class _Plan:
+    """Runs one after another, with a bar that knows how many are left."""
+
+    def __init__(self, progress: Progress, name: str, total: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task(name, total=total)
+
+    async def run(self, *arguments: object) -> Run:
+        result = await run(*arguments)
+        self._progress.advance(self._task)
+        return result
+
+
+def arithmetic(settings: air.RadioSettings, message: int, both_ways: bool) -> str:
+    """How many messages/s the air allows, with the sum that says so."""
+    pdus = air.pdu_octets(_PACKET + air.ATT_L2CAP_OCTETS, settings.data_length)
+    back = pdus[0] if both_ways else 0
+    exchange = air.exchange_us(pdus[0], back, settings.phy)
+    exchanges = air.exchanges_per_event(settings.interval_us, exchange)
+    stream = _PACKET - air.PACKET_OVERHEAD
+    most = air.ceiling(settings, _PACKET, message, both_ways)
+    return (
+        f"{settings.interval_ms:g} ms, {'both ways' if both_ways else 'one way'}: an exchange of PDUs with "
+        f"{pdus[0]} and {back} octets takes {exchange} us: {exchanges} in an event; {len(pdus)} for a packet "
+        f"of {_PACKET} bytes, {stream} of them records of {air.record_octets(message)} bytes: "
+        f"{most:,.0f} messages/s" + (" each way" if both_ways else "")
+    )
+
+
+async def _rates(
+    radios: list[air.RadioSettings], stack: Stack, seconds: int, message: int, plan: _Plan
+) -> list[Result]:
+    rows, notes = [], []
+    for settings in radios:
+        notes += [arithmetic(settings, message, both_ways) for both_ways in (False, True)]
+        for engine in ("native", "python"):
+            for way, sender in _SENDERS.items():
+                most = air.ceiling(settings, _PACKET, message, both_ways=sender == "both")
+                steps = [Step(sender, seconds / 2, rate=most / 2), Step(sender, seconds)]
+                result = await plan.run(settings, stack, "with_picolink.py", engine, message, steps)
+                rows.append(_rate_row(settings, engine, way, message, most, result))
+    parameters = {"message_bytes": message, "seconds": seconds, "boards": "virtual", "stack": str(stack)}
+    parameters |= _air(radios[0])
+    late = "late events: connection events that this PC played too late; with many of them, repeat the run."
+    rate = Result(
+        name="link-rate",
+        title=f"Messages of {message} bytes through picolink, as fast as the boards can send",
+        parameters=parameters,
+        columns={
+            "interval": "interval ms",
+            "engine": "engine",
+            "way": "way",
+            "per_second": "messages/s",
+            "goodput": "kB/s",
+            "share": "% of air",
+            "lost": "lost",
+            "retransmitted": "sent again",
+            "acks_alone": "acks alone",
+            "packets": "packets",
+            "late": "late events",
+        },
+        rows=rows,
+        notes=["Both at once: messages/s each way, of the slower way.", late, "What the air allows:", *notes],
+    )
+    busy = Result(
+        name="link-busy",
+        title=f"Latency of a message of {message} bytes under load, in ms",
+        parameters=parameters,
+        columns={
+            "interval": "interval ms",
+            "engine": "engine",
+            "way": "way",
+            **{f"half_{key}": f"half load: {key}" if key == "p50" else key for key in _SHARES},
+            **{f"full_{key}": f"full: {key}" if key == "p50" else key for key in _SHARES},
+            "late": "late events",
+        },
+        rows=rows,
+        notes=[
+            "From send() to the receiving program. Half load: half of what the air allows.",
+            "At full load messages wait in the transmit ring of 8192 bytes: that is most of their latency.",
+            late,
+        ],
+    )
+    return [rate, busy]
+
+
+def _rate_row(
+    settings: air.RadioSettings, engine: str, way: str, message: int, most: float, result: Run
+) -> Row:
+    half, full = result.steps
+    slower = min(full, key=lambda each: each.delivered)
+    lost = sum(each.sent - each.received + each.wrong for step in result.steps for each in step)
+    return {
+        "interval": settings.interval_ms,
+        "engine": engine,
+        "way": way,
+        "per_second": slower.delivered,
+        "goodput": slower.delivered * message / 1000,
+        "share": 100 * slower.delivered / most,
+        "ceiling": most,
+        "lost": lost,
+        "retransmitted": result.total("retransmitted"),
+        "acks_alone": result.total("acks_alone"),
+        "packets": result.total("packets_sent"),
+        **_latency("half", half),
+        **_latency("full", full),
+        "late": result.radio.late_events,
+    }
+
+
+def _latency(name: str, ways: list[Way]) -> Row:
+    every = sorted(ms for way in ways for ms in way.latencies_ms)
+    return {f"{name}_{key}": percentile(every, share) for key, share in _SHARES.items()}
+
+
+async def _idle(radios: list[air.RadioSettings], stack: Stack, message: int, plan: _Plan) -> Result:
+    steps = [Step(sender, _IDLE_SECONDS, gap_ms=_IDLE_GAP_MS) for sender in ("peripheral", "central")]
+    cases = [replace(radio, latency=latency) for latency in (0, _STOCK_LATENCY) for radio in radios]
+    # Side by side: an idle link takes next to nothing of the PC.
+    async with asyncio.TaskGroup() as group:
+        runs = [
+            group.create_task(plan.run(case, stack, "with_picolink.py", "native", message, steps))
+            for case in cases
+        ]
+    rows = []
+    for case, task in zip(cases, runs, strict=True):
+        for way, (only,) in zip(_SENDERS, task.result().steps, strict=False):
+            every = only.latencies_ms
+            told = {key: percentile(every, share) for key, share in _SHARES.items()}
+            interval = case.interval_ms
+            rows.append(
+                {
+                    "latency": case.latency,
+                    "interval": interval,
+                    "way": way,
+                    "messages": len(every),
+                    **told,
+                    "met": told["p50"] <= interval + 5 and told["p99"] <= 2 * interval + 10,
+                    **{f"q{q}": percentile(every, q / 100) for q in range(0, 101, 5)},
+                }
+            )
+    return Result(
+        name="link-latency",
+        title="Latency of a message on an idle link, in ms",
+        parameters={
+            "message_bytes": message,
+            "gap_ms": _IDLE_GAP_MS,
+            "boards": "virtual",
+            "stack": str(stack),
+        }
+        | _air(radios[0]),
+        columns={
+            "latency": "peripheral latency",
+            "interval": "interval ms",
+            "way": "way",
+            "messages": "messages",
+            **{key: key for key in _SHARES},
+            "met": "target met",
+        },
+        rows=rows,
+        notes=[
+            "One message at a time, at random moments, from send() to the receiving program.",
+            "Target, for peripheral latency 0: p50 at most the interval + 5 ms, p99 at most twice + 10 ms.",
+            "Peripheral latency 4 is fixed in MicroPython's BTstack: what comes from the central waits.",
+        ],
+    )
+
+
+async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> Result:
+    rows = []
+    left_out = [c.name for c in _CONTESTANTS if c.needs_aioble and not stack.aioble]
+    for settings in radios:
+        for contestant in contestants(stack):
+            steps = [
+                Step(contestant.sender, 2 * _LOAD_SECONDS if rate == 1 else _LOAD_SECONDS, rate, _LOAD_LIMIT)
+                for rate in _LOADS
+            ]
+            result = await plan.run(settings, stack, contestant.program, contestant.how, _LOAD_BYTES, steps)
+            for rate, ways in zip(_LOADS, result.steps, strict=True):
+                rows.append(_load_row(settings, contestant.name, rate, ways))
+    notes = [
+        "picolink, notify: to the central; write: to the peripheral; tutorial: mean of both ways.",
+        "tutorial: one board notifies, the other writes with response=True, as its programs do once repaired.",
+        "A sender whose host stack is full tries again: what is lost was taken, then overwritten unread.",
+    ]
+    if not stack.aioble:
+        notes.append(
+            "aioble is picolink's stand-in here: notified() and written() keep one message, as the real do. "
+            "For the real aioble: --aioble and --micropython."
+        )
+    if left_out:
+        notes.append(f"Left out, the stand-in has no capture: {', '.join(left_out)}.")
+    notes += _ratios(rows)
+    return Result(
+        name="link-load",
+        title=f"Delivered against offered load, messages of {_LOAD_BYTES} bytes",
+        parameters={"message_bytes": _LOAD_BYTES, "boards": "virtual", "stack": str(stack)} | _air(radios[0]),
+        columns={
+            "interval": "interval ms",
+            "who": "",
+            "load": "load",
+            "offered": "offered/s",
+            "delivered": "delivered/s",
+            "lost": "lost %",
+        },
+        rows=rows,
+        notes=notes,
+    )
+
+
+def contestants(stack: Stack) -> list[_Contestant]:
+    """Those that this stack can run."""
+    return [c for c in _CONTESTANTS if stack.aioble or not c.needs_aioble]
+
+
+def _load_row(settings: air.RadioSettings, name: str, rate: int, ways: list[Way]) -> Row:
+    sent, received = sum(way.sent for way in ways), sum(way.received for way in ways)
+    return {
+        "interval": settings.interval_ms,
+        "who": name,
+        "load": f"{rate:,}/s" if rate else "full",
+        "offered": sum(way.offered for way in ways) / len(ways),
+        "delivered": sum(way.delivered for way in ways) / len(ways),
+        "lost": 100 * (1 - received / sent),
+    }
+
+
+def _ratios(rows: list[Row]) -> list[str]:
+    """picolink against notify / notified, at full load."""
+    full = {(row["interval"], row["who"]): row["delivered"] for row in rows if row["load"] == "full"}
+    ours, theirs = _CONTESTANTS[0].name, _CONTESTANTS[2].name
+    return [
+        f"{interval:g} ms: picolink delivers {full[interval, ours] / full[interval, theirs]:.1f} times the "
+        "messages of notify / notified, both at full load."
+        for interval in dict.fromkeys(interval for interval, _ in full)
+        if full[interval, theirs]
+    ]
+
+
+def _air(radio: air.RadioSettings) -> dict[str, object]:
+    return {
+        "phy": radio.phy,
+        "data_length": radio.data_length,
+        "mtu": radio.mtu,
+        "loss": radio.loss,
+        "peripheral_latency": radio.latency,
+        "seed": radio.seed,
+    }
+
+
+_PARTS = ("rate", "latency", "load")
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(_PARTS))
+@click.option(
+    "--interval",
+    "intervals",
+    type=float,
+    multiple=True,
+    metavar="MS",
+    default=(7.5, 15.0, 30.0),
+    show_default=True,
+    help="Connection interval; can be given again.",
+)
+@click.option("--data-length", type=int, default=27, show_default=True, help="27 to 251, link-layer payload.")
+@click.option("--phy", type=click.Choice(("1M", "2M")), default="1M", show_default=True)
+@click.option("--loss", type=float, default=0.0, show_default=True, help="Share of PDUs lost in the air.")
+@click.option("--seconds", type=click.IntRange(1, 60), default=3, show_default=True, help="At full speed.")
+@click.option(
+    "--message",
+    type=click.IntRange(LEAST_BYTES, 4000),
+    default=18,
+    show_default=True,
+    metavar="BYTES",
+    help="Size of a message (rate and latency).",
+)
+@stack_options
+@report_options
+def link(
+    parts: tuple[str, ...],
+    intervals: tuple[float, ...],
+    data_length: int,
+    phy: str,
+    loss: float,
+    seconds: int,
+    message: int,
+    micropython: Path | None,
+    aioble: Path | None,
+    plot: bool,
+    out: Path | None,
+) -> None:
+    """What two virtual boards carry, how late it is, and what gets lost without picolink.
+
+    \b
+    picolink bench link                          all parts: about five minutes
+    picolink bench link rate --interval 15       messages/s and latency at full speed
+    picolink bench link latency                  one message at a time
+    picolink bench link load --micropython M --aioble FOLDER
+                                                 picolink beside the real aioble on a real host stack
+
+    Boards are MicroPython processes; the radio is a model of a Pico W's that runs in real time. So this PC
+    has to keep up: look at "late events", and repeat when something else was running.
+    """
+    console = new_console()
+    try:
+        radios = [air.RadioSettings(ms, phy, data_length, loss=loss) for ms in intervals]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    stack = Stack(micropython, aioble)
+    parts = parts or _PARTS
+    draw: dict[str, Callable[[Result, Path], None]] = {}
+    if plot:
+        draw = {"link-rate": draw_rate, "link-latency": draw_latency, "link-load": draw_load}
+    try:
+        results = asyncio.run(_parts(console, parts, radios, stack, seconds, message))
+    except* BoardError as group:
+        raise click.ClickException(str(group.exceptions[0])) from None
+    publish(console, results, out, draw)
+
+
+async def _parts(
+    console: Console,
+    parts: tuple[str, ...],
+    radios: list[air.RadioSettings],
+    stack: Stack,
+    seconds: int,
+    message: int,
+) -> list[Result]:
+    runs = {
+        "rate": len(radios) * 2 * len(_SENDERS),
+        "latency": len(radios) * 2,
+        "load": len(radios) * len(contestants(stack)),
+    }
+    results = []
+    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        for part in parts:
+            plan = _Plan(progress, part, runs[part])
+            if part == "rate":
+                results += await _rates(radios, stack, seconds, message, plan)
+            elif part == "latency":
+                results.append(await _idle(radios, stack, message, plan))
+            else:
+                results.append(await _loads(radios, stack, plan))
+    return results

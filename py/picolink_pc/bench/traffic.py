@@ -1,0 +1,159 @@
+"""One run of two virtual boards that send and count messages: the programs, and what they found."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..boards import Bench, BoardError
+from ..radio.air import RadioSettings
+from ..radio.link_layer import RadioStatistics
+
+ROLES = ("peripheral", "central")
+LEAST_BYTES = 13
+"""Of a message: step, number and time."""
+
+_PROGRAMS = Path(__file__).parent / "programs"
+_SPARE_S = 60
+"""More than connecting and closing take on a busy PC."""
+
+
+@dataclass
+class Step:
+    """What is offered for a time; see programs/traffic.py.
+
+    sender: "peripheral", "central" or "both".  rate: messages/s, 0: as fast as it goes.
+    limit: messages at most.  gap_ms: least and most random pause after each message, instead of a rate.
+    """
+
+    sender: str
+    seconds: float
+    rate: float = 0
+    limit: int = 1_000_000
+    gap_ms: tuple[int, int] | None = None
+
+    def for_board(self) -> dict[str, object]:
+        return {
+            "from": self.sender,
+            "seconds": self.seconds,
+            "rate": self.rate,
+            "limit": self.limit,
+            "gap_ms": self.gap_ms,
+        }
+
+
+@dataclass
+class Way:
+    """One direction of one step.
+
+    sent, received: messages.  wrong: of them doubled or out of order.  offered, delivered: messages/s.
+    latencies_ms: of each message, from send() to the receiving program, sorted.
+    """
+
+    sent: int
+    received: int
+    wrong: int
+    offered: float
+    delivered: float
+    latencies_ms: list[float] = field(repr=False)
+
+
+@dataclass
+class Run:
+    """What came of a run: for each step the ways that had a sender, the links' counters, and the radio's."""
+
+    steps: list[list[Way]]
+    stats: list[dict[str, int]]
+    radio: RadioStatistics
+
+    def total(self, counter: str) -> int:
+        """A counter of link.stats, both boards'."""
+        return sum(stats[counter] for stats in self.stats)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Which Bluetooth the boards have: picolink's stand-in, or as in `picolink run --help`."""
+
+    micropython: Path | None = None
+    aioble: Path | None = None
+
+    def __str__(self) -> str:
+        if self.micropython:
+            return "a real host stack and the real aioble, on a virtual controller"
+        return "real aioble on a stand-in for bluetooth" if self.aioble else "picolink's stand-in for aioble"
+
+
+async def run(
+    settings: RadioSettings, stack: Stack, program: str, how: str, size: int, steps: list[Step]
+) -> Run:
+    """Play `steps` on two new boards.
+
+    program: in the folder programs.  how: its argument after the role.  size: bytes in a message.
+    Raises BoardError with what a board printed if it fails.
+    """
+    script = json.dumps([step.for_board() for step in steps])
+    limit = sum(step.seconds for step in steps) + _SPARE_S
+    async with Bench(settings, stack.micropython, stack.aioble) as bench:
+        boards = [bench.board(role) for role in ROLES]
+        for board in boards:
+            await board.start(_PROGRAMS / program, board.name, how, str(size), script)
+        async with asyncio.TaskGroup() as group:
+            ends = [group.create_task(board.exit_code(limit)) for board in boards]
+        for board, end in zip(boards, ends, strict=True):
+            if end.result():
+                raise BoardError(
+                    "\n    ".join((f"the {board.name} failed; it printed:", *board.output[-20:]))
+                )
+        found = {board.name: _read(board.output, len(steps)) for board in boards}
+        return Run(
+            [_ways(found, step, number) for number, step in enumerate(steps)],
+            [told["stats"] for told in found.values()],
+            bench.radio.statistics,
+        )
+
+
+def _read(output: list[str], steps: int) -> dict:
+    """What one board found: lists by step for each kind of line that the programs print."""
+    told = {
+        "sent": [None] * steps,
+        "received": [None] * steps,
+        "latency": [[] for _ in range(steps)],
+        "stats": {},
+    }
+    for line in output:
+        kind, _, rest = line.partition(" ")
+        if kind == "stats":
+            told["stats"] = json.loads(rest)
+        elif kind in told:
+            step, _, figures = rest.partition(" ")
+            if kind == "latency":
+                told[kind][int(step)] += json.loads(figures)
+            else:
+                told[kind][int(step)] = json.loads(figures)
+    return told
+
+
+def _ways(found: dict[str, dict], step: Step, number: int) -> list[Way]:
+    senders = ROLES if step.sender == "both" else (step.sender,)
+    return [_way(found[s]["sent"][number], found[ROLES[s == ROLES[0]]], step, number) for s in senders]
+
+
+def _way(sent: dict, receiver: dict, step: Step, number: int) -> Way:
+    received = receiver["received"][number]
+    seconds = step.seconds if step.rate else sent["us"] / 1e6
+    # By the receiver's clock, between the first message and the last.
+    span_us = received["last_us"] - received["first_us"]
+    return Way(
+        sent=sent["count"],
+        received=received["received"],
+        wrong=received["wrong"],
+        offered=sent["count"] / seconds,
+        delivered=(received["received"] - 1) * 1e6 / span_us if span_us else 0.0,
+        latencies_ms=sorted(us / 1000 for us in receiver["latency"][number]),
+    )
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The least of the sorted values that is not exceeded by `share` (0 to 1) of them."""
+    return values[max(0, -(-int(len(values) * share * 1000) // 1000) - 1)] if values else 0.0
