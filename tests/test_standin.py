@@ -513,6 +513,36 @@ await asyncio.sleep(1)
     play(peripheral, central, expect(("peripheral", "received 60"), ("central", "received 20")))
 
 
+def test_disconnection_is_told_with_a_full_heap(play):
+    peripheral = """
+gone = [False]
+def irq(event, data):
+    if event == 2:
+        gone[0] = True
+        return True
+core._handlers.insert(0, irq)
+core._handlers.remove(record)
+def fill():
+    hog = []
+    size = 100_000
+    while size:
+        try:
+            hog.append(bytearray(size))
+        except MemoryError:
+            size //= 2
+    while not gone[0]:
+        pass
+connection = await advertise()
+fill()
+print("told")
+"""
+    play(
+        peripheral,
+        "connection = await connect()\nawait asyncio.sleep_ms(500)\nawait connection.disconnect()",
+        expect(("peripheral", "told")),
+    )
+
+
 def test_notifications_queue_without_limit(play):
     peripheral = """
 connection = await advertise()
