@@ -183,10 +183,21 @@ for changes in range(20):
 print(seen)
 """
     )
-    seen = json.loads(installed.run(program).replace("'", '"'))
+    seen = json.loads(installed.run(program).splitlines()[-1].replace("'", '"'))
     assert seen[0] == "old"
     assert seen[1:] == ["new"] * (len(seen) - 1)
     assert 5 < len(seen) < 20
+
+
+def test_a_file_that_arrives_damaged_is_not_used(installed, monkeypatch):
+    def damage(board, path, content, advance):
+        copy(board, path, content[:-1] + b"?" if path.endswith("link.mpy") else content, advance)
+
+    copy = install_module._copy
+    monkeypatch.setattr(install_module, "_copy", damage)
+    line = error_line(picolink("install", "--port", installed.port))
+    assert "/lib/picolink.new/link.mpy arrived damaged" in line
+    assert installed.run("import picolink.engine\nprint(picolink.engine.load()[1])") == "native\n"
 
 
 def test_a_full_filesystem_is_refused_and_keeps_what_works(installed, monkeypatch):

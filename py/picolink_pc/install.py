@@ -7,6 +7,7 @@ import hashlib
 import io
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ from . import device, products
 from .device import DeviceError, port_option
 from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look
 
-_CHUNK_BYTES = 1024
+_CHUNK_BYTES = 2048
 """Written at once: the board compiles each chunk as a line of source."""
 
 # A board loads native modules of its own architecture, and an ARM board those of smaller ARM cores.
@@ -75,6 +76,20 @@ def prepare(lib):
         os.mkdir(lib)
     remove(lib + "/picolink.new")
     remove(lib + "/_picolink.new")
+    disk = os.statvfs(lib)
+    print(disk[0] * disk[3])
+"""
+
+_HASH_FILES = """
+import binascii, hashlib
+
+def hash_files(paths):
+    for path in paths:
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            while part := file.read(512):
+                digest.update(part)
+        print(binascii.hexlify(digest.digest()).decode())
 """
 
 console = Console(stderr=True, highlight=False)
@@ -173,8 +188,9 @@ def _install(board: SerialTransport, found: Findings, native: Path | None) -> No
     files = {f"{lib}/picolink.new/{name}": content for name, content in _compiled_package().items()}
     if native is not None:
         files[f"{lib}/_picolink.new"] = native.read_bytes()
-    device.run(board, _SWAP + f"prepare({lib!r})")
-    _check_room(board, files, found.block_size)
+    free = int(device.run(board, _SWAP + f"prepare({lib!r})"))
+    if free < _size_on_board(files, found.block_size):
+        raise DeviceError(_full(files))
     try:
         board.fs_mkdir(f"{lib}/picolink.new")
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -186,18 +202,15 @@ def _install(board: SerialTransport, found: Findings, native: Path | None) -> No
             raise
         device.run(board, _SWAP + f"prepare({lib!r})")
         raise DeviceError(_full(files)) from None
+    _check(board, files)
     root = lib.rpartition("/")[0]
     device.run(board, _SWAP + f"swap({root!r}, {lib!r}, {native is not None})")
 
 
-def _check_room(board: SerialTransport, files: dict[str, bytes], block_size: int) -> None:
-    """Raises DeviceError unless the board has room for `files` beside what is on it."""
-    device.run(board, "import os\ndisk = os.statvfs('/')")
-    free = board.eval("disk[0] * disk[3]")
-    needed = sum(-(-len(content) // block_size) * block_size for content in files.values())
+def _size_on_board(files: dict[str, bytes], block_size: int) -> int:
+    """Bytes of filesystem that the files and their folders take."""
     folders = 4 * block_size  # littlefs keeps each folder in a pair of blocks
-    if free < needed + folders:
-        raise DeviceError(_full(files))
+    return folders + sum(-(-len(content) // block_size) * block_size for content in files.values())
 
 
 def _full(files: dict[str, bytes]) -> str:
@@ -208,7 +221,8 @@ def _full(files: dict[str, bytes]) -> str:
     )
 
 
-def _copy(board: SerialTransport, path: str, content: bytes, advance) -> None:
+def _copy(board: SerialTransport, path: str, content: bytes, advance: Callable[[int], object]) -> None:
+    """advance: called with the number of bytes whenever some more are on the board."""
     written = 0
 
     def report(size: int, _total: int) -> None:
@@ -217,8 +231,13 @@ def _copy(board: SerialTransport, path: str, content: bytes, advance) -> None:
         written = size
 
     board.fs_writefile(path, content, _CHUNK_BYTES, report)
-    if board.fs_hashfile(path, "sha256") != hashlib.sha256(content).digest():
-        raise DeviceError(f"{path} arrived damaged; what was installed still works. Try again")
+
+
+def _check(board: SerialTransport, files: dict[str, bytes]) -> None:
+    arrived = device.run(board, _HASH_FILES + f"hash_files({list(files)})").split()
+    for (path, content), digest in zip(files.items(), arrived, strict=True):
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise DeviceError(f"{path} arrived damaged; what was installed still works. Try again")
 
 
 def _install_aioble(board: SerialTransport) -> None:
