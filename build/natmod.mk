@@ -2,7 +2,8 @@
 # Called by build/native.sh with ARCH, ROOT, MPY_DIR and PYTHON.
 MOD = _picolink
 VPATH = $(ROOT)/native
-SRC = $(notdir $(wildcard $(ROOT)/native/*.c))
+# First the file with mpy_init: mpy_ld.py of MicroPython 1.28 finds the entry point only there.
+SRC = modpicolink.c $(filter-out modpicolink.c,$(notdir $(wildcard $(ROOT)/native/*.c)))
 # MicroPython's headers count as system headers, so that our stricter warnings look at our code only;
 # the signatures it prescribes have parameters that we do not use.
 CFLAGS_EXTRA = -Wextra -Wno-unused-parameter -isystem $(MPY_DIR)
