@@ -521,19 +521,22 @@ def test_tag_wraps(Engine):
 
 
 def test_drop_at_any_point(Engine):
+    sent = [message(i, 5 * i) for i in range(12)]
     for drop in range(1, 40, 2):
         wire = Wire(new(Engine, NEAR, 256, 256), new(Engine, FAR, 256, 256), 23, 0, 1)
-        sent = [message(i, 3 * i) for i in range(20)]
         left = [list(sent), list(sent)]
-        for _ in range(800):
+        dropped = False
+        while len(wire.got[0]) < len(sent) or len(wire.got[1]) < len(sent):
+            true(wire.now < 60000, f"not all has arrived after a drop at packet {drop}")
             for i in (0, 1):
                 if left[i] and wire.sides[i].send(left[i][0], i):
                     left[i].pop(0)
             wire.step()
-            if wire.count >= drop:
-                wire.count = -1000000
+            if wire.count >= drop and not dropped:
+                dropped = True
                 wire.start()
                 wire.sides[drop // 2 & 1].start(23, wire.now)  # one of them even twice
+        same(dropped, True)
         same(wire.got[0], [(1, data) for data in sent], f"after {drop} packets")
         same(wire.got[1], [(0, data) for data in sent], f"after {drop} packets")
         for i in (0, 1):
