@@ -1,6 +1,6 @@
 """What picolink adds to a firmware: compares two builds and prints the flash and RAM of each part, in bytes.
 
-firmware_size.py WITH WITHOUT REPORT: two build folders of MicroPython's rp2 port, and the file that also gets the table.
+firmware_size.py WITH WITHOUT REPORT: two build folders of the rp2 port, and the file that gets the table.
 """
 
 import sys
@@ -18,8 +18,8 @@ def flash_bytes(elf: ELFFile) -> int:
 def python_heap_bytes(elf: ELFFile) -> int:
     """Bytes of RAM left for MicroPython's heap: what static variables and stacks do not take."""
     symbols = elf.get_section_by_name(".symtab")
-    start, end = (symbols.get_symbol_by_name(name)[0]["st_value"] for name in ("__GcHeapStart", "__GcHeapEnd"))
-    return end - start
+    start = symbols.get_symbol_by_name("__GcHeapStart")[0]["st_value"]
+    return symbols.get_symbol_by_name("__GcHeapEnd")[0]["st_value"] - start
 
 
 def object_bytes(path: Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What picolink's firmware freezes: all that the same firmware without picolink has, and the picolink package."""
+"""What picolink's firmware freezes: what the same firmware without picolink has, and the package."""
 
 include("$(PICOLINK_BASE)")
 package("picolink", base_path="$(PICOLINK_DIR)/py")
