@@ -23,7 +23,9 @@ SIZES = (1, 18, 20, 100, 236, 1000)
 """Bytes of a message."""
 
 _PROGRAM = Path(__file__).parent / "programs" / "engine_cost.py"
-_MPY_ON_BOARD = "picolink_native_module"
+MPY_ON_BOARD = "picolink_native_module"
+"""The native module under a name of its own: the firmware has one inside, too."""
+
 _SILENCE_S = 300
 """Longest silence of a board at work: the emulated one is slower than a real one."""
 
@@ -31,7 +33,7 @@ _STAGES = ("send", "pull", "feed", "recv", "ack")
 
 ENGINES = {
     "_picolink": "native",
-    _MPY_ON_BOARD: "native .mpy",
+    MPY_ON_BOARD: "native .mpy",
     "picolink.pyengine": "Python",
     "c-crc": "JSON, C CRC",
     "python-crc": "JSON, Python CRC",
@@ -40,7 +42,7 @@ ENGINES = {
 
 
 @dataclass
-class _Board:
+class Board:
     """Something that runs the program.
 
     unit: of its figures, which are those of `meter` divided by `scale`.
@@ -70,7 +72,8 @@ class _Board:
 
 
 @contextlib.contextmanager
-def _virtual() -> Iterator[_Board]:
+def virtual_board() -> Iterator[Board]:
+    """MicroPython's unix port with picolink; no radio."""
     micropython, module = products.OUT / "bin" / "micropython", products.native_module("x64")
     for path in (micropython, module):
         if not path.exists():
@@ -89,7 +92,7 @@ def _virtual() -> Iterator[_Board]:
             raise click.ClickException(f"{call} failed on the virtual board:\n{result.stderr}")
         return result.stdout
 
-    yield _Board(
+    yield Board(
         name="virtual",
         title="on a virtual board (MicroPython's unix port on this PC)",
         unit="us",
@@ -97,14 +100,15 @@ def _virtual() -> Iterator[_Board]:
         meter="Nanoseconds()",
         rounds=5,
         repeats=60,
-        engines=tuple(engine for engine in ENGINES if engine != _MPY_ON_BOARD),
+        engines=tuple(engine for engine in ENGINES if engine != MPY_ON_BOARD),
         run=run,
         notes=("Measured on this PC: it says which is faster, not how fast a board is. Least of 60 runs.",),
     )
 
 
 @contextlib.contextmanager
-def _emulated() -> Iterator[_Board]:
+def emulated_board() -> Iterator[Board]:
+    """An emulated Pico with picolink's firmware, and the native module as a file beside it."""
     firmware, module = products.firmware("RPI_PICO"), products.native_module("armv6m")
     if not firmware.exists():
         raise click.ClickException(
@@ -118,8 +122,8 @@ def _emulated() -> Iterator[_Board]:
             with Console(stderr=True).status("Installing the emulator's npm packages (once)"):
                 packages.program()
         with Emulator(firmware) as pico, pico.raw_repl() as board:
-            board.fs_writefile(f"{_MPY_ON_BOARD}.mpy", module.read_bytes())
-            yield _Board(
+            board.fs_writefile(f"{MPY_ON_BOARD}.mpy", module.read_bytes())
+            yield Board(
                 name="emulated",
                 title="on an emulated Pico (RP2040)",
                 unit="cycles",
@@ -139,14 +143,15 @@ def _emulated() -> Iterator[_Board]:
 
 
 @contextlib.contextmanager
-def _real(port: str) -> Iterator[_Board]:
+def real_board(port: str) -> Iterator[Board]:
+    """The board at a serial port, with whatever of picolink it has."""
     with device.connect(port) as board:
         _, error = board.exec_raw("import picolink.pyengine", timeout=_SILENCE_S)
         if error:
             raise click.ClickException(f"the board at {port} has no picolink: run picolink install first")
         _, no_native = board.exec_raw("import _picolink", timeout=_SILENCE_S)
-        skipped = {_MPY_ON_BOARD} | ({"_picolink"} if no_native else set())
-        yield _Board(
+        skipped = {MPY_ON_BOARD} | ({"_picolink"} if no_native else set())
+        yield Board(
             name="board",
             title=f"on the board at {port}",
             unit="us",
@@ -178,7 +183,7 @@ def whole_way(costs: dict[str, float]) -> float:
     return sum(costs.values())
 
 
-def _row(board: _Board, engine: str, size: int) -> Row:
+def _row(board: Board, engine: str, size: int) -> Row:
     costs = board.costs(engine, size)
     row = {"engine": ENGINES[engine], "size": size}
     if engine.endswith("-crc"):
@@ -200,7 +205,7 @@ def _row(board: _Board, engine: str, size: int) -> Row:
     }
 
 
-def _measure(board: _Board, sizes: tuple[int, ...], progress: Progress) -> Result:
+def _measure(board: Board, sizes: tuple[int, ...], progress: Progress) -> Result:
     task = progress.add_task(board.name, total=len(board.engines) * len(sizes))
     rows = []
     for engine in board.engines:
@@ -236,12 +241,12 @@ def _measure(board: _Board, sizes: tuple[int, ...], progress: Progress) -> Resul
     )
 
 
-def _memory(board: _Board) -> Result:
+def _memory(board: Board) -> Result:
     rows = []
     for engine in board.engines:
         if not engine.endswith("-crc"):
             used = json.loads(board.run(f"memory({engine!r}, {board.meter})"))
-            flash = products.native_module("armv6m").stat().st_size if engine == _MPY_ON_BOARD else None
+            flash = products.native_module("armv6m").stat().st_size if engine == MPY_ON_BOARD else None
             rows.append(
                 {
                     "engine": ENGINES[engine],
@@ -320,9 +325,9 @@ def engine(
     """
     console = new_console()
     if port is not None:
-        boards = [_real(port)]
+        boards = [real_board(port)]
     else:
-        kinds = {"virtual": _virtual, "emulated": _emulated}
+        kinds = {"virtual": virtual_board, "emulated": emulated_board}
         boards = [kinds[kind]() for kind in on or kinds]
     results = []
     with Progress(

@@ -169,14 +169,12 @@ async def _idle(radios: list[air.RadioSettings], stack: Stack, message: int, pla
     steps = [Step(sender, _IDLE_SECONDS, gap_ms=_IDLE_GAP_MS) for sender in ("peripheral", "central")]
     cases = [replace(radio, latency=latency) for latency in (0, _STOCK_LATENCY) for radio in radios]
     # Side by side: an idle link takes next to nothing of the PC.
-    async with asyncio.TaskGroup() as group:
-        runs = [
-            group.create_task(plan.run(case, stack, "with_picolink.py", "native", message, steps))
-            for case in cases
-        ]
+    runs = await asyncio.gather(
+        *(plan.run(case, stack, "with_picolink.py", "native", message, steps) for case in cases)
+    )
     rows = []
-    for case, task in zip(cases, runs, strict=True):
-        for way, (only,) in zip(_SENDERS, task.result().steps, strict=False):
+    for case, result in zip(cases, runs, strict=True):
+        for way, (only,) in zip(_SENDERS, result.steps, strict=False):
             every = only.latencies_ms
             told = {key: percentile(every, share) for key, share in _SHARES.items()}
             interval = case.interval_ms
@@ -237,8 +235,8 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
     ]
     if not stack.aioble:
         notes.append(
-            "aioble is picolink's stand-in here: notified() and written() keep one message, as the real do. "
-            "For the real aioble: --aioble and --micropython."
+            "Here aioble is a stand-in: its notified() and written() keep one message, as the real "
+            "ones do. For the real aioble: --aioble and --micropython."
         )
     if left_out:
         notes.append(f"Left out, the stand-in has no capture: {', '.join(left_out)}.")
@@ -366,8 +364,8 @@ def link(
         draw = {"link-rate": draw_rate, "link-latency": draw_latency, "link-load": draw_load}
     try:
         results = asyncio.run(_parts(console, parts, radios, stack, seconds, message))
-    except* BoardError as group:
-        raise click.ClickException(str(group.exceptions[0])) from None
+    except BoardError as error:
+        raise click.ClickException(str(error)) from None
     publish(console, results, out, draw)
 
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..boards import Bench, BoardError
+from ..boards import Bench, BoardError, VirtualBoard
 from ..radio.air import RadioSettings
 from ..radio.link_layer import RadioStatistics
 
@@ -92,25 +92,25 @@ async def run(
     program: in the folder programs.  how: its argument after the role.  size: bytes in a message.
     Raises BoardError with what a board printed if it fails.
     """
-    script = json.dumps([step.for_board() for step in steps])
+    # One argument each: MicroPython takes none that is longer than 255 bytes.
+    script = [json.dumps(step.for_board()) for step in steps]
     limit = sum(step.seconds for step in steps) + _SPARE_S
     async with Bench(settings, stack.micropython, stack.aioble) as bench:
         boards = [bench.board(role) for role in ROLES]
         for board in boards:
-            await board.start(_PROGRAMS / program, board.name, how, str(size), script)
-        async with asyncio.TaskGroup() as group:
-            ends = [group.create_task(board.exit_code(limit)) for board in boards]
-        for board, end in zip(boards, ends, strict=True):
-            if end.result():
-                raise BoardError(
-                    "\n    ".join((f"the {board.name} failed; it printed:", *board.output[-20:]))
-                )
+            await board.start(_PROGRAMS / program, board.name, how, str(size), *script)
+        await asyncio.gather(*(_finish(board, limit) for board in boards))
         found = {board.name: _read(board.output, len(steps)) for board in boards}
         return Run(
             [_ways(found, step, number) for number, step in enumerate(steps)],
             [told["stats"] for told in found.values()],
             bench.radio.statistics,
         )
+
+
+async def _finish(board: VirtualBoard, limit: float) -> None:
+    if await board.exit_code(limit):
+        raise BoardError("\n    ".join((f"the {board.name} failed; it printed:", *board.output[-20:])))
 
 
 def _read(output: list[str], steps: int) -> dict:

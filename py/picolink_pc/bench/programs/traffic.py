@@ -61,10 +61,12 @@ async def offer(role, steps, size, send):
         start = now_us()
         end = start + int(step["seconds"] * 1e6)
         if step["from"] in (role, "both"):
-            while now_us() < end and number < step["limit"]:
-                if step["rate"]:
-                    while (early := start + int(number * 1e6 / step["rate"]) - now_us()) > 0:
-                        await asyncio.sleep_ms(max(1, early // 1000))
+            while number < step["limit"]:
+                due = start + int(number * 1e6 / step["rate"]) if step["rate"] else now_us()
+                if due >= end:
+                    break
+                while (early := due - now_us()) > 0:
+                    await asyncio.sleep_ms(max(1, early // 1000))
                 struct.pack_into(_FORMAT, message, 0, index, number, now_us())
                 await send(message)
                 number += 1

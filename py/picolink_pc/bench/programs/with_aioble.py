@@ -1,4 +1,4 @@
-# Messages through aioble alone, as programs use it:  with_aioble.py ROLE WAY SIZE STEPS
+# Messages through aioble alone, as programs use it:  with_aioble.py ROLE WAY SIZE STEP ...
 #
 # WAY, from the board that sends to the one that receives:
 #   notify    peripheral notify()                central notified()
@@ -106,8 +106,8 @@ async def find():
                     return result.device
 
 
-async def main(role, way, size, steps):
-    steps = json.loads(steps)
+async def main(role, way, size, *steps):
+    steps = [json.loads(step) for step in steps]
     tally = traffic.Tally(steps)
     await {"peripheral": peripheral, "central": central}[role](way, int(size), steps, tally)
     tally.print()

@@ -1,4 +1,4 @@
-# Messages through picolink:  with_picolink.py ROLE ENGINE SIZE STEPS
+# Messages through picolink:  with_picolink.py ROLE ENGINE SIZE STEP ...
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ _DATA = 0  # channels
 _END = 1
 
 
-async def main(role, engine, size, steps):
-    steps = json.loads(steps)
+async def main(role, engine, size, *steps):
+    steps = [json.loads(step) for step in steps]
     tally = traffic.Tally(steps)
     open_link = picolink.advertise if role == "peripheral" else picolink.connect
 

@@ -1,0 +1,140 @@
+"""Benchmarks: that they count and compute what they say; never how fast this PC is."""
+
+import asyncio
+import json
+
+import pytest
+from click.testing import CliRunner
+from picolink_pc.bench import engine, link, report, traffic
+from picolink_pc.boards import BoardError
+from picolink_pc.radio.air import RadioSettings
+from rich.console import Console
+
+STAND_IN = traffic.Stack()
+
+
+def play(program, how, *steps, **radio):
+    return asyncio.run(traffic.run(RadioSettings(**radio), STAND_IN, program, how, 18, list(steps)))
+
+
+def result(name="a-result"):
+    return report.Result(
+        name=name,
+        title="Title & more",
+        parameters={"message_bytes": 18},
+        columns={"who": "who", "rate": "rate/s", "lost": "lost"},
+        rows=[{"who": "one", "rate": 1742.4, "lost": 0}, {"who": "two", "rate": None, "lost": 7}],
+        notes=["A note."],
+    )
+
+
+def test_a_result_comes_back_from_its_file(tmp_path):
+    report.publish(Console(quiet=True), [result()], tmp_path, {})
+    assert report.load(tmp_path / "a-result.json") == result_with_the_same_run(tmp_path)
+    assert not (tmp_path / "index.html").exists()
+
+
+def result_with_the_same_run(folder):
+    told = json.loads((folder / "a-result.json").read_text())
+    expected = result()
+    expected.date, expected.machine, expected.command = told["date"], told["machine"], told["command"]
+    assert set(told["machine"]) == {"cpu", "cores", "system", "python", "load"}
+    return expected
+
+
+def test_the_page_collects_results_and_pictures(tmp_path):
+    report.publish(Console(quiet=True), [result("earlier")], tmp_path, {})
+    draw = {"a-result": lambda _, path: path.write_bytes(b"png")}
+    report.publish(Console(quiet=True), [result()], tmp_path, draw)
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("Title &amp; more</h2>") == 2
+    assert page.count("<img") == 1
+    assert 'src="a-result.png"' in page
+    assert "<td>1,742</td>" in page
+    assert "A note." in page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (True, "yes"), (1742.4, "1,742"), (0.51234, "0.512"), (12345, "12,345"), ("x", "x")],
+)
+def test_cells_show_digits_that_count(value, text):
+    assert report.cell(value) == text
+
+
+def test_the_recorded_command_names_no_folders(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "picolink"), "bench", "link", "--aioble", str(tmp_path)])
+    assert report.command_line() == f"picolink bench link --aioble {tmp_path.name}"
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 50), (0.95, 95), (0.99, 99), (1.0, 100)])
+def test_percentiles(share, expected):
+    assert traffic.percentile(list(range(1, 101)), share) == expected
+
+
+def test_percentile_of_few():
+    assert traffic.percentile([7.0], 0.99) == 7.0
+    assert traffic.percentile([1.0, 2.0, 3.0], 0.5) == 2.0
+
+
+def test_the_sum_of_what_the_air_allows():
+    # Computed by hand: 676 us one way, 892 us both ways, 9 PDUs a packet, 224 stream bytes, records of 20.
+    settings = RadioSettings(interval_ms=15)
+    assert link.arithmetic(settings, 18, both_ways=False).endswith(": 1,742 messages/s")
+    assert "takes 676 us: 21 in an event" in link.arithmetic(settings, 18, both_ways=False)
+    assert link.arithmetic(settings, 18, both_ways=True).endswith(": 1,327 messages/s each way")
+
+
+def test_a_run_over_a_lossy_radio_loses_nothing_with_picolink():
+    run = play(
+        "with_picolink.py",
+        "native",
+        traffic.Step("both", 1, rate=100),
+        traffic.Step("peripheral", 1),
+        loss=0.1,
+    )
+    both, one = run.steps
+    assert [len(both), len(one)] == [2, 1]
+    for way in both + one:
+        assert way.received == way.sent > 0
+        assert way.wrong == 0
+        assert len(way.latencies_ms) == way.received
+        assert 0 < way.latencies_ms[0] <= way.latencies_ms[-1]
+    assert [way.sent for way in both] == [100, 100]
+    assert run.total("messages_sent") == run.total("messages_received")
+
+
+def test_aioble_alone_is_counted_with_its_losses():
+    run = play("with_aioble.py", "notify", traffic.Step("peripheral", 1, limit=300), interval_ms=30)
+    ((way,),) = run.steps
+    assert 0 < way.received < way.sent
+    assert way.wrong == 0
+
+
+def test_the_tutorial_goes_both_ways():
+    run = play("with_aioble.py", "tutorial", traffic.Step("both", 2, rate=2))
+    (ways,) = run.steps
+    assert [way.sent for way in ways] == [4, 4]
+    assert all(0 < way.received <= 4 for way in ways)
+
+
+def test_a_board_that_fails_is_told_with_what_it_printed():
+    with pytest.raises(BoardError, match="no-such-engine"):
+        play("with_picolink.py", "no-such-engine", traffic.Step("both", 1))
+
+
+def test_engine_costs_on_a_virtual_board(tmp_path):
+    command = ["--on", "virtual", "--size", "20", "--out", str(tmp_path)]
+    outcome = CliRunner().invoke(engine.engine, command)
+    assert outcome.exit_code == 0, outcome.output
+    rows = {row["engine"]: row for row in report.load(tmp_path / "engine-virtual.json").rows}
+    assert list(rows) == ["native", "Python", "JSON, C CRC", "JSON, Python CRC"]
+    assert rows["native"]["heap_into"] == 0 < rows["Python"]["heap_into"]
+    for row in rows.values():
+        assert row["whole"] > 0
+
+
+def test_a_wrong_interval_is_explained():
+    outcome = CliRunner().invoke(link.link, ["rate", "--interval", "7"])
+    assert outcome.exit_code == 2
+    assert "from 7.5 to 4000 ms" in outcome.output
