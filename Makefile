@@ -11,12 +11,12 @@ OUT := build/out
 STAMPS := $(OUT)/stamps
 VENV := $(OUT)/venv/bin
 C_FILES := $(wildcard native/*.c native/*.h)
-LINTED_C := $(C_FILES) $(wildcard tests/c/*.c tests/c/*.h)
+LINTED_C := $(C_FILES) $(wildcard tests/*/*.c tests/*/*.h)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test native firmware lint format clean setup
+.PHONY: help demo test bench native firmware lint format clean setup
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
@@ -32,6 +32,10 @@ demo: setup ## two virtual boards greet each other, then send at full speed; ENG
 
 test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## everything: lint, then all tests
 	@$(VENV)/pytest
+
+bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 10 minutes
+	@$(VENV)/picolink bench engine --plot
+	@$(VENV)/picolink bench link --plot
 
 native: $(STAMPS)/micropython ## the native modules (.mpy), for every architecture with a compiler here, and their sizes
 	@build/native.sh

@@ -32,6 +32,10 @@ LIST
 nodejs|the emulated Pico|has node
 npm|the emulated Pico|has npm
 LIST
+    fuzz) cat <<'LIST' ;;
+clang|fuzzing the C engine|has clang
+libclang-rt-dev|libFuzzer and the sanitizers|echo 'int LLVMFuzzerTestOneInput(const void *d, long n) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null
+LIST
     *) fail "build/tools.sh: no group of tools is called '$1'." ;;
     esac
 }
