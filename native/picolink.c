@@ -44,6 +44,7 @@ enum {
 };
 
 enum { FLIGHT_LOSSY = 4 }; /* packets: losses do not push the flight limit below this */
+enum { ASK_AHEAD = 2 };    /* packets: an answer is asked for so much before half of the flight limit */
 
 /* -- small tools ---------------------------------------------------------------------------------------- */
 
@@ -218,7 +219,7 @@ static uint32_t launch(picolink_engine_t *engine, uint32_t size, uint32_t now) {
         engine->stats.retransmitted++;
     }
     engine->since_ask++;
-    if (engine->since_ask >= engine->limit >> 2 || nxt == engine->edge) {
+    if (engine->since_ask + ASK_AHEAD >= engine->limit >> 1 || nxt == engine->edge) {
         engine->since_ask = 0;
         return FLAG_ASK;
     }

@@ -71,6 +71,7 @@ _BACKOFF_MAX = const(3)
 
 _FLIGHT_MAX = const(128)  # packets
 _FLIGHT_LOSSY = const(4)  # packets: losses do not push the flight limit below this
+_ASK_AHEAD = const(2)  # packets: an answer is asked for so much before half of the flight limit
 _HELD_MAX = const(8)  # packets that came while another engine call was under way
 
 _COUNTERS = (
@@ -624,7 +625,7 @@ class Engine:
         else:
             self._count[_RETRANSMITTED] += 1
         self._since_ask += 1
-        if self._since_ask >= self._limit >> 2 or nxt == self._edge:
+        if self._since_ask + _ASK_AHEAD >= self._limit >> 1 or nxt == self._edge:
             self._since_ask = 0
             return _ASK
         return 0
