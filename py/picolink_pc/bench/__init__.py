@@ -8,6 +8,7 @@ from ..cli import Commands
 _COMMANDS = {
     "link": ".bench.link",
     "engine": ".bench.engine",
+    "docs": ".bench.docs",
 }
 
 

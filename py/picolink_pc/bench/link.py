@@ -1,7 +1,6 @@
 """`picolink bench link`: what two boards carry, and how late; picolink beside aioble alone."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +49,11 @@ _CONTESTANTS = (
 )
 
 
+def _name(part: str, stack: Stack) -> str:
+    """Of a result: those of a real host stack stand beside the others."""
+    return f"link-{part}-real" if stack.micropython else f"link-{part}"
+
+
 class _Plan:
     """Runs one after another, with a bar that knows how many are left."""
 
@@ -95,7 +99,7 @@ async def _rates(
     parameters |= _air(radios[0])
     late = "late events: connection events that this PC played too late; with many of them, repeat the run."
     rate = Result(
-        name="link-rate",
+        name=_name("rate", stack),
         title=f"Messages of {message} bytes through picolink, as fast as the boards can send",
         parameters=parameters,
         columns={
@@ -115,7 +119,7 @@ async def _rates(
         notes=["Both at once: messages/s each way, of the slower way.", late, "What the air allows:", *notes],
     )
     busy = Result(
-        name="link-busy",
+        name=_name("busy", stack),
         title=f"Latency of a message of {message} bytes under load, in ms",
         parameters=parameters,
         columns={
@@ -190,7 +194,7 @@ async def _idle(radios: list[air.RadioSettings], stack: Stack, message: int, pla
                 }
             )
     return Result(
-        name="link-latency",
+        name=_name("latency", stack),
         title="Latency of a message on an idle link, in ms",
         parameters={
             "message_bytes": message,
@@ -230,8 +234,8 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
                 rows.append(_load_row(settings, contestant.name, rate, ways))
     notes = [
         "picolink, notify: to the central; write: to the peripheral; tutorial: mean of both ways.",
-        "tutorial: one board notifies, the other writes with response=True, as its programs do once repaired.",
-        "A sender whose host stack is full tries again: what is lost was taken, then overwritten unread.",
+        "tutorial: one board notifies, the other writes with response=True, as its programs mean to.",
+        "A sender whose host stack is full tries again. What is lost was overwritten before it was read.",
     ]
     if not stack.aioble:
         notes.append(
@@ -242,7 +246,7 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
         notes.append(f"Left out, the stand-in has no capture: {', '.join(left_out)}.")
     notes += _ratios(rows)
     return Result(
-        name="link-load",
+        name=_name("load", stack),
         title=f"Delivered against offered load, messages of {_LOAD_BYTES} bytes",
         parameters={"message_bytes": _LOAD_BYTES, "boards": "virtual", "stack": str(stack)} | _air(radios[0]),
         columns={
@@ -359,9 +363,8 @@ def link(
         raise click.UsageError(str(error)) from None
     stack = Stack(micropython, aioble)
     parts = parts or _PARTS
-    draw: dict[str, Callable[[Result, Path], None]] = {}
-    if plot:
-        draw = {"link-rate": draw_rate, "link-latency": draw_latency, "link-load": draw_load}
+    pictures = {"rate": draw_rate, "latency": draw_latency, "load": draw_load}
+    draw = {_name(part, stack): drawing for part, drawing in pictures.items() if plot}
     try:
         results = asyncio.run(_parts(console, parts, radios, stack, seconds, message))
     except BoardError as error:

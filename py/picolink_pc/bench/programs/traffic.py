@@ -63,7 +63,7 @@ async def offer(role, steps, size, send):
         if step["from"] in (role, "both"):
             while number < step["limit"]:
                 due = start + int(number * 1e6 / step["rate"]) if step["rate"] else now_us()
-                if due >= end:
+                if max(due, now_us()) >= end:
                     break
                 while (early := due - now_us()) > 0:
                     await asyncio.sleep_ms(max(1, early // 1000))
