@@ -18,17 +18,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .products import OUT, native_module
 from .radio.air import RadioSettings
 
 if TYPE_CHECKING:  # they stand on Bumble, which takes a second to import: too long for --help
     from .radio.virtual_radio import VirtualRadio
     from .standin.host import StandinHost
 
-_ROOT = Path(__file__).parents[2]
 _PACKAGES = Path(__file__).parents[1]
 _STANDIN = Path(__file__).parent / "standin" / "board"
-_MICROPYTHON = _ROOT / "build" / "out" / "bin" / "micropython"
-_NATIVE = _ROOT / "build" / "out" / "native" / "x64"
+_MICROPYTHON = OUT / "bin" / "micropython"
+_NATIVE = native_module("x64").parent
 
 _ADDRESS = "28:CD:C1:00:00:{:02X}"
 """Public addresses of boards: the first three octets are Raspberry Pi's."""
@@ -281,7 +281,7 @@ def _join(path: list[Path]) -> str:
 
 def _require(path: Path, what: str) -> Path:
     if not path.exists():
-        advice = "run: make native" if _ROOT in path.parents else "is the path right?"
+        advice = "run: make native" if OUT in path.parents else "is the path right?"
         raise BoardError(f"{what} is missing ({path}): {advice}")
     return path.resolve()
 
