@@ -98,8 +98,8 @@ class Link:
         self._heard_at = 0
         self._due_at = time.ticks_ms()
         self._burst = 0
-        self._closing = False
         self._peer_ended = False
+        self._ending = False  # this side has begun to close
         self._closed = None  # why, for a person
         self._error = False
         self._irq_errors = 0
@@ -125,6 +125,7 @@ class Link:
 
     async def close(self, timeout_ms=3000):
         """Send what is queued, tell the peer, disconnect. Waits at most timeout_ms (int, ms) for the peer."""
+        self._ending = True
         if self._closed is None:
             try:
                 await asyncio.wait_for_ms(self._drain_and_end(), timeout_ms)
@@ -161,12 +162,12 @@ class Link:
     async def recv(self):
         """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last."""
         while True:
+            if self._burst >= _BURST:
+                await self._pause()  # before a message is taken: cancelled in here, none is lost
             message = self._engine.recv()
             if message:
-                self.channel, data = message
                 self._burst += 1
-                if self._burst >= _BURST:
-                    await self._pause()
+                self.channel, data = message
                 return data
             if self._engine.ended or self._closed is not None:
                 raise LinkClosedError(self._closed or "the peer has closed the link")
@@ -261,7 +262,7 @@ class Link:
         """Connect, pump, and again after a drop, until the link is closed."""
         backoff = _BACKOFF_FIRST_MS
         try:
-            while not (self._closing or self._peer_ended):
+            while self._closed is None and not self._peer_ended:
                 opened = self._connections
                 try:
                     core.ble.irq(_irq)  # first: MicroPython may have switched it off
@@ -288,23 +289,24 @@ class Link:
         size = 0  # of the packet that waits for the host stack
         started = False
         quiet_at = began_at = time.ticks_ms()
-        while self._handle >= 0 and not self._closing:
+        while self._handle >= 0 and self._closed is None:
             now = time.ticks_ms()
             wait = -1
+            full = False
             if self._called and not started:
                 started = True
                 engine.start(max(23, min(self._connection.mtu or 23, 517)), now)
             if started:
-                while size or (size := engine.pull_into(packet, now)):
-                    try:
+                try:
+                    while size or (size := engine.pull_into(packet, now)):
                         self._transmit(packet[:size])
-                    except MemoryError:
-                        break
-                    except OSError as e:
-                        if e.errno not in _FULL:
-                            raise
-                        break
-                    size = 0
+                        size = 0
+                except MemoryError:
+                    full = True
+                except OSError as e:
+                    if e.errno not in _FULL:
+                        raise
+                    full = True
                 self._report(engine.take_flags())
                 wait = engine.wait(now)
             if not self.connected:
@@ -317,7 +319,7 @@ class Link:
                 quiet_at = now
             elif min(time.ticks_diff(now, quiet_at), time.ticks_diff(now, self._heard_at)) > _SILENCE_MS:
                 return
-            if size:
+            if full:
                 await asyncio.sleep_ms(_FULL_MS)
             elif wait == 0:
                 await asyncio.sleep_ms(0)
@@ -352,12 +354,10 @@ class Link:
             self._on_event("too large", "%d messages removed that the other board cannot hold" % removed)
         if flags & fl.REFUSED:
             version = self._engine.peer_version
-            reason = (
-                "it speaks protocol version %d, not 1" % version
-                if version != 1
-                else "its HELLO makes no sense"
-            )
-            self._on_event("refused", "the other board: %s" % reason)
+            if version == 1:
+                self._on_event("refused", "the other board's HELLO makes no sense")
+            else:
+                self._on_event("refused", "the other board speaks protocol version %d, not 1" % version)
         if flags & fl.PEER_ENDED:
             self._peer_ended = True
         if flags & (fl.WRITABLE | fl.PEER_ENDED):
@@ -369,9 +369,8 @@ class Link:
         self._called = False
         if self.connected:
             self.connected = False
-            self._on_event(
-                "disconnected", "closing" if self._closing or self._peer_ended else "looking for it again"
-            )
+            ending = self._ending or self._peer_ended
+            self._on_event("disconnected", "closing" if ending else "looking for it again")
         # By hand: a wait of aioble's that times out leaves its connection object connected for ever.
         if self._handle >= 0:
             try:
@@ -389,7 +388,6 @@ class Link:
         """Nothing goes or comes any more: wake everybody who waits."""
         if self._closed is None:
             self._closed = reason
-        self._closing = True
         self._wake.set()
         self._opened.set()
         self._readable.set()
@@ -423,8 +421,9 @@ class Link:
             _link = None
 
     def _check_open(self):
-        if self._closed is not None or self._peer_ended:
-            raise LinkClosedError(self._closed or "the peer has closed the link")
+        if self._closed is not None or self._peer_ended or self._ending:
+            reason = "the peer has closed the link" if self._peer_ended else "this side has closed the link"
+            raise LinkClosedError(self._closed or reason)
 
     async def _wait_room(self):
         self._room.clear()

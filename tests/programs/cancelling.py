@@ -6,7 +6,7 @@ import sys
 
 import picolink
 
-COUNT = 400
+COUNT = 2000
 
 
 async def for_a_moment(coroutine):
@@ -21,22 +21,24 @@ async def for_a_moment(coroutine):
     return False
 
 
-async def send(link, number, sent):
-    await link.send(struct.pack("<I", number) + bytes(60))
-    sent.append(number)
+async def send(link, sent):
+    while len(sent) < COUNT:
+        await link.send(struct.pack("<I", len(sent)))
+        sent.append(True)
 
 
 async def receive(link, received):
-    received.append(await link.recv())
+    while len(received) < COUNT:
+        received.append(await link.recv())
 
 
 async def main(role):
     done = []
     cancelled = 0
-    async with getattr(picolink, role)("Cancelling", tx_size=256, rx_size=256) as link:
+    async with getattr(picolink, role)("Cancelling", tx_size=256) as link:
         if role == "advertise":
             while len(done) < COUNT:
-                cancelled += await for_a_moment(send(link, len(done), done))
+                cancelled += await for_a_moment(send(link, done))
             await link.recv()
         else:
             while len(done) < COUNT:

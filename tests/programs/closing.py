@@ -12,6 +12,14 @@ async def main(role):
         if role == "advertise":
             for number in range(300):
                 await link.send(str(number))
+            closing = asyncio.create_task(link.close())
+            await asyncio.sleep_ms(0)
+            try:
+                link.send_nowait("too late")
+                raise AssertionError("the link was open")
+            except picolink.LinkClosedError as error:
+                assert "this side has closed" in str(error)
+            await closing
         else:
             received = []
             async for message in link:
