@@ -31,7 +31,7 @@ demo: setup ## two virtual boards greet each other, then send at full speed; ENG
 	@$(VENV)/picolink demo --engine $(ENGINE)
 
 test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## everything: lint, then all tests
-	@$(VENV)/pytest
+	@$(VENV)/pytest -n 4 --dist worksteal
 
 bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 10 minutes
 	@$(VENV)/picolink bench engine --plot
