@@ -5,8 +5,6 @@ import contextlib
 import errno
 import hashlib
 import io
-import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from rich.progress import Progress
 from serial import SerialException
 
 from . import device, products
+from .bytecode import compile_package
 from .device import DeviceError, port_option
 from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look
 
@@ -169,23 +168,9 @@ def _native_module(found: Findings) -> Path:
     )
 
 
-def _compiled_package() -> dict[str, bytes]:
-    """The package as bytecode: the board then needs neither the time nor the memory to compile it."""
-    if not products.MPY_CROSS.exists():
-        raise DeviceError("mpy-cross is not built yet: run make native")
-    files = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for source in sorted(products.PACKAGE.glob("*.py")):
-            target = Path(folder, source.with_suffix(".mpy").name)
-            command = [products.MPY_CROSS, "-s", f"picolink/{source.name}", "-o", target, source]
-            subprocess.run(command, check=True)
-            files[target.name] = target.read_bytes()
-    return files
-
-
 def _install(board: SerialTransport, found: Findings, native: Path | None) -> None:
     lib = found.lib
-    files = {f"{lib}/picolink.new/{name}": content for name, content in _compiled_package().items()}
+    files = {f"{lib}/picolink.new/{name}": content for name, content in compile_package().items()}
     if native is not None:
         files[f"{lib}/_picolink.new"] = native.read_bytes()
     free = int(device.run(board, _SWAP + f"prepare({lib!r})"))

@@ -6,6 +6,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 OUT = _ROOT / "build" / "out"
 PACKAGE = _ROOT / "py" / "picolink"
+MICROPYTHON = OUT / "bin" / "micropython"
 MPY_CROSS = OUT / "bin" / "mpy-cross"
 
 

@@ -8,6 +8,7 @@ from ..cli import Commands
 _COMMANDS = {
     "link": ".bench.link",
     "engine": ".bench.engine",
+    "soak": ".bench.soak",
     "docs": ".bench.docs",
 }
 
@@ -19,6 +20,7 @@ def bench() -> None:
     \b
     picolink bench link      two boards: messages/s, latency, loss; picolink beside aioble alone
     picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
+    picolink bench soak      a million messages, and the heap meanwhile
 
     Results go to build/out/bench.  docs/benchmarks.md explains the figures and how far to trust them.
     """

@@ -18,8 +18,8 @@ from .traffic import LEAST_BYTES, Run, Stack, Step, Way, percentile, run
 _PACKET = 236
 _IDLE_GAP_MS = (60, 200)
 _IDLE_SECONDS = 20
-_LOADS = (1, 10, 50, 100, 200, 500, 1000, 0)  # messages/s; 0: as fast as it goes
-_LOAD_SECONDS = 2
+_LOADS = (1, 10, 50, 100, 200, 1000, 0)  # messages/s; 0: as fast as it goes
+_LOAD_SECONDS = 1.5
 _LOAD_LIMIT = 2000  # messages: BTstack keeps notifications that wait on the heap, without bound
 _LOAD_BYTES = 18  # aioble's values have 20 bytes unless a program asks for more
 _STOCK_LATENCY = 4

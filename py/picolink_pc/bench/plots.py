@@ -28,7 +28,7 @@ _STYLE = {
     "legend.frameon": False,
 }
 
-_COLOURS = ("#1b6ca8", "#5aa9e6", "#e08e2b", "#9aa3ab", "#565f67", "#b1438c", "#3c8d5a")
+_COLOURS = ("#1b6ca8", "#5aa9e6", "#e08e2b", "#9aa3ab", "#3c8d5a", "#b1438c")
 
 
 def new_figure(panels: int = 1, size: tuple[float, float] = (8.0, 4.2)) -> tuple[Figure, list[Axes]]:
@@ -171,7 +171,7 @@ def draw_load(result: Result, path: Path) -> None:
                 ms=3.5,
                 color=colour[name],
                 label=name,
-                zorder=3 if name.startswith("picolink") else 2,
+                lw=4 if name == names[0] else 1.5,  # it lies under others that lose nothing
             )
         most = max(row["offered"] for row in result.rows)
         panel.plot([1, most], [1, most], color="#bbbbbb", lw=1, ls=":")

@@ -213,13 +213,16 @@ BODY
 """
 
 
-def report_options(command: Callable) -> Callable:
-    """Adds the options of every benchmark: `plot` and `out`."""
-    command = click.option(
+def out_option(command: Callable) -> Callable:
+    """Adds the option `out`: where results go."""
+    return click.option(
         "--out",
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder for JSON, pictures and the page; build/out/bench by default.",
     )(command)
-    return click.option("--plot", is_flag=True, help="Draw pictures too, and a page with all results.")(
-        command
-    )
+
+
+def report_options(command: Callable) -> Callable:
+    """Adds the options of a benchmark that can draw: `plot` and `out`."""
+    plot = click.option("--plot", is_flag=True, help="Draw pictures too, and a page with all results.")
+    return plot(out_option(command))

@@ -6,5 +6,6 @@ It has one core, no radio, and no model of the flash cache: cycle counts repeat 
 
 from .emulator import CYCLE_COUNTER, Emulator
 from .errors import EmulatorError
+from .filesystem import write_files
 
-__all__ = ["CYCLE_COUNTER", "Emulator", "EmulatorError"]
+__all__ = ["CYCLE_COUNTER", "Emulator", "EmulatorError", "write_files"]

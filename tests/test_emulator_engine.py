@@ -1,0 +1,103 @@
+"""The engine on an emulated Pico: in its firmware, as a native module, and the fallback without either."""
+
+from pathlib import Path
+
+import engine_suite
+import engines
+import pytest
+from pico_firmware import WITH_PICOLINK, write_plain_firmware
+from picolink_pc import products
+from picolink_pc.bytecode import compile_file, compile_package
+from picolink_pc.emulator import Emulator, write_files
+
+TESTS = Path(__file__).parent
+SILENCE_S = 280
+VECTORS = engines.exchanges()
+
+NATIVE_TESTS = engine_suite.names(native=True) + VECTORS
+# The Python engine would take minutes for the whole suite at this speed.
+PYTHON_TESTS = ["test_channels", *VECTORS]
+
+
+def suite_files():
+    modules = ("engine_suite", "engine_differential")
+    files = {f"{name}.mpy": compile_file(TESTS / f"{name}.py", f"{name}.py") for name in modules}
+    files |= {name: (TESTS / name).read_bytes() for name in VECTORS}
+    good = files["vectors/hello.json"]
+    files["vectors/broken.json"] = good.replace(b'"pending", [], 7', b'"pending", [], 8')
+    assert files["vectors/broken.json"] != good
+    return files
+
+
+def package_files():
+    return {f"lib/picolink/{name}": content for name, content in compile_package().items()}
+
+
+@pytest.fixture(scope="module")
+def in_firmware(tmp_path_factory):
+    """A board whose firmware has picolink and its C engine inside."""
+    flash = tmp_path_factory.mktemp("in-firmware") / "flash.bin"
+    write_files(flash, suite_files())
+    with Emulator(WITH_PICOLINK, flash=flash) as pico:
+        yield pico
+
+
+@pytest.fixture(scope="module")
+def as_module(tmp_path_factory):
+    """A board with stock MicroPython, and picolink with its native module on its filesystem."""
+    folder = tmp_path_factory.mktemp("as-module")
+    native = {"lib/_picolink.mpy": products.native_module("armv6m").read_bytes()}
+    write_files(folder / "flash.bin", suite_files() | package_files() | native)
+    with Emulator(write_plain_firmware(folder), flash=folder / "flash.bin") as pico:
+        yield pico
+
+
+@pytest.fixture(scope="module")
+def fallback(tmp_path_factory):
+    """A board with stock MicroPython, and picolink without a native engine."""
+    folder = tmp_path_factory.mktemp("fallback")
+    write_files(folder / "flash.bin", suite_files() | package_files())
+    with Emulator(write_plain_firmware(folder), flash=folder / "flash.bin") as pico:
+        yield pico
+
+
+def failures(pico, engine, names):
+    """Runs tests of engine_suite on the board.  Returns the lines of those that failed; all must have run."""
+    program = f"import engine_suite\nengine_suite.run(engine_suite.engine_named({engine!r}), {names!r})"
+    lines = pico.run(program, SILENCE_S).splitlines()
+    ran = [line.split()[1].rstrip(":") for line in lines]
+    assert ran == names
+    return [line for line in lines if not line.startswith("ok ")]
+
+
+@pytest.mark.parametrize(
+    ("board", "engine"),
+    [("in_firmware", "native"), ("as_module", "native"), ("fallback", "python")],
+)
+def test_the_board_picks_its_engine(request, board, engine):
+    pico = request.getfixturevalue(board)
+    assert pico.run("import picolink.engine\nprint(picolink.engine.load()[1])") == f"{engine}\n"
+
+
+@pytest.mark.parametrize("board", ["in_firmware", "as_module"])
+def test_native_engine_passes_the_suite(request, board):
+    assert failures(request.getfixturevalue(board), "_picolink.Engine", NATIVE_TESTS) == []
+
+
+def test_python_engine_passes_a_part_of_the_suite(fallback):
+    assert failures(fallback, "picolink.pyengine.Engine", PYTHON_TESTS) == []
+
+
+@pytest.mark.parametrize("board", ["in_firmware", "as_module"])
+def test_native_and_python_engine_do_the_same(request, board):
+    program = """
+from engine_differential import engine_named, run
+total = run([engine_named("_picolink.Engine"), engine_named("picolink.pyengine.Engine")], 1, 1)
+print(total["packets_received"] > 20)
+"""
+    assert request.getfixturevalue(board).run(program, SILENCE_S).splitlines()[-1] == "True"
+
+
+def test_a_broken_vector_fails(in_firmware):
+    (line,) = failures(in_firmware, "_picolink.Engine", ["vectors/broken.json"])
+    assert line.startswith("FAILED vectors/broken.json: AssertionError")
