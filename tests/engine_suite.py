@@ -211,7 +211,7 @@ class Peer:
     def settle(self, now=0, mtu=247):
         """greet(), and each side tells its credit."""
         flags = self.greet(now, mtu)
-        self.hears(now)
+        same(self.hears(now)[5], b"")
         self.says(b"", now)
         self.engine.take_flags()
         return flags
@@ -562,6 +562,32 @@ def test_resume_at_another_mtu(Engine):
     same(wire.got[1], [(0, data) for data in sent])
 
 
+def test_reconnect_forgets_the_timers(Engine):
+    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    engine = peer.engine
+    peer.credit = 448
+    peer.settle()
+    engine.send(bytes(2000))
+    peer.hears(0)
+    peer.ack = 224
+    peer.credit = 224
+    peer.says(b"", 100)
+    peer.hears(100)
+    same(engine.wait(100), 320)
+    same(peer.hears(420)[0], ASK)  # a timeout
+    engine.feed(peer.packet(b"behind a hole", offset=50), 600)
+    same(peer.hears(600)[0], GAP)
+    peer.ack, peer.credit = 448, 0
+    counted(engine, rtt_ms=100, flight_limit=1)
+    # Everything is acknowledged, there is no credit, and a minute goes by.
+    peer.greet(60000, expected=448)
+    same(peer.hears(60000)[0:5], (0, 0x40, 448, 0, 1024))
+    counted(engine, rtt_ms=0, flight_limit=16)
+    same(engine.wait(60000), 1000)
+    peer.says(b"", 60100)
+    same(engine.wait(60100), 900)
+
+
 def test_hello_acknowledges(Engine):
     peer = Peer(new(Engine))
     engine = peer.engine
@@ -578,13 +604,14 @@ def test_peer_restarts(Engine):
     peer = Peer(new(Engine))
     engine = peer.engine
     peer.settle()
-    peer.says(record(b"whole") + record(b"also whole") + record(b"torn")[:4], 0)
+    peer.says(record(b"whole") + record(b"also whole") + record(bytes(90))[:40], 0)
     for data in (b"first", b"second", b"third"):
         engine.send(data)
     peer.hears(10)
     peer.ack = 7 + 3  # "first" and the beginning of "second"
     peer.says(b"", 20)
-    same(engine.pending, 8 + 7)
+    engine.send(b"never sent before")
+    same(engine.pending, 8 + 7 + 19)
     engine.take_flags()
 
     again = Peer(engine, session=0x99AABBCC)
@@ -593,7 +620,7 @@ def test_peer_restarts(Engine):
     same(again.hears(100)[2:6], (0, 0, 1024 - len(record(b"whole") + record(b"also whole")), b""))
     again.says(b"", 100)
     _, _, offset, _, _, data = again.hears(100)
-    same((offset, data), (0, record(b"second") + record(b"third")))
+    same((offset, data), (0, record(b"second") + record(b"third") + record(b"never sent before")))
     again.says(record(b"fresh"), 110)
     same([data for _, data in drained(engine)], [b"whole", b"also whole", b"fresh"])
 
@@ -647,8 +674,27 @@ def test_hello_says_that_a_session_came_before(Engine):
     again = Peer(engine, session=0x99AABBCC)
     engine.feed(hello(again.session, again.tag), 10)
     same(again.hears_hello(10)[0], HELLO | RENEWED)
-    again.says_hello(10, flags=0)
-    same(again.hears_hello(10)[0], HELLO | READY | RENEWED)
+    engine.start(247, 20)  # nothing came of that
+    data = peer.hears_hello(20)
+    same((data[0], data[3], data[8:12]), (HELLO, peer.tag, struct.pack("<I", FAR)))
+    engine.feed(hello(again.session, again.tag), 20)
+    again.hears_hello(20)
+    again.says_hello(20, flags=0)
+    same(again.hears_hello(20)[0], HELLO | READY | RENEWED)
+
+
+def test_impossible_place_begins_anew_at_once(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    engine.start(247, 0)
+    first = peer.hears_hello(0)
+    same(peer.says_hello(0, expected=5), PULL)  # of a stream that this engine does not know
+    data = peer.hears_hello(0)
+    same(peer.engine_session, NEAR + 1)
+    same((data[2], data[3], data[8:12]), (first[2] + 1, peer.tag, struct.pack("<I", FAR)))
+    peer.says_hello(0)
+    same(engine.state, OPEN)
+    counted(engine, malformed=0, peer_restarts=0)
 
 
 def test_return_to_an_earlier_peer(Engine):
@@ -1087,6 +1133,25 @@ def test_timeout_follows_the_round_trip(Engine):
         engine.send(b"y")
         peer.hears(rtt)
         same(engine.wait(rtt), wait)
+
+
+def test_first_packet_of_a_flight_is_timed(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    for data, now in ((b"x", 0), (b"other", 100), (b"later", 150)):
+        engine.send(data)
+        peer.hears(now)
+        if now == 0:
+            peer.ack = 3
+            peer.says(b"", 8)
+    counted(engine, rtt_ms=8)
+    peer.ack = 8  # not the whole packet
+    peer.says(b"", 160)
+    counted(engine, rtt_ms=8)
+    peer.ack = 17
+    peer.says(b"", 180)
+    counted(engine, rtt_ms=8 + (80 - 8) // 8)
 
 
 def test_retransmission_is_not_timed(Engine):
