@@ -71,7 +71,10 @@ def tests_for(engine):
 def results(engine):
     """Run the whole suite in one process. Returns each test's line by its name, and the end of the output."""
     run = python_with_sanitizers if engine == "c-with-sanitizers" else micropython
-    process = run("engine_suite.py", IN_OTHER_PROCESSES[engine], *tests_for(engine))
+    try:
+        process = run("engine_suite.py", IN_OTHER_PROCESSES[engine], *tests_for(engine))
+    except subprocess.TimeoutExpired as error:  # kept as a result: once is enough
+        return {}, f"{error}\n{error.stdout}"
     lines = {}
     for line in process.stdout.splitlines():
         word, _, rest = line.partition(" ")
