@@ -421,9 +421,11 @@ class Link:
             _link = None
 
     def _check_open(self):
-        if self._closed is not None or self._peer_ended or self._ending:
-            reason = "the peer has closed the link" if self._peer_ended else "this side has closed the link"
-            raise LinkClosedError(self._closed or reason)
+        # The engine knows that the peer has ended before the pump has heard of it.
+        if self._peer_ended or self._engine.ended:
+            raise LinkClosedError(self._closed or "the peer has closed the link")
+        if self._closed is not None or self._ending:
+            raise LinkClosedError(self._closed or "this side has closed the link")
 
     async def _wait_room(self):
         self._room.clear()

@@ -58,12 +58,14 @@ class VirtualBoard:
         name: str,
         power: "_StandinPower | _RealStackPower",
         host: "StandinHost | None",
+        folder: Path,
         on_line: Callable[[str, str], None] | None,
     ) -> None:
         self.name = name
         self.output: list[str] = []
         self.host = host
         self._power = power
+        self._folder = folder
         self._on_line = on_line
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task | None = None
@@ -75,7 +77,7 @@ class VirtualBoard:
 
     async def start(self, program: str | os.PathLike, *args: str) -> None:
         """Switch on and run the file `program` with `args`.  Raises BoardError if it runs already."""
-        await self._start(os.fspath(program), *args)
+        await self._start(str(Path(program).resolve()), *args)
 
     async def start_code(self, code: str) -> None:
         """Switch on and run `code`.  Raises BoardError if the board runs already."""
@@ -94,6 +96,7 @@ class VirtualBoard:
             self._power.micropython,
             *program,
             env=os.environ | self._power.on(),
+            cwd=self._folder,  # aioble may leave a file where it runs
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -235,7 +238,7 @@ class Bench:
             host.listen(socket)
             self._cleanup.callback(host.close)
             power = _StandinPower(self._micropython, path, socket)
-        board = VirtualBoard(name, power, host, self._on_line)
+        board = VirtualBoard(name, power, host, self._folder, self._on_line)
         self.boards.append(board)
         return board
 
