@@ -10,8 +10,10 @@ from picolink_pc import products
 from picolink_pc.bytecode import compile_file, compile_package
 from picolink_pc.emulator import Emulator, write_files
 
+pytestmark = pytest.mark.timeout(1800)  # half a minute, but much more on a PC that is busy
+
 TESTS = Path(__file__).parent
-SILENCE_S = 280
+SILENCE_S = 600
 VECTORS = engines.exchanges()
 
 NATIVE_TESTS = engine_suite.names(native=True) + VECTORS
