@@ -125,6 +125,13 @@ def test_firmware_that_is_not_built_is_named_with_how_to_build_it(pico, tmp_path
     assert "run make firmware BOARD=RPI_PICO" in error_line(flash("--port", pico.port))
 
 
+def test_a_board_at_a_port_is_not_mixed_up_with_one_in_bootsel_mode(drive):
+    (drive / "INFO_UF2.TXT").write_text(INFO.format("RPI-RP2"))
+    line = error_line(flash(WITH_PICOLINK, "--port", "/dev/ttyACM0", "--drive", drive))
+    assert "another board than that at /dev/ttyACM0 is in BOOTSEL mode" in line
+    assert [path.name for path in drive.iterdir()] == ["INFO_UF2.TXT"]
+
+
 def test_a_drive_of_another_chip_is_refused(drive):
     (drive / "INFO_UF2.TXT").write_text(INFO.format("RP2350"))
     line = error_line(flash(WITH_PICOLINK, "--drive", drive))

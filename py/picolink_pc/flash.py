@@ -65,16 +65,17 @@ def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
     picolink flash firmware.uf2             any firmware
     picolink flash firmware.uf2 --port /dev/ttyACM1
     """
+    image = None if firmware is None else _read(firmware)
     ports = set(device.list_ports())
-    if port is None and _find_bootloader(drive) is not None:
-        if firmware is None:
-            raise DeviceError(
-                "name the firmware to flash: a board in BOOTSEL mode does not tell which board it is"
-            )
-        image = _read(firmware)
-    else:
+    if _find_bootloader(drive) is None:
         port = device.find_port(port)
-        firmware, image = _restart_into_bootloader(port, firmware)
+        firmware, image = _restart_into_bootloader(port, firmware, image)
+    elif port is not None:
+        raise DeviceError(f"another board than that at {port} is in BOOTSEL mode: disconnect it")
+    elif image is None:
+        raise DeviceError(
+            "name the firmware to flash: a board in BOOTSEL mode does not tell which board it is"
+        )
     with console.status("Waiting for the board's bootloader"):
         bootloader = _wait(lambda: _find_bootloader(drive))
     if bootloader is None:
@@ -120,9 +121,8 @@ def _find_bootloader(drive: Path | None) -> Drive | str | None:
     return "picotool" if sees_board else None
 
 
-def _restart_into_bootloader(port: str, firmware: Path | None) -> tuple[Path, Uf2]:
+def _restart_into_bootloader(port: str, firmware: Path | None, image: Uf2 | None) -> tuple[Path, Uf2]:
     """Checks first that the firmware is for this board.  Without one, chooses picolink's own for it."""
-    image = None if firmware is None else _read(firmware)
     with device.connect(port) as board:
         found = look(board)
         if image is None:
