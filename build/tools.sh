@@ -36,6 +36,10 @@ LIST
 clang|fuzzing the C engine|has clang
 libclang-rt-dev|libFuzzer and the sanitizers|echo 'int LLVMFuzzerTestOneInput(const void *d, long n) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null
 LIST
+    fuzz) cat <<'LIST' ;;
+clang|compiling the fuzz targets|has clang
+libclang-rt-dev|libFuzzer and the sanitizers|[ -n "$(find "$(clang -print-resource-dir 2>/dev/null)"/lib -name '*clang_rt.fuzzer*.a' 2>/dev/null)" ]
+LIST
     *) fail "build/tools.sh: no group of tools is called '$1'." ;;
     esac
 }
@@ -67,5 +71,5 @@ printf 'Installing Debian packages that are missing:\n'
 printf '%s\n' "${reasons[@]}"
 # An index that cannot be renewed matters only if the packages are not found in the old one.
 renew() { "${as_root[@]}" apt-get update || true; }
-step "  reading the package index" apt-update renew
-step "  installing ${missing[*]}" apt-install "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}"
+step "Reading the package index" apt-update renew
+step "Installing ${missing[*]}" apt-install "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}"
