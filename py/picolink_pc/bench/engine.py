@@ -150,6 +150,7 @@ def real_board(port: str) -> Iterator[Board]:
         if error:
             raise click.ClickException(f"the board at {port} has no picolink: run picolink install first")
         _, no_native = board.exec_raw("import _picolink", timeout=_SILENCE_S)
+        board.enter_raw_repl()  # with a soft reset: what was just imported is forgotten
         skipped = {MPY_ON_BOARD} | ({"_picolink"} if no_native else set())
         yield Board(
             name="board",
