@@ -158,17 +158,22 @@ class VirtualBoard:
         """Cut the power: the program ends at once and nothing is said on the air."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._signal(signal.SIGKILL)
         await self._reader
 
     def freeze(self) -> None:
         """Stop the processor where it is; the radio goes on."""
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let the processor go on."""
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not by the process object: it would take the exit code of a process that has just ended from asyncio.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def _complaint(self, what: str, since: int) -> str:
         printed = "\n".join(f"    {line}" for line in self.output[since:][-40:]) or "    (nothing)"
