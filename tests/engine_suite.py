@@ -578,8 +578,10 @@ def test_reconnect_forgets_the_timers(Engine):
     engine.feed(peer.packet(b"behind a hole", offset=50), 600)
     same(peer.hears(600)[0], GAP)
     peer.ack, peer.credit = 448, 0
-    counted(engine, rtt_ms=100, flight_limit=1)
-    # Everything is acknowledged, there is no credit, and a minute goes by.
+    peer.says(b"", 700)
+    counted(engine, rtt_ms=100, timeouts=1)
+    same(peer.hears(1020)[0], ASK | GAP)  # no credit: a probe
+    # What was sent is acknowledged, there is no credit, and a minute goes by.
     peer.greet(60000, expected=448)
     same(peer.hears(60000)[0:5], (0, 0x40, 448, 0, 1024))
     counted(engine, rtt_ms=0, flight_limit=16)
@@ -671,7 +673,7 @@ def test_hello_says_that_a_session_came_before(Engine):
     peer.settle()
     engine.start(247, 10)
     same(peer.hears_hello(10)[0], HELLO)  # the peer may live
-    again = Peer(engine, session=0x99AABBCC)
+    again = Peer(engine, session=0x99AABBCC, tag=0x50)
     engine.feed(hello(again.session, again.tag), 10)
     same(again.hears_hello(10)[0], HELLO | RENEWED)
     engine.start(247, 20)  # nothing came of that
@@ -911,16 +913,18 @@ def test_ask_is_answered_at_once(Engine):
 
 def test_asks_before_half_of_a_flight(Engine):
     peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)  # 4096 // (236 + 7) = 16 packets
-    peer.settle()
     peer.engine.send(bytes(8000))
-    asks = []
-    got = peer.hears(0)
-    while got:
-        asks.append(got[0])
-        got = peer.hears(0)
-    same(asks, ([0] * 5 + [ASK]) * 2 + [0] * 4)  # every 6th: 16 / 2 - 2
-    counted(peer.engine, flight_limit=16)
-    same(peer.engine.wait(0), 1000)
+    for now in (0, 100):  # a new connection counts anew
+        peer.greet(now)
+        peer.says(b"", now)
+        asks = []
+        got = peer.hears(now)
+        while got:
+            asks.append(got[0])
+            got = peer.hears(now)
+        same(asks, ([0] * 5 + [ASK]) * 2 + [0] * 4)  # every 6th: 16 / 2 - 2
+        counted(peer.engine, flight_limit=16)
+        same(peer.engine.wait(now), 1000)
 
 
 def test_window_limits_the_flight(Engine):
