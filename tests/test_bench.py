@@ -5,7 +5,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from picolink_pc.bench import engine, link, report, traffic
+from picolink_pc.bench import engine, link, report, soak, traffic
 from picolink_pc.boards import BoardError
 from picolink_pc.radio.air import RadioSettings
 from rich.console import Console
@@ -138,3 +138,11 @@ def test_a_wrong_interval_is_explained():
     outcome = CliRunner().invoke(link.link, ["rate", "--interval", "7"])
     assert outcome.exit_code == 2
     assert "from 7.5 to 4000 ms" in outcome.output
+
+
+def test_a_short_soak_looks_at_the_heap_of_both_boards(tmp_path):
+    outcome = CliRunner().invoke(soak.soak, ["--messages", "4000", "--out", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    rows = report.load(tmp_path / "soak.json").rows
+    assert [row["messages"] for row in rows] == list(range(200, 4001, 200))
+    assert all(row[role] > 0 for row in rows for role in traffic.ROLES)

@@ -15,6 +15,7 @@ from .plots import draw_latency, draw_load, draw_rate
 from .report import Result, Row, new_console, publish, report_options
 from .traffic import LEAST_BYTES, Run, Stack, Step, Way, percentile, run
 
+_DEFAULTS = air.RadioSettings()
 _PACKET = 236
 _IDLE_GAP_MS = (60, 140)
 _IDLE_SECONDS = 10
@@ -49,9 +50,13 @@ _CONTESTANTS = (
 )
 
 
-def _name(part: str, stack: Stack) -> str:
-    """Of a result: those of a real host stack stand beside the others."""
-    return f"link-{part}-real" if stack.micropython else f"link-{part}"
+def _name(part: str, stack: Stack, radio: air.RadioSettings) -> str:
+    """Of a result: those of a real host stack or of longer PDUs stand beside the usual ones."""
+    return (
+        f"link-{part}"
+        + ("-real" if stack.micropython else "")
+        + (f"-{radio.data_length}-octets" if radio.data_length != _DEFAULTS.data_length else "")
+    )
 
 
 class _Plan:
@@ -99,7 +104,7 @@ async def _rates(
     parameters |= _air(radios[0])
     late = "late events: connection events that this PC played too late; with many of them, repeat the run."
     rate = Result(
-        name=_name("rate", stack),
+        name=_name("rate", stack, radios[0]),
         title=f"Messages of {message} bytes through picolink, as fast as the boards can send",
         parameters=parameters,
         columns={
@@ -119,7 +124,7 @@ async def _rates(
         notes=["Both at once: messages/s each way, of the slower way.", late, "What the air allows:", *notes],
     )
     busy = Result(
-        name=_name("busy", stack),
+        name=_name("busy", stack, radios[0]),
         title=f"Latency of a message of {message} bytes under load, in ms",
         parameters=parameters,
         columns={
@@ -191,7 +196,7 @@ async def _idle(radios: list[air.RadioSettings], stack: Stack, message: int, pla
                 }
             )
     return Result(
-        name=_name("latency", stack),
+        name=_name("latency", stack, radios[0]),
         title="Latency of a message on an idle link, in ms",
         parameters={
             "message_bytes": message,
@@ -247,7 +252,7 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
         notes.append(f"Left out, the stand-in has no capture: {', '.join(left_out)}.")
     notes += _ratios(rows)
     return Result(
-        name=_name("load", stack),
+        name=_name("load", stack, radios[0]),
         title=f"Delivered against offered load, messages of {_LOAD_BYTES} bytes",
         parameters={"message_bytes": _LOAD_BYTES, "boards": "virtual", "stack": str(stack)} | _air(radios[0]),
         columns={
@@ -365,7 +370,7 @@ def link(
     stack = Stack(micropython, aioble)
     parts = parts or _PARTS
     pictures = {"rate": draw_rate, "latency": draw_latency, "load": draw_load}
-    draw = {_name(part, stack): drawing for part, drawing in pictures.items() if plot}
+    draw = {_name(part, stack, radios[0]): drawing for part, drawing in pictures.items() if plot}
     try:
         results = asyncio.run(_parts(console, parts, radios, stack, seconds, message))
     except BoardError as error:
