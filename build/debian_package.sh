@@ -24,6 +24,7 @@ Dir::Etc::SourceList "$apt/sources.list";
 Dir::Etc::SourceParts "-";
 Dir::State::Lists "$apt/lists";
 Dir::Cache "$apt/cache";
+Acquire::Languages "none";
 #clear APT::Update;
 CONF
     apt-get -c "$apt/apt.conf" update --error-on=any

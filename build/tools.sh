@@ -24,6 +24,7 @@ gcc-arm-none-eabi|C compiler for the Pico|has arm-none-eabi-gcc
 libnewlib-arm-none-eabi|C library for the Pico|has_header arm-none-eabi-gcc string.h
 LIST
     firmware) cat <<'LIST' ;;
+bzip2|unpacking sources|has bzip2
 cmake|the Pico SDK's build tool|has cmake
 g++|the Pico SDK's own tools|has g++
 libstdc++-arm-none-eabi-newlib|C++ library for the Pico|echo '#include <new>' | arm-none-eabi-g++ -x c++ -E - >/dev/null 2>&1
