@@ -5,7 +5,7 @@ endif
 ENGINE ?= native
 BOARD ?= RPI_PICO
 TUNED ?=
-export MPY_DIR PYTHON TUNED
+export MPY_DIR PYTHON TUNED FUZZ_RUNS
 
 OUT := build/out
 STAMPS := $(OUT)/stamps
@@ -16,7 +16,7 @@ LINTED_C := $(C_FILES) $(wildcard tests/*/*.c tests/*/*.h)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench native firmware lint format clean setup
+.PHONY: help demo test bench native firmware lint format clean setup fuzz
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
@@ -42,6 +42,9 @@ native: $(STAMPS)/micropython ## the native modules (.mpy), for every architectu
 
 firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picolink inside; BOARD=RPI_PICO (default), RPI_PICO_W, RPI_PICO2_W ...
 	@build/firmware.sh $(BOARD)
+
+fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for the engines; FUZZ_RUNS=N inputs for each target (default 10,000,000: about an hour)
+	@build/fuzz.sh
 
 lint: $(STAMPS)/venv ## check style and common mistakes, Python and C
 	@$(VENV)/ruff check

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SOURCES = [ROOT / "native/picolink.c", ROOT / "native/crc32.c", ROOT / "tests/c/host_engine.c"]
+CORE = [ROOT / "native/picolink.c", ROOT / "native/crc32.c"]
+ENGINE = [ROOT / "tests/c/host_engine.c"]
 HEADERS = [ROOT / "native/picolink.h", ROOT / "native/crc32.h"]
 OUT = ROOT / "build/out/native/host"
 COMPILE = ["gcc", "-std=c99", "-O2", "-g", "-shared", "-fPIC", f"-I{ROOT / 'native'}"]
@@ -25,17 +26,18 @@ SANITIZED = "PICOLINK_SANITIZED"  # set in the environment: use the library with
 PULL_MAX = 236  # bytes: the largest packet that is made
 
 
-def build(sanitized=False):
-    """Compile the shared library where a source is newer. Returns its path."""
-    library = OUT / ("libpicolink-sanitized.so" if sanitized else "libpicolink.so")
-    newest = max(file.stat().st_mtime for file in SOURCES + HEADERS)
+def build(sanitized=False, name="picolink", sources=ENGINE, headers=()):
+    """Compile a shared library of the core and these sources where one is newer. Returns its path."""
+    library = OUT / f"lib{name}{'-sanitized' if sanitized else ''}.so"
+    sources = [*CORE, *sources]
+    newest = max(file.stat().st_mtime for file in [*sources, *HEADERS, *headers])
     if library.exists() and library.stat().st_mtime > newest:
         return library
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=OUT) as folder:
         made = Path(folder) / library.name
         extra = SANITIZERS if sanitized else []
-        subprocess.run([*COMPILE, *WARNINGS, *extra, *SOURCES, "-o", made], check=True)
+        subprocess.run([*COMPILE, *WARNINGS, *extra, *sources, "-o", made], check=True)
         made.replace(library)  # in one move: another process may be loading it
     return library
 
