@@ -1,4 +1,4 @@
-"""A short run of the fuzz targets: the corpus and a fixed number of changes of it. The long one: make fuzz."""
+"""A short run of the fuzz targets: the corpus, and a fixed number of changes of it. Long: make fuzz."""
 
 import engines
 import host_engine
@@ -19,7 +19,7 @@ for data in chain(corpus, islice(inputs.mutants(corpus, 1), changed)):
     library.LLVMFuzzerTestOneInput(data, len(data))
 """
 
-# Faults of the C engine that the corpus alone must show: to which target, what stands there, and what instead.
+# Faults of the C engine that the corpus alone must show: the target, what stands there, what instead.
 FAULTS = {
     "short packets": ("feed", "size < OVERHEAD || ", ""),
     "more than the ring holds": (
