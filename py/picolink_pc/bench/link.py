@@ -297,8 +297,9 @@ def _ratios(rows: list[Row]) -> list[str]:
         whole = max((row["offered"] for row in notified if not row["lost"]), default=0)
         if whole and full:
             told.append(
-                f"{interval:g} ms: picolink carries {most / whole:.0f} times the load at which notify / notified "
-                f"still loses nothing ({whole:.0f}/s); at full load it delivers {most / full:.1f} times as much."
+                f"{interval:g} ms: picolink carries {most / whole:.0f} times the load at which notify / "
+                f"notified loses nothing ({whole:.0f}/s); at full load it delivers {most / full:.1f} times as "
+                "much."
             )
     return told
 
