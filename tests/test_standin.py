@@ -22,7 +22,14 @@ def record(event, data):
     if event not in (5, 18):
         events.append((event, tuple(bytes(x) if isinstance(x, memoryview) else x for x in data)))
 
-core.register_irq_handler(record, None)
+handlers = [record]
+
+def irq(event, data):
+    for handler in handlers:
+        handler(event, data)
+    core.ble_irq(event, data)
+
+ble.irq(irq)
 
 async def until(condition):
     while not condition():
@@ -150,7 +157,7 @@ print("found", device.addr_hex(), device.addr_type)
 results = []
 async with aioble.scan(300, 30_000, 30_000, active=False) as scanner:
     async for result in scanner:
-        results.append((result.name(), list(result.services()), result.connectable, result.rssi < 0))
+        results.append((result.name(), list(result.services()), result.rssi < 0))
 print("passive", results[-1])
 print("again", (await find()).addr_hex())
 """
@@ -160,7 +167,7 @@ print("again", (await find()).addr_hex())
         expect(
             ("central", "found 28:cd:c1:00:00:01 0"),
             # The name does not fit beside a 128-bit UUID and flags, and is in the scan response.
-            ("central", r"passive \(None, \[UUID\('7e570000-.*'\)\], True, True\)"),
+            ("central", r"passive \(None, \[UUID\('7e570000-.*'\)\], True\)"),
             ("central", "again 28:cd:c1:00:00:01"),
         ),
     )
@@ -199,27 +206,27 @@ except asyncio.TimeoutError:
 def test_thousands_both_ways_in_order(play):
     peripheral = """
 got = []
-def irq(event, data):
+def received(event, data):
     if event == 3:
         got.append(number(ble.gatts_read(data[1])))
-core.register_irq_handler(irq, None)
+handlers.append(received)
 connection = await advertise()
 await until(lambda: got)
 for i in range(2000):
-    notify.notify(connection, b"%06d" % i)
+    ble.gatts_notify(connection._conn_handle, NOTIFY, b"%06d" % i)
     if i % 50 == 49:
         await asyncio.sleep_ms(10)
 await until(lambda: len(got) == 2000)
 print("received", got == list(range(2000)))
-notify.notify(connection, b"002000")
+ble.gatts_notify(connection._conn_handle, NOTIFY, b"002000")
 await connection.disconnected()
 """
     central = """
 got = []
-def irq(event, data):
+def received(event, data):
     if event == 18:
         got.append(number(data[2]))
-core.register_irq_handler(irq, None)
+handlers.append(received)
 await connect()
 await write_all(b"%06d" % i for i in range(2000))
 await until(lambda: len(got) == 2001)  # the last when the peripheral has everything
@@ -254,15 +261,15 @@ def test_values_and_mtu(play):
 connection = await advertise()
 await until(lambda: happened(3))
 for length in (20, 97, 98, 200):
-    notify.notify(connection, b"n" * length)
+    ble.gatts_notify(connection._conn_handle, NOTIFY, b"n" * length)
 await connection.disconnected()
 """
     central = """
 lengths = []
-def irq(event, data):
+def received(event, data):
     if event == 18:
         lengths.append(len(data[2]))
-core.register_irq_handler(irq, None)
+handlers.append(received)
 await connect(100)
 await write_all([b"go"])
 print("too long", error_of(ble.gattc_write, HANDLE, WRITE, b"w" * 98, 0))
@@ -304,7 +311,7 @@ handle = connection._conn_handle
 await connection.disconnected()
 print("gone", happened(2), connection.is_connected())
 print("raw", error_of(ble.gatts_notify, handle, NOTIFY, b"x"))
-print("aioble", error_of(notify.notify, connection, b"x"))
+print("aioble", error_of(ble.gatts_notify, connection._conn_handle, NOTIFY, b"x"))
 """
     central = """
 connection = await connect()
@@ -323,6 +330,70 @@ print("raw", error_of(ble.gattc_write, HANDLE, WRITE, b"x", 0), ble.gap_disconne
             ("central", "raw OSError 22 True 2"),
         ),
     )
+
+
+def test_a_limit_ends_with_its_time_and_with_the_connection(play):
+    peripheral = """
+connection = await advertise()
+await until(lambda: happened(3))
+await connection.disconnect()
+"""
+    central = """
+connection = await connect()
+try:
+    with connection.timeout(50):
+        await asyncio.sleep(1000)
+except asyncio.TimeoutError:
+    print("time", connection.is_connected())
+with connection.timeout(60_000):
+    await write_all([b"go"])
+try:
+    with connection.timeout(60_000):
+        await asyncio.sleep(1000)
+except aioble.DeviceDisconnectedError:
+    print("drop", connection.is_connected())
+try:
+    await connection.service(SERVICE)
+except aioble.DeviceDisconnectedError:
+    print("nothing more")
+"""
+    play(
+        peripheral,
+        central,
+        expect(("central", "time True"), ("central", "drop False"), ("central", "nothing more")),
+    )
+
+
+def test_a_name_has_28_bytes_at_most(run):
+    code = (
+        COMMON
+        + """
+async def main():
+    for size in (28, 29):
+        try:
+            await aioble.advertise(30_000, name=b"n" * size, services=[SERVICE], timeout_ms=50)
+        except asyncio.TimeoutError:
+            print("advertised", size)
+        except ValueError as e:
+            print(e, size)
+    task = asyncio.create_task(aioble.advertise(30_000, name=b"n", services=[SERVICE]))
+    await asyncio.sleep_ms(50)
+    task.cancel()
+    print("cancelled", await task)
+asyncio.run(main())
+"""
+    )
+
+    async def scenario():
+        async with Bench() as bench:
+            board = bench.board("board")
+            await board.start_code(code)
+            await board.line("^advertised 28$")
+            await board.line("^Advertising payload too long 29$")
+            await board.line("^cancelled None$")
+            assert await board.exit_code(10) == 0
+
+    run(scenario())
 
 
 @pytest.mark.parametrize("victim", ["peripheral", "central"])
@@ -364,14 +435,14 @@ def test_program_that_ends_says_so(play):
 
 def test_exception_in_a_handler_switches_events_off(play):
     peripheral = """
-def irq(event, data):
+def received(event, data):
     if event == 3 and number(ble.gatts_read(WRITE)) == 1:
         raise ValueError("on purpose")
-core.register_irq_handler(irq, None)
+handlers.append(received)
 connection = await advertise()
 await asyncio.sleep_ms(500)
 count = len(happened(3))
-ble.irq(core.ble_irq)
+ble.irq(irq)
 print("armed")
 await until(lambda: len(happened(3)) > count)
 print("before", count, "now", number(ble.gatts_read(WRITE)))
@@ -402,15 +473,15 @@ def test_event_data_is_valid_in_the_handler_only(play):
     peripheral = """
 connection = await advertise()
 await until(lambda: happened(3))
-notify.notify(connection, b"first value")
+ble.gatts_notify(connection._conn_handle, NOTIFY, b"first value")
 await connection.disconnected()
 """
     central = """
 views = []
-def irq(event, data):
+def received(event, data):
     if event == 18:
         views.append((bytes(data[2]), data[2]))
-core.register_irq_handler(irq, None)
+handlers.append(received)
 await connect()
 await write_all([b"go"])
 await until(lambda: views)
@@ -425,16 +496,16 @@ def test_events_interrupt_a_program_that_does_not_await(play):
 connection = await advertise()
 await until(lambda: happened(3))
 for i in range(200):
-    notify.notify(connection, b"%06d" % i)
+    ble.gatts_notify(connection._conn_handle, NOTIFY, b"%06d" % i)
     await asyncio.sleep_ms(5)
 await connection.disconnected()
 """
     central = """
 got = []
-def irq(event, data):
+def received(event, data):
     if event == 18:
         got.append(number(data[2]))
-core.register_irq_handler(irq, None)
+handlers.append(received)
 await connect()
 await write_all([b"go"])
 while not got:
@@ -465,11 +536,10 @@ print("all", got == list(range(200)))
 def test_packets_pass_with_the_heap_locked(play):
     peripheral = """
 count = [0]
-def irq(event, data):
+def received(event, data):
     if event == 3:
         count[0] += 1
-core._handlers.insert(0, irq)
-core._handlers.remove(record)
+handlers[:] = [received]
 connection = await advertise()
 while count[0] < 10:
     await asyncio.sleep_ms(5)
@@ -488,12 +558,10 @@ await connection.disconnected()
 """
     central = """
 count = [0]
-def irq(event, data):
+def received(event, data):
     if event == 18:
         count[0] += 1
-        return True
-core._handlers.insert(0, irq)
-core._handlers.remove(record)
+handlers[:] = [received]
 await connect()
 await write_all([b"x" * 50] * 10)
 def locked(connection):
@@ -515,14 +583,8 @@ await asyncio.sleep(1)
 
 def test_disconnection_is_told_with_a_full_heap(play):
     peripheral = """
-gone = [False]
-def irq(event, data):
-    if event == 2:
-        gone[0] = True
-        return True
-core._handlers.insert(0, irq)
-core._handlers.remove(record)
-def fill():
+handlers.clear()
+def fill(connection):
     hog = []
     size = 100_000
     while size:
@@ -530,10 +592,10 @@ def fill():
             hog.append(bytearray(size))
         except MemoryError:
             size //= 2
-    while not gone[0]:
+    while connection.is_connected():
         pass
 connection = await advertise()
-fill()
+fill(connection)
 print("told")
 """
     play(
@@ -548,16 +610,16 @@ def test_notifications_queue_without_limit(play):
 connection = await advertise()
 await until(lambda: happened(3))
 for i in range(400):
-    notify.notify(connection, b"%06d" % i + b"z" * 200)
+    ble.gatts_notify(connection._conn_handle, NOTIFY, b"%06d" % i + b"z" * 200)
 print("accepted")
 await connection.disconnected()
 """
     central = """
 got = []
-def irq(event, data):
+def received(event, data):
     if event == 18:
         got.append(number(data[2]))
-core.register_irq_handler(irq, None)
+handlers.append(received)
 await connect()
 await write_all([b"go"])
 await until(lambda: len(got) == 400)
@@ -575,10 +637,10 @@ print("all", got == list(range(400)))
 def test_a_frozen_board_holds_back_its_peer_and_loses_nothing(play):
     peripheral = """
 got = []
-def irq(event, data):
+def received(event, data):
     if event == 3:
         got.append(number(ble.gatts_read(WRITE)))
-core.register_irq_handler(irq, None)
+handlers.append(received)
 connection = await advertise()
 await until(lambda: len(got) == 1000)
 print("all", got == list(range(1000)))
