@@ -43,7 +43,7 @@ native: $(STAMPS)/micropython ## the native modules (.mpy), for every architectu
 firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picolink inside; BOARD=RPI_PICO (default), RPI_PICO_W, RPI_PICO2_W ...
 	@build/firmware.sh $(BOARD)
 
-fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for the engines; FUZZ_RUNS=N inputs for each target (default 10,000,000: about an hour)
+fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for the engines; FUZZ_RUNS=N inputs for each target (default 10,000,000: half an hour on a free core)
 	@build/fuzz.sh
 
 lint: $(STAMPS)/venv ## check style and common mistakes, Python and C

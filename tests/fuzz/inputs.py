@@ -1,5 +1,6 @@
-"""Inputs of the fuzz targets: the corpus in this folder, and random changes of it."""
+"""Inputs of the fuzz targets: seeds, the corpus in this folder, and random changes of them."""
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,14 +8,39 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TARGETS = ("feed", "structured")
 
+# Programs for fuzz_structured.c: rings and options, then steps.
+_TALK = "610210 710314 6014 e2 f2"  # each side sends, four connection events, both read
+_PROGRAMS = (
+    "00 86" + 4 * _TALK,
+    "ff 8a" + "e100ff" + 3 * "6014" + "f2 e2",  # the largest messages
+    "55 da f0ff f0ff" + 4 * _TALK,  # ring, stream and clock wrap
+    "aa 8a" + 3 * (_TALK + "a10060 44 06 6014 47ff"),  # a packet is lost
+    "aa 8a" + _TALK + "610250 44 26 56 6600 89 ef" + _TALK + "69 80" + _TALK,  # late packets, restart, drop
+    "aa 8a" + _TALK + "8a 40e0 0a 200000ffff 0a 10ff00 6b 0050" + _TALK,  # forged data
+    "aa 8a" + _TALK + "0c 0000 2c ff0000 4c 0102 03 13 6014 e2 f2",  # forged HELLO, END
+)
+
+
+def _vectors() -> Iterator[bytes]:
+    """What engine a of tests/vectors is fed there, for fuzz_feed.c."""
+    for path in sorted((HERE.parent / "vectors").glob("*.json")):
+        now, data = 1000, bytes([0x08])  # the application reads
+        for engine, call, arguments, *_ in json.loads(path.read_text())["steps"]:
+            if (engine, call) == ("a", "feed"):
+                packet, then = bytes.fromhex(arguments[0]), arguments[1]
+                data += bytes([min(then - now, 255), min(len(packet), 255)]) + packet
+                now = then
+        yield data
+
+
+def seeds(target: str) -> list[bytes]:
+    """Inputs that are made, not found."""
+    return list(_vectors()) if target == "feed" else [bytes.fromhex(program) for program in _PROGRAMS]
+
 
 def corpus(target: str, folder: Path = HERE / "corpus") -> list[bytes]:
-    """The inputs in folder/target and, of this folder, the regressions; sorted by name."""
-    regressions = HERE / "regressions" / target
-    return [
-        path.read_bytes()
-        for path in (*sorted((folder / target).iterdir()), *sorted(regressions.glob("*.bin")))
-    ]
+    """The seeds, and the inputs in folder/target by their names' order."""
+    return seeds(target) + [path.read_bytes() for path in sorted((folder / target).iterdir())]
 
 
 def mutants(inputs: list[bytes], seed: int) -> Iterator[bytes]:

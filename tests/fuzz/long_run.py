@@ -26,6 +26,8 @@ def fuzz(target: str, runs: int, progress: Progress) -> str:
     """Run libFuzzer. Returns what it counted; SystemExit at a finding."""
     task = progress.add_task(f"fuzz_{target}", total=runs)
     log = OUT / f"{target}.log"
+    for number, seed in enumerate(inputs.seeds(target)):
+        (OUT / "corpus" / target / f"seed-{number}").write_bytes(seed)
     command = [
         OUT / f"fuzz_{target}",
         f"-runs={runs}",
@@ -42,7 +44,10 @@ def fuzz(target: str, runs: int, progress: Progress) -> str:
                 progress.update(task, completed=int(match[1]))
                 counted = match[2]
     if process.returncode:
-        raise SystemExit(f"fuzz_{target} has a finding: the end of {log}\n{log.read_text()[-3000:]}")
+        raise SystemExit(
+            f"{log.read_text()[-3000:]}\nfuzz_{target} has a finding: the whole log is {log}.\n"
+            f"Once more:  {command[0]} FILE, with the file named above"
+        )
     progress.update(task, completed=runs)
     return f"fuzz_{target}: {runs:,} inputs, no finding ({counted})"
 
