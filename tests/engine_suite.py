@@ -970,10 +970,12 @@ def test_zero_credit_probe_and_update(Engine):
         now += wait
         flags, _, offset, _, _, data = peer.hears(now)
         same((flags, offset, data), (ASK, 1024, b""))
+        peer.says(b"", now)  # still no credit
     counted(engine, probes=5, timeouts=0)
     peer.credit = 512
     same(peer.says(b"", now) & PULL, PULL)
     same(peer.hears(now)[5], record(b"waits"))
+    same(engine.wait(now), 300)
 
 
 def test_slow_reader_gives_credit(Engine):
