@@ -5,7 +5,7 @@ endif
 ENGINE ?= native
 BOARD ?= RPI_PICO
 TUNED ?=
-export MPY_DIR PYTHON TUNED FUZZ_RUNS
+export MPY_DIR PYTHON TUNED FUZZ_RUNS FUZZ_RUNS
 
 OUT := build/out
 STAMPS := $(OUT)/stamps
@@ -16,7 +16,7 @@ LINTED_C := $(C_FILES) $(wildcard tests/*/*.c tests/*/*.h)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench native firmware lint format clean setup fuzz
+.PHONY: help demo test bench fuzz native firmware lint format clean setup fuzz
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
@@ -36,6 +36,9 @@ test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## everyth
 bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 10 minutes
 	@$(VENV)/picolink bench engine --plot
 	@$(VENV)/picolink bench link --plot
+
+fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for both engines, until FUZZ_RUNS inputs (default 10,000,000) for each target
+	@build/fuzz.sh
 
 native: $(STAMPS)/micropython ## the native modules (.mpy), for every architecture with a compiler here, and their sizes
 	@build/native.sh
