@@ -170,7 +170,7 @@ class VirtualBoard:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
-        # Not by the process object: it would take the exit code of a process that has just ended from asyncio.
+        # Not by the process object: it would take the exit code of one that has just ended from asyncio.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
