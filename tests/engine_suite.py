@@ -1102,6 +1102,31 @@ def test_flight_grows_again(Engine):
     raise AssertionError("it has not grown again")
 
 
+def test_flight_grows_with_each_flight_acknowledged(Engine):
+    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    engine = peer.engine
+    peer.settle()
+    engine.send(bytes(8000))
+    while peer.hears(0):
+        pass
+    limits = []
+
+    def acknowledge(packets):
+        for _ in range(packets):
+            while peer.hears(1000):
+                pass
+            peer.ack += 224
+            peer.says(b"", 1000)
+            limits.append(engine.stats()["flight_limit"])
+
+    acknowledge(13)  # a timeout comes first: from 1 by one each to 4, then by one for each whole flight
+    same(limits, [2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 6, 6])
+    peer.says(b"", 1000, GAP)
+    limits.clear()
+    acknowledge(5)
+    same(limits, [4, 4, 4, 5, 5])
+
+
 def test_timeout_and_backoff(Engine):
     peer = Peer(new(Engine))
     engine = peer.engine
