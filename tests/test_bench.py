@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,8 +15,15 @@ from rich.console import Console
 STAND_IN = traffic.Stack()
 
 
-def play(program, how, *steps, **radio):
-    return asyncio.run(traffic.run(RadioSettings(**radio), STAND_IN, program, how, 18, list(steps)))
+def play(program, how, *steps, stack=STAND_IN, **radio):
+    return asyncio.run(traffic.run(RadioSettings(**radio), stack, program, how, 18, list(steps)))
+
+
+@pytest.fixture
+def real_aioble(stack):
+    if not stack["aioble"]:
+        pytest.skip("aioble alone needs the real aioble: pytest --aioble FOLDER")
+    return traffic.Stack(**stack)
 
 
 def result(name="a-result"):
@@ -104,15 +113,21 @@ def test_a_run_over_a_lossy_radio_loses_nothing_with_picolink():
     assert run.total("messages_sent") == run.total("messages_received")
 
 
-def test_aioble_alone_is_counted_with_its_losses():
-    run = play("with_aioble.py", "notify", traffic.Step("peripheral", 1, limit=300), interval_ms=30)
-    ((way,),) = run.steps
-    assert 0 < way.received < way.sent
-    assert way.wrong == 0
+def test_without_the_real_aioble_only_picolink_runs():
+    assert {each.program for each in link.contestants(STAND_IN)} == {"with_picolink.py"}
 
 
-def test_the_tutorial_goes_both_ways():
-    run = play("with_aioble.py", "tutorial", traffic.Step("both", 2, rate=2))
+@pytest.mark.parametrize(("how", "sender"), [("notify", "peripheral"), ("write", "central")])
+def test_aioble_alone_is_counted_with_its_losses(real_aioble, how, sender):
+    steps = traffic.Step(sender, 1, rate=4), traffic.Step(sender, 2, limit=300)
+    run = play("with_aioble.py", how, *steps, stack=real_aioble, interval_ms=30)
+    (slow,), (fast,) = run.steps
+    assert slow.received == slow.sent == 4
+    assert 0 < fast.received < fast.sent
+
+
+def test_the_tutorial_goes_both_ways(real_aioble):
+    run = play("with_aioble.py", "tutorial", traffic.Step("both", 2, rate=2), stack=real_aioble)
     (ways,) = run.steps
     assert [way.sent for way in ways] == [4, 4]
     assert all(0 < way.received <= 4 for way in ways)
@@ -146,3 +161,14 @@ def test_a_short_soak_looks_at_the_heap_of_both_boards(tmp_path):
     rows = report.load(tmp_path / "soak.json").rows
     assert [row["messages"] for row in rows] == list(range(200, 4001, 200))
     assert all(row[role] > 0 for row in rows for role in traffic.ROLES)
+
+
+def test_the_document_has_a_result_in_every_place_and_every_picture():
+    docs = Path(__file__).parents[1] / "docs"
+    page = (docs / "benchmarks.md").read_text()
+    places = re.findall(r"<!-- result: (\S+) -->\n(.*?)<!-- end -->", page, re.DOTALL)
+    assert len(places) >= 5
+    assert [name for name, result in places if not result.strip()] == []
+    pictures = re.findall(r"\]\((images/\S+)\)", page)
+    assert pictures
+    assert [picture for picture in pictures if not (docs / picture).exists()] == []

@@ -37,15 +37,16 @@ class _Contestant:
     program: str
     how: str
     sender: str
-    needs_aioble: bool = False
 
 
-_CONTESTANTS = (
+_PICOLINK = (
     _Contestant("picolink, native", "with_picolink.py", "native", "peripheral"),
     _Contestant("picolink, Python", "with_picolink.py", "python", "peripheral"),
+)
+_AIOBLE = (
     _Contestant("aioble notify / notified", "with_aioble.py", "notify", "peripheral"),
     _Contestant("aioble write / written", "with_aioble.py", "write", "central"),
-    _Contestant("aioble write / capture", "with_aioble.py", "capture", "central", needs_aioble=True),
+    _Contestant("aioble write / capture", "with_aioble.py", "capture", "central"),
     _Contestant("tutorial, both ways", "with_aioble.py", "tutorial", "both"),
 )
 
@@ -228,7 +229,6 @@ def _is_soon(told: Row, interval_ms: float) -> bool:
 
 async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> Result:
     rows = []
-    left_out = [c.name for c in _CONTESTANTS if c.needs_aioble and not stack.aioble]
     for settings in radios:
         for contestant in contestants(stack):
             steps = [
@@ -243,14 +243,10 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
         "tutorial: one board notifies, the other writes with response=True, as its programs mean to.",
         "A sender whose host stack is full tries again. What is lost was overwritten before it was read.",
     ]
-    if not stack.aioble:
-        notes.append(
-            "Here aioble is a stand-in: its notified() and written() keep one message, as the real "
-            "ones do. For the real aioble: --aioble and --micropython."
-        )
-    if left_out:
-        notes.append(f"Left out, the stand-in has no capture: {', '.join(left_out)}.")
-    notes += _ratios(rows)
+    if stack.aioble:
+        notes += _ratios(rows)
+    else:
+        notes.append("aioble alone needs the real aioble: --aioble, best with --micropython (see --help).")
     return Result(
         name=_name("load", stack, radios[0]),
         title=f"Delivered against offered load, messages of {_LOAD_BYTES} bytes",
@@ -268,9 +264,9 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
     )
 
 
-def contestants(stack: Stack) -> list[_Contestant]:
-    """Those that this stack can run."""
-    return [c for c in _CONTESTANTS if stack.aioble or not c.needs_aioble]
+def contestants(stack: Stack) -> tuple[_Contestant, ...]:
+    """Those that this stack can run: picolink's stand-in for aioble has only what picolink uses."""
+    return _PICOLINK + _AIOBLE if stack.aioble else _PICOLINK
 
 
 def _load_row(settings: air.RadioSettings, name: str, rate: int, ways: list[Way]) -> Row:
@@ -287,7 +283,7 @@ def _load_row(settings: air.RadioSettings, name: str, rate: int, ways: list[Way]
 
 def _ratios(rows: list[Row]) -> list[str]:
     """picolink against notify / notified: at full load, and against the most that arrives whole."""
-    ours, theirs = _CONTESTANTS[0].name, _CONTESTANTS[2].name
+    ours, theirs = _PICOLINK[0].name, _AIOBLE[0].name
     told = []
     for interval in dict.fromkeys(row["interval"] for row in rows):
         here = [row for row in rows if row["interval"] == interval]
@@ -298,8 +294,8 @@ def _ratios(rows: list[Row]) -> list[str]:
         if whole and full:
             told.append(
                 f"{interval:g} ms: picolink carries {most / whole:.0f} times the load at which notify / "
-                f"notified loses nothing ({whole:.0f}/s); at full load it delivers {most / full:.1f} times as "
-                "much."
+                f"notified loses nothing ({whole:.0f}/s); at full load it delivers {most / full:.1f} times "
+                "as much."
             )
     return told
 
@@ -360,11 +356,12 @@ def link(
     """What two virtual boards carry, how late it is, and what gets lost without picolink.
 
     \b
-    picolink bench link                          all parts: about eight minutes
+    picolink bench link                          all parts: about six minutes
     picolink bench link rate --interval 15       messages/s and latency at full speed
     picolink bench link latency                  one message at a time
+    picolink bench link load --aioble FOLDER     delivered against offered load, aioble alone beside it
     picolink bench link load --micropython M --aioble FOLDER
-                                                 picolink beside the real aioble on a real host stack
+                                                 the same on a real host stack
 
     Boards are MicroPython processes; the radio is a model of a Pico W's that runs in real time. So this PC
     has to keep up: look at "late events", and repeat when something else was running.
