@@ -51,6 +51,7 @@ async def peripheral(way, size, steps, tally):
     )
     aioble.register_services(service)
     connection = await aioble.advertise(30_000, name=_NAME, services=[_SERVICE])
+    await characteristic.written()  # the central is ready
 
     async def receive():
         while True:
@@ -85,6 +86,7 @@ async def central(way, size, steps, tally):
     if way in ("notify", "tutorial"):
         await characteristic.subscribe(notify=True)
         receiver = asyncio.create_task(receive())
+    await characteristic.write(b"ready", response=True)
     if way == "notify":
         for step in steps:
             await asyncio.sleep_ms(traffic._SETTLE_MS + int(step["seconds"] * 1000))
