@@ -22,28 +22,25 @@ _ENODEV = const(19)
 
 class Central(Link):
     _notify_handle = -1
-    _connecting = False
-    _orphan = -1  # the handle of a connection that came after its attempt was given up
+    _arrived = -1  # the handle of a connection that was made and is not adopted
 
     async def _establish(self):
         aioble.config(mtu=gatt.MTU)
-        if self._orphan >= 0:
-            core.ble.gap_disconnect(self._orphan)
-            self._orphan = -1
+        if self._arrived >= 0:
+            core.ble.gap_disconnect(self._arrived)  # it came just as its attempt was given up
+            self._arrived = -1
         addr_type, addr = self._peer or await self._find()
         # A fresh Device each time: aioble's keep the connection of a failed attempt.
         device = aioble.Device(addr_type, addr)
-        self._connecting = True
         try:
             # On BTstack aioble's scan_duration_ms is what sets the supervision timeout.
             connection = await device.connect(_CONNECT_MS, _SUPERVISION_MS, _INTERVAL_US, 2 * _INTERVAL_US)
         except BaseException:
             self._cancel_connect()
             raise
-        finally:
-            self._connecting = False
         with connection.timeout(_SETUP_MS):  # a drop in here raises DeviceDisconnectedError
             self._adopt(connection)
+            self._arrived = -1
             await self._set_up(connection)
         self._called = True
 
@@ -84,8 +81,8 @@ class Central(Link):
             self._on_event("not found", "no board named %r in sight, still looking" % self.name)
 
     def _irq(self, event, data):
-        if event == _IRQ_PERIPHERAL_CONNECT and not self._connecting:
-            self._orphan = data[0]
+        if event == _IRQ_PERIPHERAL_CONNECT:
+            self._arrived = data[0]
         if event != _IRQ_GATTC_NOTIFY:
             return super()._irq(event, data)
         if data[0] != self._handle or data[1] != self._notify_handle:
