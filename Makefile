@@ -16,7 +16,7 @@ LINTED_C := $(C_FILES) $(wildcard tests/*/*.c tests/*/*.h)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench fuzz native firmware lint format clean setup fuzz
+.PHONY: help demo test bench fuzz native firmware lint format clean setup
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
@@ -37,7 +37,7 @@ bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures
 	@$(VENV)/picolink bench engine --plot
 	@$(VENV)/picolink bench link --plot
 
-fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for both engines, until FUZZ_RUNS inputs (default 10,000,000) for each target
+fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for both engines; FUZZ_RUNS=N inputs for each target (default 10,000,000)
 	@build/fuzz.sh
 
 native: $(STAMPS)/micropython ## the native modules (.mpy), for every architecture with a compiler here, and their sizes
@@ -45,9 +45,6 @@ native: $(STAMPS)/micropython ## the native modules (.mpy), for every architectu
 
 firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picolink inside; BOARD=RPI_PICO (default), RPI_PICO_W, RPI_PICO2_W ...
 	@build/firmware.sh $(BOARD)
-
-fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for the engines; FUZZ_RUNS=N inputs for each target (default 10,000,000: half an hour on a free core)
-	@build/fuzz.sh
 
 lint: $(STAMPS)/venv ## check style and common mistakes, Python and C
 	@$(VENV)/ruff check

@@ -22,8 +22,6 @@ build() {
     cmake --build "$work" -- -j"$JOBS"
 }
 step "[2/2] Firmware for $board, with and without picolink, about 3 min the first time" "firmware-$board" build
-# The emulated board also runs the plain firmware.
-[ "$board" != RPI_PICO ] || ln -sfn RPI_PICO/without_picolink "$OUT/firmware/plain"
 echo
 cat "$work/size.txt"
 printf '\nThe firmware: %s\n' "${work%/*}/picolink-$VERSION-${work##*/}.uf2"
