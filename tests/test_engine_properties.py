@@ -202,12 +202,13 @@ class World:
 
 PYTHON, C = engines.IN_PROCESS["python"], engines.IN_PROCESS["c"]
 byte = st.integers(0, 255)
-world_steps = st.lists(st.tuples(byte, st.integers(0, 1), byte), max_size=150)
+# Without min_size most lists are short. What does not matter shrinks to steps that do nothing.
+world_steps = st.lists(st.tuples(byte, st.integers(0, 1), byte), min_size=80, max_size=160)
 
 
 @pytest.mark.parametrize("kinds", [(PYTHON, PYTHON), (C, C), (C, PYTHON)], ids=["python", "c", "both"])
 def test_exactly_once_in_order_whatever_happens(kinds):
-    @settings(max_examples=150, deadline=None, derandomize=True)
+    @settings(max_examples=60, deadline=None, derandomize=True)
     @given(world_steps)
     def holds(steps):
         world = World(kinds)

@@ -130,11 +130,12 @@ PACKETS = incoming(PEER)
 def test_feed_between_any_two_bytecodes(call, kind):
     def one_after_the_other(fed_first):
         engine = copied(ENGINE)
-        fed = engine.feed(PACKETS[kind], NOW) if fed_first else 0
+        if fed_first:
+            engine.feed(PACKETS[kind], NOW)
         result = CALLS[call](engine)
         if not fed_first:
-            fed = engine.feed(PACKETS[kind], NOW)
-        told = fed | engine.take_flags() | (result if call == "take_flags" else 0)
+            engine.feed(PACKETS[kind], NOW)
+        told = engine.take_flags() | (result if call == "take_flags" else 0)
         return result, state(engine), told | flags.PULL
 
     orders = [one_after_the_other(True), one_after_the_other(False)]
@@ -147,7 +148,7 @@ def test_feed_between_any_two_bytecodes(call, kind):
         if not fed:
             break
         left = engine.take_flags()
-        told = fed[0] | left | (result if call == "take_flags" else 0) | flags.PULL
+        told = left | (result if call == "take_flags" else 0) | flags.PULL
         assert fed[0] or not left, "flags were raised and nobody was told to look"
         assert not engine._busy
         if call == "wait":  # a mixture: then feed() has said that wait() must be asked again
@@ -194,14 +195,20 @@ def test_packets_that_come_one_by_one(call):
         assert (state(engine) if call in ("wait", "take_flags") else (result, state(engine))) in orders
 
 
-def test_message_size_is_checked_against_the_peer_that_it_goes_to():
-    # A HELLO from a session with a smaller ring comes at any moment of send().
+def queueing_engine(*queued):
+    """An engine with messages queued, and the HELLO that brings it a new peer with a ring of 256 bytes."""
     engine = pyengine.Engine(NEAR, 1024, 256)
     Peer(engine, ring_bits=10).settle(NOW)
+    for data in queued:
+        engine.send(data)
     engine.start(247, NOW)
     small = Peer(engine, session=FAR + 1, ring_bits=8)
     small.hears_hello(NOW)
-    answer = hello(FAR + 1, small.tag, NEAR, small.engine_tag, READY, 8)
+    return engine, hello(FAR + 1, small.tag, NEAR, small.engine_tag, READY, 8)
+
+
+def test_message_size_is_checked_against_the_peer_that_it_goes_to():
+    engine, answer = queueing_engine()
     at = fed = 1
     while fed:
         copy = copied(engine)
@@ -216,6 +223,25 @@ def test_message_size_is_checked_against_the_peer_that_it_goes_to():
         except ValueError:
             assert copy.state == flags.OPEN
         assert copy.pending == (0 if fed else 303)
+        at += 1
+    assert at > 50
+
+
+@pytest.mark.parametrize("call", ["send", "end"])
+def test_queueing_while_a_new_peer_makes_room(call):
+    # The message of 300 bytes is too large for the new peer and goes away while another one is queued.
+    engine, answer = queueing_engine(b"stays", message(1, 300))
+    wanted = record(b"stays") + (record(message(3, 70), 5) if call == "send" else b"\x10\x00")
+    at = 1
+    while True:
+        copy = copied(engine)
+        fed = []
+        Interrupt(at, lambda copy=copy, fed=fed: fed.append(copy.feed(answer, NOW))).run(CALLS[call], copy)
+        if not fed:
+            break
+        assert copy.pending == len(wanted)
+        copy.feed(packet(copy._tag, 0, 0, 256), NOW)
+        assert pull(copy)[8:-4] == wanted
         at += 1
     assert at > 50
 
