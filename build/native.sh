@@ -19,9 +19,9 @@ xtensawin|xtensa-esp32-elf-gcc|ESP32, ESP32-S3"
 [ -n "$(ls "$ROOT"/native/*.c 2>/dev/null)" ] || fail "There is no C source in native/."
 
 build() { # build ARCH
-    local work=$native/work/$1
+    local work=$native/objects/$1
     rm -rf "$work"
-    mkdir -p "$work" "$native/work/libgcc-symbols" "$native/$1"
+    mkdir -p "$work" "$native/objects/libgcc-symbols" "$native/$1"
     ln -s "$ROOT/build/natmod.mk" "$work/Makefile"
     ln -s ../libgcc-symbols "$work/.mpy_ld_cache"
     make -C "$work" ARCH="$1" ROOT="$ROOT" MPY_DIR="$MICROPYTHON" PYTHON="$VENV/bin/python"
