@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as run
 from hypothesis import strategies as st
 from picolink_pc.radio.air import (
@@ -70,6 +70,10 @@ def test_everything_arrives_once_and_in_order(settings, packets, step_us):
 
 @run(deadline=None, max_examples=60)
 @given(radios, packets)
+@example(
+    RadioSettings(phy="2M", data_length=251, interval_ms=7.5, latency=0),
+    [(0, 177, 12373, False), *((1, octets, 1, False) for octets in (185, 203, 221, 221, 248, 1))],
+)
 def test_an_event_ends_before_the_next(settings, packets):
     link = LinkLayer(settings, supervision_timeout_ms=1_000_000)
     for side, octets, now_us, _ in packets:

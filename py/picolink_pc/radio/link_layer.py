@@ -157,6 +157,7 @@ class LinkLayer:
         """When the next exchange begins; infinite once the connection is over."""
         self.anchor_us = start_us
         """When the present connection event began, or the next one if none is under way."""
+        self._said_us = start_us  # when the sides last said whether they have more
         self._in_event = False
         self._listening = False  # is the peripheral awake in this event?
         self._events_slept = 0
@@ -262,13 +263,16 @@ class LinkLayer:
     def _exchange(self, outcomes: list[Outcome]) -> None:
         central, peripheral = self.sides
         now_us = int(self.next_us)
+        known_us = now_us
         if not self._in_event:
             self._begin_event(now_us, outcomes)
             self.statistics.events += central.present
+        elif not self._fits(now_us, now_us):
+            known_us = self._said_us  # what has come since then is too long for the rest of this event
         if not central.present:
             self._end_event()
             return
-        heard_us = now_us + self._transmit(CENTRAL, now_us)
+        heard_us = now_us + self._transmit(CENTRAL, known_us)
         if not self._listening:
             self.statistics.unheard += 1
             self._end_event()
@@ -278,7 +282,7 @@ class LinkLayer:
             self._end_event()
             return
         self._receive(PERIPHERAL, heard_us, outcomes)
-        answered_us = heard_us + INTER_FRAME_SPACE_US + self._transmit(PERIPHERAL, now_us)
+        answered_us = heard_us + INTER_FRAME_SPACE_US + self._transmit(PERIPHERAL, known_us)
         if central.flight_octets or peripheral.flight_octets:
             self._attentive = True
         if not self._arrives(PERIPHERAL):
@@ -293,8 +297,14 @@ class LinkLayer:
 
     def _goes_on(self, now_us: int, next_us: int) -> bool:
         """Has a side said in the exchange begun at `now_us` to have more, and does it fit at `next_us`?"""
-        octets = [side.next_octets(now_us, self.settings.data_length) for side in self.sides]
-        if not any(octets):
-            return False
-        end_us = next_us + sum(self._pdu_us[n] + INTER_FRAME_SPACE_US for n in octets)
-        return end_us <= self.anchor_us + self.settings.interval_us - INTER_FRAME_SPACE_US
+        self._said_us = now_us
+        return any(self._next_octets(now_us)) and self._fits(now_us, next_us)
+
+    def _next_octets(self, known_us: int) -> list[int]:
+        """Payloads of the next PDUs of both sides, with the data that had come by `known_us`."""
+        return [side.next_octets(known_us, self.settings.data_length) for side in self.sides]
+
+    def _fits(self, known_us: int, begin_us: int) -> bool:
+        """Does an exchange of those PDUs, begun at `begin_us`, end in time for the next event?"""
+        pdus_us = sum(self._pdu_us[octets] + INTER_FRAME_SPACE_US for octets in self._next_octets(known_us))
+        return begin_us + pdus_us <= self.anchor_us + self.settings.interval_us - INTER_FRAME_SPACE_US
