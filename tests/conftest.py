@@ -17,6 +17,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--aioble", type=Path, help=text)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of the real aioble belong to the run only when there is one: pytest --aioble FOLDER."""
+    if config.getoption("aioble"):
+        return
+    needy = [item for item in items if "real_aioble" in item.fixturenames]
+    config.hook.pytest_deselected(items=needy)
+    items[:] = [item for item in items if item not in needy]
+
+
 @pytest.fixture
 def stack(pytestconfig: pytest.Config) -> dict[str, Path | None]:
     """Arguments for Bench: the Bluetooth stack that pytest was given, or the stand-in."""

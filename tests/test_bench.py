@@ -21,8 +21,6 @@ def play(program, how, *steps, stack=STAND_IN, **radio):
 
 @pytest.fixture
 def real_aioble(stack):
-    if not stack["aioble"]:
-        pytest.skip("aioble alone needs the real aioble: pytest --aioble FOLDER")
     return traffic.Stack(**stack)
 
 
