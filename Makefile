@@ -5,7 +5,7 @@ endif
 ENGINE ?= native
 BOARD ?= RPI_PICO
 TUNED ?=
-export MPY_DIR PYTHON TUNED FUZZ_RUNS FUZZ_RUNS
+export MPY_DIR PYTHON TUNED FUZZ_RUNS
 
 OUT := build/out
 STAMPS := $(OUT)/stamps
