@@ -35,13 +35,20 @@ _PACKET = 244  # bytes
 
 @dataclass(frozen=True)
 class CallCosts:
-    """CPU time in us of one call; `pull` and `transmit` are per packet, `feed` too."""
+    """CPU time in us of one call, and for each octet of its message or packet.
+
+    transmit: the host stack's, for a packet; all others are calls of the engine.
+    """
 
     send: float = 0.0
+    send_octet: float = 0.0
     pull: float = 0.0
+    pull_octet: float = 0.0
     transmit: float = 0.0
     feed: float = 0.0
+    feed_octet: float = 0.0
     recv: float = 0.0
+    recv_octet: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,8 @@ class Board:
 
     read_every_us: pause of the application after each message it has read; 0: it reads all at once.
     clock_ms: what the board's clock shows when the simulation begins.
+
+    cpu_us: time that the CPU has worked (CallCosts).
     """
 
     def __init__(
@@ -102,6 +111,7 @@ class Board:
         self.life = 0
         self.connection = 0
         self.connected = False
+        self.cpu_us = 0.0
         self._scheduler = scheduler
         self._rng = rng
         self._engine_class = engine_class
@@ -120,7 +130,7 @@ class Board:
         self.disconnect()
         self.engine: Any = self._engine_class(self._rng.randrange(1, 1 << 32), **self._rings)
         self.sent = 0  # messages that the engine has taken in this life
-        self._busy_until_us = 0
+        self._busy_until_us = 0.0
         self._pump_at_us = -1
         self._pumps_asked = 0
         self._refused: bytes | None = None  # a packet that waits for the host stack
@@ -179,10 +189,12 @@ class Board:
         def run() -> None:
             if life != self.life:
                 return
-            if self._scheduler.now_us < self._busy_until_us:
+            if self._scheduler.now_us < int(self._busy_until_us):
                 self._scheduler.at(self._busy_until_us, run)
                 return
-            self._busy_until_us = self._scheduler.now_us + math.ceil(action())
+            cost_us = action()
+            self.cpu_us += cost_us
+            self._busy_until_us = max(self._busy_until_us, self._scheduler.now_us) + cost_us
 
         self._scheduler.at(at_us, run)
 
@@ -208,7 +220,7 @@ class Board:
             if self.engine.feed(packet, self._ticks()):
                 self._wake_pump()
             self._report()
-            return self._costs.feed
+            return self._costs.feed + self._costs.feed_octet * len(packet)
 
         self._do(feed)
 
@@ -235,7 +247,7 @@ class Board:
                 if wait_ms >= 0:
                     self._wake_pump(math.ceil((now_us + wait_ms * 1000 + 1) / TICK_US) * TICK_US)
                 return 0
-            cost = self._costs.pull
+            cost = self._costs.pull + self._costs.pull_octet * size
             self._refused = bytes(self._buffer[:size])
         if not self.stack.take(self._refused, math.ceil(now_us + cost)):
             self._wake_pump(now_us + RETRY_US)
@@ -273,7 +285,7 @@ class Board:
         message = _message(self.sent, self.life, self._size)
         if not self.engine.send(message, self.sent & 15):
             self._blocked = True
-            return self._costs.send
+            return self._costs.send  # nothing was copied
         octets = record_octets(self._size)
         self._unacknowledged.append((self.sent, octets))
         self._unacknowledged_octets += octets
@@ -284,7 +296,7 @@ class Board:
             pause_us = 1e6 / self.traffic.per_second * self._rng.uniform(0.5, 1.5)
             self._due_us = round(self._due_at_us[-1] + pause_us)
         self._do(self._send, self._due_us)
-        return self._costs.send
+        return self._costs.send + self._costs.send_octet * self._size
 
     def _read_next(self) -> float:
         """Read a message, and go on with the next one until there is none."""
@@ -298,7 +310,7 @@ class Board:
         if self._read % READ_BURST == 0:
             self._wake_pump()
         self._do(self._read_next, self._scheduler.now_us + self.read_every_us)
-        return self._costs.recv
+        return self._costs.recv + self._costs.recv_octet * len(message[1])
 
     def _check(self, channel: int, message: bytes) -> None:
         received = self.received
