@@ -182,6 +182,9 @@ static uint32_t sendable(const picolink_engine_t *engine) {
         return 0;
     }
     size = least(size, engine->size - (uint32_t)OVERHEAD);
+    if (engine->filling) {
+        size = least(size, distance(engine->nxt, engine->gap_end));
+    }
     uint32_t credit = distance(engine->nxt, engine->edge);
     if (size > credit) {
         /* A packet cut short by the credit wastes air: only when nothing else is on its way. */
@@ -193,9 +196,18 @@ static uint32_t sendable(const picolink_engine_t *engine) {
 /* Back to the first byte not acknowledged. */
 static void go_back(picolink_engine_t *engine) {
     engine->nxt = engine->una;
+    engine->filling = engine->gap_again = false;
     engine->flight = 0;
     engine->grown = 0;
     engine->timing = false;
+}
+
+/* Sends the gap again. */
+static void fill(picolink_engine_t *engine, uint32_t now) {
+    engine->stats.go_backs++;
+    go_back(engine);
+    engine->filling = true;
+    engine->filled_at = now;
 }
 
 /* Accounts for `size` stream bytes from nxt on, now in flight. Returns FLAG_ASK or 0. */
@@ -217,6 +229,12 @@ static uint32_t launch(picolink_engine_t *engine, uint32_t size, uint32_t now) {
         }
     } else {
         engine->stats.retransmitted++;
+    }
+    if (engine->filling && nxt == engine->gap_end) {
+        engine->filling = false;
+        engine->nxt = engine->high;
+        engine->since_ask = 0;
+        return FLAG_ASK;
     }
     engine->since_ask++;
     if (engine->since_ask + ASK_AHEAD >= engine->limit >> 1 || nxt == engine->edge) {
@@ -245,6 +263,7 @@ static void measure(picolink_engine_t *engine, uint32_t rtt) {
     }
     engine->srtt8 = (uint16_t)srtt8;
     engine->var4 = (uint16_t)var4;
+    engine->patience = (uint16_t)((srtt8 >> 3) + (var4 >> 1));
     engine->rto = (uint16_t)least(most((srtt8 >> 3) + var4 + ACK_MS, RTO_MIN_MS), RTO_MAX_MS);
 }
 
@@ -254,9 +273,17 @@ static void acknowledge(picolink_engine_t *engine, uint32_t pos, uint32_t now) {
     if (!gained) {
         return;
     }
-    if (distance(engine->una, engine->nxt) < gained) {
+    bool filled = engine->gap_known && distance(engine->gap_end, pos) < BEHIND;
+    if (filled && engine->filling) {
+        engine->nxt = engine->high;
+    } else if (distance(engine->una, engine->nxt) < gained) {
         engine->nxt = (uint16_t)pos; /* the peer had more than was sent again */
     }
+    if (filled) {
+        engine->gap_known = engine->filling = false;
+    }
+    engine->gap_again = false;
+    engine->filled_at = now;
     engine->una = (uint16_t)pos;
     engine->timer_at = now;
     engine->backoff = 0;
@@ -306,6 +333,9 @@ static void owe_ack(picolink_engine_t *engine, uint32_t now) {
  * it has none and the reader waits.
  */
 static bool credit_due(const picolink_engine_t *engine) {
+    if (engine->gap) {
+        return false; /* its packets say how long the gap is instead */
+    }
     uint32_t capacity = ring_size(&engine->rx);
     uint32_t gained = distance(engine->edge_sent, engine->read + capacity);
     uint32_t known = distance(engine->rcv, engine->edge_sent);
@@ -374,23 +404,38 @@ static void take_stream(picolink_engine_t *engine, const uint8_t *bytes, uint32_
         }
         bytes += skip;
         size -= skip;
-    } else if (ahead) {
-        engine->stats.gaps++;
-        if (engine->gap) {
-            owe_ack(engine, now);
-        } else {
-            engine->gap = true;
-            engine->ack_now = true;
-        }
-        return;
+        ahead = 0;
     }
-    if (size > ring_size(&engine->rx) - unread(engine)) {
+    if (ahead + size > ring_size(&engine->rx) - unread(engine)) {
         engine->stats.overruns++;
         return;
     }
-    ring_write(&engine->rx, engine->rcv, bytes, size);
-    engine->rcv = advanced(engine->rcv, size);
-    engine->gap = false;
+    uint16_t pos = advanced(engine->rcv, ahead);
+    uint16_t end = advanced(pos, size);
+    if (ahead) {
+        engine->stats.gaps++;
+        if (!engine->gap) {
+            engine->gap = engine->ack_now = true;
+            engine->kept = pos;
+        } else {
+            owe_ack(engine, now);
+            if (pos != engine->kept_end) {
+                return; /* it would leave a second gap */
+            }
+        }
+        engine->kept_end = end;
+        ring_write(&engine->rx, pos, bytes, size);
+        return;
+    }
+    ring_write(&engine->rx, pos, bytes, size);
+    if (engine->gap && distance(engine->kept, end) < BEHIND) {
+        engine->gap = false;
+        engine->ack_now = true;
+        if (distance(end, engine->kept_end) < BEHIND) {
+            end = engine->kept_end;
+        }
+    }
+    engine->rcv = end;
     owe_ack(engine, now);
     scan(engine);
 }
@@ -401,24 +446,25 @@ static void take_ack(picolink_engine_t *engine, uint32_t pos, uint32_t credit, b
         return; /* overtaken by a later one */
     }
     acknowledge(engine, pos, now);
-    if (credit > distance(pos, engine->edge)) {
-        engine->edge = advanced(pos, credit);
-        engine->backoff = 0;
-    }
-    if (!gap || pos == engine->high) {
+    uint16_t end = advanced(pos, credit);
+    if (!gap) {
+        if (credit > distance(pos, engine->edge)) {
+            engine->edge = end;
+            engine->backoff = 0;
+        }
         return;
     }
-    /* Packets behind the gap go on arriving for a round trip: they must not cause another return. */
-    if (engine->back_known && pos == engine->back_pos &&
-        elapsed(now, engine->back_at) <= engine->srtt8 >> 3) {
+    if (!credit || credit >= distance(pos, engine->high)) {
+        return; /* nothing was sent behind it: nonsense */
+    }
+    if (engine->gap_known && end == engine->gap_end) {
+        engine->gap_again = true; /* perhaps by packets that were behind it already */
         return;
     }
-    engine->stats.go_backs++;
-    engine->back_known = true;
-    engine->back_pos = (uint16_t)pos;
-    engine->back_at = now;
-    go_back(engine);
+    engine->gap_known = true;
+    engine->gap_end = end;
     engine->limit = (uint8_t)most(engine->limit >> 1, least(FLIGHT_LOSSY, engine->limit));
+    fill(engine, now);
 }
 
 /* -- handshake ------------------------------------------------------------------------------------------ */
@@ -532,7 +578,8 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *packet, uint3
     engine->flight_max = (uint8_t)flight_of_window(engine);
     engine->limit = engine->flight_max;
     go_back(engine);
-    engine->back_known = false;
+    engine->gap_known = false;
+    engine->patience = RTO_MIN_MS;
     engine->since_ask = 0;
     engine->srtt8 = 0;
     engine->rto = RTO_FIRST_MS;
@@ -771,6 +818,9 @@ size_t picolink_pull(picolink_engine_t *engine, uint8_t *packet, size_t capacity
         return 0;
     }
     uint32_t flags = 0;
+    if (engine->gap_again && elapsed(now_ms, engine->filled_at) >= engine->patience) {
+        fill(engine, now_ms);
+    }
     uint32_t size = sendable(engine);
     if (engine->una != engine->head && elapsed(now_ms, engine->timer_at) >= timeout(engine)) {
         if (engine->una != engine->high) {
@@ -802,16 +852,18 @@ size_t picolink_pull(picolink_engine_t *engine, uint8_t *packet, size_t capacity
         ring_read(&engine->tx, offset, packet + HEADER, size);
         flags |= launch(engine, size, now_ms);
     }
+    uint32_t credit = ring_size(&engine->rx) - unread(engine);
     if (engine->gap) {
         flags |= FLAG_GAP;
+        credit = distance(engine->rcv, engine->kept);
+    } else {
+        engine->edge_sent = advanced(engine->rcv, credit);
     }
-    uint32_t credit = ring_size(&engine->rx) - unread(engine);
     packet[0] = (uint8_t)flags;
     packet[1] = engine->peer_tag;
     put16(packet + 2, distance(engine->tx_base, offset));
     put16(packet + 4, distance(engine->rx_base, engine->rcv));
     put16(packet + 6, credit);
-    engine->edge_sent = advanced(engine->rcv, credit);
     engine->ack_now = engine->ack_owed = false;
     return seal(engine, packet, HEADER + size);
 }
@@ -843,6 +895,12 @@ int32_t picolink_wait(const picolink_engine_t *engine, uint32_t now_ms) {
     int32_t wait = -1;
     if (engine->ack_owed) {
         wait = left(ACK_MS, elapsed(now_ms, engine->ack_at));
+    }
+    if (engine->gap_again) {
+        int32_t again = left(engine->patience, elapsed(now_ms, engine->filled_at));
+        if (wait < 0 || again < wait) {
+            wait = again;
+        }
     }
     if (engine->una != engine->head) {
         int32_t timer = left(timeout(engine), elapsed(now_ms, engine->timer_at));

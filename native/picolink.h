@@ -124,11 +124,15 @@ typedef struct {
     uint8_t grown;      /* acknowledged since `limit` grew; starts from 0 when it falls below flight_max */
     uint8_t since_ask;  /* sent since the last that asks for an acknowledgement */
     uint8_t backoff;
-    bool timing;     /* a round trip is being measured: timed_pos, timed_at */
-    bool back_known; /* the last return for a gap: back_pos, back_at */
+    bool timing; /* a round trip is being measured: timed_pos, timed_at */
+
+    /* The gap that the peer has reported: una to gap_end. */
+    bool gap_known;
+    bool filling;   /* it is being sent again; then sending goes on at `high` */
+    bool gap_again; /* it was reported again since */
 
     /* What the next packet must tell the peer. */
-    bool gap;
+    bool gap; /* bytes from `kept` to `kept_end` have come, those from `rcv` to `kept` have not */
     bool ack_now;
     bool ack_owed;
 
@@ -159,11 +163,15 @@ typedef struct {
     uint16_t srtt8;
     uint16_t var4;
     uint16_t rto;
-    uint16_t back_pos;
+    uint16_t patience; /* ms from filled_at until the gap is sent once more */
+
+    uint16_t gap_end;
+    uint16_t kept;
+    uint16_t kept_end;
 
     uint32_t timer_at;
     uint32_t timed_at;
-    uint32_t back_at;
+    uint32_t filled_at; /* when the gap was last sent again, or grew smaller */
     uint32_t ack_at;
     uint32_t hello_at;
 

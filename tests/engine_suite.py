@@ -1031,25 +1031,54 @@ def test_lost_credit_does_not_end_the_link(Engine):
     true(a.stats()["probes"], "no probe")
 
 
-def test_gap_is_told_once_and_sent_again(Engine):
+def test_gap_is_told_once_and_what_is_behind_it_is_kept(Engine):
     peer = Peer(new(Engine))
     engine = peer.engine
     peer.settle()
     lost = record(b"lost")
     late = record(b"late")
     engine.feed(peer.packet(late, offset=len(lost)), 10)
-    same(peer.hears(10)[0:4], (GAP, 0x40, 0, 0))
+    same(peer.hears(10)[0:5], (GAP, 0x40, 0, 0, len(lost)))
     engine.feed(peer.packet(late, offset=len(lost)), 15)
     same(engine.wait(15), 20)
-    same(peer.hears(35)[0], GAP)
+    same(peer.hears(35)[0:5], (GAP, 0x40, 0, 0, len(lost)))
     counted(engine, gaps=2, messages_received=0)
     peer.says(lost, 40)
-    peer.says(late, 40)
-    same(peer.hears(60)[0:4], (0, 0x40, 0, 12))
+    same(peer.hears(40)[0:5], (0, 0x40, 0, 12, 1024 - 12))
     same([data for _, data in drained(engine)], [b"lost", b"late"])
 
 
-def test_goes_back_once_per_round_trip(Engine):
+def test_packets_behind_a_second_gap_are_not_kept(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    parts = [record(b"%d" % i) for i in range(6)]
+    size = len(parts[0])
+    for i in (1, 2, 4, 5):
+        engine.feed(peer.packet(parts[i], offset=i * size), 10)
+    same(peer.hears(10)[0:5], (GAP, 0x40, 0, 0, size))
+    peer.says(parts[0], 20)
+    same(peer.hears(20)[0:4], (0, 0x40, 0, 3 * size))
+    engine.feed(peer.packet(parts[5], offset=5 * size), 30)
+    same(peer.hears(30)[0:5], (GAP, 0x40, 0, 3 * size, 2 * size))
+    # One packet may close the gap and bring more than what was kept.
+    engine.feed(peer.packet(parts[3] + parts[4] + parts[5], offset=3 * size), 40)
+    same(peer.hears(40)[0:4], (0, 0x40, 0, 6 * size))
+    same([data for _, data in drained(engine)], [b"%d" % i for i in range(6)])
+
+
+def test_what_is_kept_fits_the_ring(Engine):
+    peer = Peer(new(Engine, NEAR, 1024, 256))
+    engine = peer.engine
+    peer.settle()
+    engine.feed(peer.packet(bytes(200), offset=56), 10)
+    counted(engine, gaps=1, overruns=0)
+    engine.feed(peer.packet(b"x", offset=256), 10)
+    counted(engine, gaps=1, overruns=1)
+    same(peer.hears(10)[0:5], (GAP, 0x40, 0, 0, 56))
+
+
+def test_only_the_gap_is_sent_again(Engine):
     peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
     engine = peer.engine
     peer.settle()
@@ -1057,19 +1086,66 @@ def test_goes_back_once_per_round_trip(Engine):
     for _ in range(16):
         peer.hears(0)
     peer.ack = 224
-    peer.says(b"", 80)  # a round trip of 80 ms
+    peer.says(b"", 80)  # a round trip of 80 ms: patience is 80 + 160 / 2
+    peer.credit = 2 * 224 - 100  # the gap
     peer.says(b"", 80, GAP)
     counted(engine, go_backs=1, retransmitted=0, flight_limit=8, rtt_ms=80)
-    same(peer.hears(80)[2], 224)
-    peer.says(b"", 160, GAP)
-    same(peer.hears(160)[2], 448)
+    same(peer.hears(80)[0:3], (ASK, 0x40, 224))
+    first = peer.hears(80)
+    same((first[0], first[2], len(first[5])), (ASK, 448, 124))
+    same([peer.hears(80)[2] for _ in range(2)], [16 * 224, 17 * 224])
+    counted(engine, retransmitted=2)
+    # Reported again: sent again when patience is over, unless una has moved.
+    peer.says(b"", 100, GAP)
     counted(engine, go_backs=1)
-    peer.says(b"", 161, GAP)
-    same(peer.hears(161)[2], 224)
-    counted(engine, go_backs=2, flight_limit=4)
-    for now in (243, 325, 407):
-        peer.says(b"", now, GAP)
-    counted(engine, go_backs=5, flight_limit=4, timeouts=0)
+    same(engine.wait(100), 140)
+    peer.ack = 448
+    peer.credit = 124
+    peer.says(b"", 110, GAP)
+    same(engine.wait(110), 160)
+    same(peer.hears(269), None)
+    last = peer.hears(270)
+    same((last[0], last[2], len(last[5])), (ASK, 448, 124))
+    counted(engine, go_backs=2, flight_limit=8)
+    # Not reported again: not sent again.
+    true(engine.wait(270) > 160, "sent again unasked")
+    # Filled: the peer has kept what is behind it.
+    peer.ack = 15 * 224
+    peer.credit = 8192
+    peer.says(b"", 300)
+    counted(engine, timeouts=0, go_backs=2)
+
+
+def test_a_timeout_ends_the_filling(Engine):
+    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    engine = peer.engine
+    peer.settle()
+    engine.send(bytes(4000))
+    for _ in range(16):
+        peer.hears(0)
+    peer.credit = 100
+    peer.says(b"", 80, GAP)
+    same(len(peer.hears(80)[5]), 100)
+    while peer.hears(80):
+        pass
+    same(peer.hears(1080)[0:3], (ASK, 0x40, 0))
+    counted(engine, timeouts=1, flight_limit=1)
+
+
+def test_gap_that_cannot_be_does_nothing(Engine):
+    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    engine = peer.engine
+    peer.settle()
+    engine.send(bytes(400))
+    peer.hears(0)
+    peer.hears(0)
+    for gap in (0, 403, 404, 8192):
+        peer.credit = gap
+        peer.says(b"", 10, GAP)
+    counted(engine, go_backs=0)
+    peer.credit = 402
+    peer.says(b"", 10, GAP)
+    counted(engine, go_backs=1)
 
 
 def test_gap_flag_without_loss_does_nothing(Engine):
@@ -1121,10 +1197,14 @@ def test_flight_grows_with_each_flight_acknowledged(Engine):
 
     acknowledge(13)  # a timeout comes first: from 1 by one each to 4, then by one for each whole flight
     same(limits, [2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 6, 6])
+    peer.credit = 224  # the gap; the other packets in flight came
     peer.says(b"", 1000, GAP)
+    peer.credit = 8192
     limits.clear()
-    acknowledge(5)
-    same(limits, [4, 4, 4, 5, 5])
+    peer.hears(1000)
+    peer.ack += 5 * 224
+    acknowledge(4)
+    same(limits, [4, 4, 5, 5])
 
 
 def test_timeout_and_backoff(Engine):

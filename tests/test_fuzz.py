@@ -24,8 +24,8 @@ FAULTS = {
     "short packets": ("feed", "size < OVERHEAD || ", ""),
     "more than the ring holds": (
         "structured",
-        "size > ring_size(&engine->rx) - unread(engine)",
-        "size > ring_size(&engine->rx)",
+        "ahead + size > ring_size(&engine->rx) - unread(engine)",
+        "ahead + size > ring_size(&engine->rx)",
     ),
     "a step over the ring's end": (
         "structured",
@@ -37,7 +37,8 @@ FAULTS = {
         "if (distance(engine->una, pos) > distance(engine->una, engine->high)) {",
         "if (false) {",
     ),
-    "a gap is taken": ("structured", "} else if (ahead) {", "} else if (ahead > 300) {"),
+    "a second gap is taken": ("structured", "if (pos != engine->kept_end) {", "if (false) {"),
+    "a gap that never was": ("structured", "!credit || credit >= distance(pos, engine->high)", "!credit"),
 }
 
 

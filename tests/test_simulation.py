@@ -65,6 +65,14 @@ def test_stock_radio_is_used_to_95_percent(interval_ms, traffic):
     assert all(flow.share >= 0.95 for flow in flows if flow.messages)
 
 
+@pytest.mark.parametrize("interval_ms", [7.5, 15, 30])
+@pytest.mark.parametrize("traffic", [ONE_WAY, BOTH], ids=["one way", "both ways"])
+def test_more_than_half_of_the_rate_with_losses_above_the_radio(interval_ms, traffic):
+    setup = Setup(radio=RadioSettings(interval_ms=interval_ms), traffic=traffic)
+    flows = measured(setup, faults=PacketFaults(lost=0.1, corrupted=0.01), seconds=10)
+    assert all(flow.share >= 0.5 for flow in flows if flow.messages)
+
+
 def test_engines_of_both_kinds_at_once():
     flows = measured(Setup(traffic=BOTH), engines=(HostEngine, Engine), seconds=1.0)
     assert all(flow.share >= 0.95 for flow in flows)

@@ -195,8 +195,13 @@ class Engine:
         self._limit = 1
         self._grown = 0
         self._since_ask = 0
-        self._back_pos = -1
-        self._back_at = 0
+
+        # The gap that the peer has reported: it begins at una.
+        self._gap_end = -1  # -1: none
+        self._filling = False  # it is being sent again; then sending goes on at `high`
+        self._gap_again = False  # it was reported again since
+        self._filled_at = 0  # when it was last sent again, or grew smaller
+        self._patience = 0  # ms from then until it is sent once more
 
         # Retransmission timer (RFC 6298 in integers: srtt times 8, variance times 4).
         self._timer_at = 0
@@ -215,7 +220,9 @@ class Engine:
         self._need = 2  # bytes from `whole` on that decide about the record there
         self._rx_base = 0
         self._edge_sent = 0
-        self._gap = False
+        self._gap = False  # bytes from `kept` to `kept_end` have come, those from `rcv` to `kept` have not
+        self._kept = 0
+        self._kept_end = 0
         self._ack_now = False
         self._ack_owed = False
         self._ack_at = 0
@@ -356,6 +363,10 @@ class Engine:
         wait = -1
         if self._ack_owed:
             wait = max(0, _ACK_MS - _elapsed(now, self._ack_at))
+        if self._gap_again:
+            again = max(0, self._patience - _elapsed(now, self._filled_at))
+            if wait < 0 or again < wait:
+                wait = again
         if self._una != self._head:
             timer = max(0, self._timeout() - _elapsed(now, self._timer_at))
             if wait < 0 or timer < wait:
@@ -467,7 +478,8 @@ class Engine:
         self._flight_max = max(1, min(_FLIGHT_MAX, self._window // (self._size + _PDU_HEADERS)))
         self._limit = self._flight_max
         self._rewind()
-        self._back_pos = -1
+        self._gap_end = -1
+        self._patience = _RTO_MIN_MS
         self._since_ask = 0
         self._srtt8 = 0
         self._rto = _RTO_FIRST_MS
@@ -542,6 +554,8 @@ class Engine:
             return 0
         if size > self._size - _OVERHEAD:
             size = self._size - _OVERHEAD
+        if self._filling:
+            size = min(size, (self._gap_end - nxt) & _OFFSET)
         credit = (self._edge - nxt) & _OFFSET
         if size > credit:
             # A packet cut short by the credit wastes air: only when nothing else is on its way.
@@ -556,6 +570,8 @@ class Engine:
             return 0
         count = self._count
         flags = 0
+        if self._gap_again and _elapsed(now, self._filled_at) >= self._patience:
+            self._fill(now)
         size = self._sendable()
         if self._una != self._head and _elapsed(now, self._timer_at) >= self._timeout():
             if self._una != self._high:
@@ -589,7 +605,10 @@ class Engine:
             flags |= self._launch(size, now)
         if self._gap:
             flags |= _GAP
-        credit = len(self._rx) - ((self._rcv - self._read) & _OFFSET)
+            credit = (self._kept - self._rcv) & _OFFSET
+        else:
+            credit = len(self._rx) - ((self._rcv - self._read) & _OFFSET)
+            self._edge_sent = (self._rcv + credit) & _OFFSET
         struct.pack_into(
             "<BBHHH",
             buf,
@@ -600,7 +619,6 @@ class Engine:
             (self._rcv - self._rx_base) & _OFFSET,
             credit,
         )
-        self._edge_sent = (self._rcv + credit) & _OFFSET
         self._ack_now = self._ack_owed = False
         return self._seal(buf, _HEADER + size)
 
@@ -624,6 +642,11 @@ class Engine:
                 self._timed_at = now
         else:
             self._count[_RETRANSMITTED] += 1
+        if self._filling and nxt == self._gap_end:
+            self._filling = False
+            self._nxt = self._high
+            self._since_ask = 0
+            return _ASK
         self._since_ask += 1
         if self._since_ask + _ASK_AHEAD >= self._limit >> 1 or nxt == self._edge:
             self._since_ask = 0
@@ -654,9 +677,17 @@ class Engine:
     def _rewind(self):
         """Go back to the first byte not acknowledged."""
         self._nxt = self._una
+        self._filling = self._gap_again = False
         self._flight = 0
         self._grown = 0
         self._timing = False
+
+    def _fill(self, now):
+        """Send the gap again."""
+        self._count[_GO_BACKS] += 1
+        self._rewind()
+        self._filling = True
+        self._filled_at = now
 
     # -- receiving ----------------------------------------------------------------------------------------
 
@@ -704,26 +735,34 @@ class Engine:
         if (pos - self._una) & _OFFSET > (self._high - self._una) & _OFFSET:
             return  # overtaken by a later one
         self._acknowledge(pos, now)
-        if credit > (self._edge - pos) & _OFFSET:
-            self._edge = (pos + credit) & _OFFSET
-            self._backoff = 0
-        if not gap or pos == self._high:
-            return
-        # Packets behind the gap go on arriving for a round trip: they must not cause another return.
-        if pos == self._back_pos and _elapsed(now, self._back_at) <= self._srtt8 >> 3:
-            return
-        self._count[_GO_BACKS] += 1
-        self._back_pos = pos
-        self._back_at = now
-        self._rewind()
-        self._limit = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))
+        end = (pos + credit) & _OFFSET
+        if not gap:
+            if credit > (self._edge - pos) & _OFFSET:
+                self._edge = end
+                self._backoff = 0
+        elif not 0 < credit < (self._high - pos) & _OFFSET:
+            pass  # nothing was sent behind it: nonsense
+        elif end == self._gap_end:
+            self._gap_again = True  # perhaps by packets that were behind it already
+        else:
+            self._gap_end = end
+            self._limit = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))
+            self._fill(now)
 
     def _acknowledge(self, pos, now):
         gained = (pos - self._una) & _OFFSET
         if not gained:
             return
-        if (self._nxt - self._una) & _OFFSET < gained:
+        filled = self._gap_end >= 0 and (pos - self._gap_end) & _OFFSET < _BEHIND
+        if filled and self._filling:
+            self._nxt = self._high
+        elif (self._nxt - self._una) & _OFFSET < gained:
             self._nxt = pos  # the peer had more than was sent again
+        if filled:
+            self._gap_end = -1
+            self._filling = False
+        self._gap_again = False
+        self._filled_at = now
         self._una = pos
         self._timer_at = now
         self._backoff = 0
@@ -756,6 +795,7 @@ class Engine:
         else:
             self._srtt8 = rtt << 3
             self._var4 = rtt << 1
+        self._patience = (self._srtt8 >> 3) + (self._var4 >> 1)
         self._rto = min(max((self._srtt8 >> 3) + self._var4 + _ACK_MS, _RTO_MIN_MS), _RTO_MAX_MS)
 
     def _take_stream(self, packet, ahead, size, now):
@@ -769,19 +809,20 @@ class Engine:
                 self._ack_now = True  # its acknowledgement may have been lost
                 return
             size -= skip
-        elif ahead:
+            ahead = 0
+        ring = self._rx
+        capacity = len(ring)
+        if ahead + size > capacity - ((self._rcv - self._read) & _OFFSET):
+            count[_OVERRUNS] += 1
+            return
+        pos = (self._rcv + ahead) & _OFFSET
+        if ahead:
             count[_GAPS] += 1
             if self._gap:
                 self._owe_ack(now)
-            else:
-                self._gap = self._ack_now = True
-            return
-        ring = self._rx
-        capacity = len(ring)
-        if size > capacity - ((self._rcv - self._read) & _OFFSET):
-            count[_OVERRUNS] += 1
-            return
-        start = self._rcv & (capacity - 1)
+                if pos != self._kept_end:
+                    return  # it would leave a second gap
+        start = pos & (capacity - 1)
         fits = capacity - start
         packet = memoryview(packet)
         begin = _HEADER + skip
@@ -791,8 +832,19 @@ class Engine:
         else:
             ring[start:] = packet[begin : begin + fits]
             ring[: size - fits] = packet[begin + fits : begin + size]
-        self._rcv = (self._rcv + size) & _OFFSET
-        self._gap = False
+        end = (pos + size) & _OFFSET
+        if ahead:
+            if not self._gap:
+                self._gap = self._ack_now = True
+                self._kept = pos
+            self._kept_end = end
+            return
+        if self._gap and (end - self._kept) & _OFFSET < _BEHIND:
+            self._gap = False
+            self._ack_now = True
+            if (self._kept_end - end) & _OFFSET < _BEHIND:
+                end = self._kept_end
+        self._rcv = end
         self._owe_ack(now)
         self._scan()
 
@@ -846,6 +898,8 @@ class Engine:
 
         It is told when it is short of room and there is plenty, or when it has none and the reader waits.
         """
+        if self._gap:
+            return False  # its packets say how long the gap is instead
         capacity = len(self._rx)
         gained = (self._read + capacity - self._edge_sent) & _OFFSET
         left = (self._edge_sent - self._rcv) & _OFFSET

@@ -118,7 +118,9 @@ def _age(engine, tx_by, rx_by, sent, taken):
     """side_age() of side.h."""
     for name in ("_tail", "_una", "_nxt", "_high", "_head", "_edge"):
         setattr(engine, name, getattr(engine, name) + tx_by & 0xFFFF)
-    for name in ("_read", "_whole", "_rcv", "_edge_sent"):
+    if engine._gap_end >= 0:
+        engine._gap_end = engine._gap_end + tx_by & 0xFFFF
+    for name in ("_read", "_whole", "_rcv", "_kept", "_kept_end", "_edge_sent"):
         setattr(engine, name, getattr(engine, name) + rx_by & 0xFFFF)
     engine._tx_base = engine._tx_base + tx_by - sent & 0xFFFF
     engine._rx_base = engine._rx_base + rx_by - taken & 0xFFFF

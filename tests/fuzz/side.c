@@ -95,6 +95,15 @@ static void check(const picolink_engine_t *e) {
 
     CHECK(e->flight <= e->limit);
     CHECK(e->limit >= 1 && e->limit <= e->flight_max && e->flight_max <= PICOLINK_FLIGHT_MAX);
+    if (e->gap_known) {
+        CHECK(e->una != e->gap_end && between(e->una, e->gap_end) < between(e->una, e->high));
+    }
+    CHECK(!e->filling || (e->gap_known && between(e->una, e->nxt) < between(e->una, e->gap_end)));
+    if (e->gap) {
+        CHECK(e->rcv != e->kept && between(e->rcv, e->kept) < between(e->rcv, e->kept_end));
+        CHECK(between(e->read, e->kept_end) <= rx && between(e->read, e->rcv) < between(e->read, e->kept));
+    }
+
     CHECK(e->backoff <= 3);
     CHECK(e->rto >= 300 && e->rto <= 4000);
     uint32_t end = e->una;
@@ -103,7 +112,8 @@ static void check(const picolink_engine_t *e) {
         CHECK(between(e->una, end) < between(e->una, next));
         end = next;
     }
-    CHECK(!e->flight || end == e->nxt);
+    /* Behind a gap that was sent again, sending goes on at high. */
+    CHECK(!e->flight || end == e->nxt || (e->gap_known && end == e->gap_end && e->nxt == e->high));
     CHECK(!e->timing || (e->timed_pos != e->una && between(e->una, e->timed_pos) <= between(e->una, e->nxt)));
 }
 
@@ -143,8 +153,9 @@ void side_new(side_t *side, uint32_t session, unsigned tx, unsigned rx, uint32_t
 
 void side_age(side_t *side, uint32_t tx_by, uint32_t rx_by, uint32_t sent, uint32_t taken) {
     picolink_engine_t *e = side->engine;
-    uint16_t *tx[] = {&e->tail, &e->una, &e->nxt, &e->high, &e->head, &e->edge, &e->tx_base};
-    uint16_t *rx[] = {&e->read, &e->shown, &e->whole, &e->rcv, &e->edge_sent, &e->rx_base};
+    uint16_t *tx[] = {&e->tail, &e->una, &e->nxt, &e->high, &e->head, &e->edge, &e->gap_end, &e->tx_base};
+    uint16_t *rx[] = {&e->read, &e->shown,    &e->whole,     &e->rcv,
+                      &e->kept, &e->kept_end, &e->edge_sent, &e->rx_base};
     for (size_t i = 0; i < sizeof(tx) / sizeof(tx[0]); i++) {
         *tx[i] = (uint16_t)(*tx[i] + tx_by);
     }
