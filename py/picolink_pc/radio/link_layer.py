@@ -58,6 +58,7 @@ class RadioStatistics:
     pdus: list[int] = field(default_factory=lambda: [0, 0])  # sent, empty ones too
     data_pdus: list[int] = field(default_factory=lambda: [0, 0])  # sent, with data
     retransmissions: list[int] = field(default_factory=lambda: [0, 0])  # of data_pdus
+    repeated_us: list[int] = field(default_factory=lambda: [0, 0])  # of air_us, for retransmissions
     lost: list[int] = field(default_factory=lambda: [0, 0])  # of pdus, in the air
     unheard: int = 0  # of the central's pdus, sent to a peripheral that slept or was away
     air_us: list[int] = field(default_factory=lambda: [0, 0])  # time spent sending
@@ -232,6 +233,7 @@ class LinkLayer:
             side.load(now_us, self.settings.data_length)
         elif side.flight_octets:
             statistics.retransmissions[number] += 1
+            statistics.repeated_us[number] += self._pdu_us[side.flight_octets]
         statistics.pdus[number] += 1
         if side.flight_octets:
             statistics.data_pdus[number] += 1

@@ -12,6 +12,7 @@
     assert simulation.drain(5) and not simulation.broken_promises()
 
 scheduler.py    virtual time
+air_time.py     what the air is used for
 host_stack.py   what a Bluetooth host takes and refuses
 board.py        an engine, the pump that carries its packets, and its application
 faults.py       what happens to packets above the radio

@@ -9,6 +9,7 @@ from picolink_pc.radio import air
 from picolink_pc.radio.air import RadioSettings
 from picolink_pc.radio.link_layer import CENTRAL, PERIPHERAL, Kind, LinkLayer, RadioStatistics
 
+from .air_time import PURPOSES, AirTime
 from .board import Board, CallCosts, Traffic
 from .faults import NO_FAULTS, PacketFaults
 from .host_stack import CONTROLLER_BUFFERS, STACKS, acl_octets
@@ -84,6 +85,7 @@ class Simulation:
         self.scheduler = Scheduler()
         self.faults: PacketFaults = NO_FAULTS
         self.air = RadioStatistics()
+        self._air_time = AirTime(setup.radio)
         self._rng = random.Random(setup.seed)
         self._layer: LinkLayer | None = None
         self._connections = 0
@@ -162,20 +164,25 @@ class Simulation:
             [dict(board.engine.stats()) for board in self.boards],
             [board.received.messages for board in self.boards],
             [len(board.received.latencies_us) for board in self.boards],
-            self._air_us(),
+            [board.cpu_us for board in self.boards],
+            self._air_time.all_us(self.air, self.scheduler.now_us),
         )
 
-    def air_use(self) -> float:
-        """The part of the time since measure() in which the air was taken: PDUs and the pauses after them."""
-        began_us, *_, air_us = self._measured
-        return (self._air_us() - air_us) / max(1, self.scheduler.now_us - began_us)
+    def cpu_use(self, side: int) -> float:
+        """The part of the time since measure() in which the CPU of a board has worked (setup.costs)."""
+        began_us, *_, cpu_us, _ = self._measured
+        return (self.boards[side].cpu_us - cpu_us[side]) / max(1, self.scheduler.now_us - began_us)
 
-    def _air_us(self) -> int:
-        return sum(self.air.air_us) + sum(self.air.pdus) * air.INTER_FRAME_SPACE_US
+    def air_use(self) -> dict[str, float]:
+        """What the air was used for since measure(): parts of the time by purpose, which add up to 1."""
+        began_us, *_, air_us = self._measured
+        elapsed_us = max(1, self.scheduler.now_us - began_us)
+        now_us = self._air_time.all_us(self.air, self.scheduler.now_us)
+        return {purpose: (now_us[purpose] - air_us[purpose]) / elapsed_us for purpose in PURPOSES}
 
     def flow(self, direction: int) -> Flow:
         """What went from the central to the peripheral, or back, since measure()."""
-        began_us, engines, messages, latencies, _ = self._measured
+        began_us, engines, messages, latencies, *_ = self._measured
         before = engines[direction]
         sender, receiver = self.boards[direction], self.boards[1 - direction]
         arrived = receiver.received.messages - messages[1 - direction]
@@ -226,6 +233,7 @@ class Simulation:
         if outcome.kind == Kind.LOST:
             self.drop()
         elif outcome.kind == Kind.COMPLETED:
+            self._air_time.count(outcome.side, outcome.token)
             board.stack.completed(self.scheduler.now_us)
         else:
             for delay_us, packet in self.faults.apply(outcome.token, self._rng):
