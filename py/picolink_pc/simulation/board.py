@@ -6,12 +6,22 @@ The application numbers its messages and checks those that come against what doc
 import math
 import random
 import struct
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from errno import EALREADY, EBUSY, ENOMEM, errorcode
 from typing import Any
 
-from picolink.flags import OPEN, OPENED, READABLE, WRITABLE
+from picolink.flags import (
+    BROKEN,
+    FORGOTTEN,
+    OPEN,
+    OPENED,
+    PEER_RESTARTED,
+    READABLE,
+    REFUSED,
+    WRITABLE,
+)
 
 from picolink_pc.radio.air import record_octets
 
@@ -26,6 +36,15 @@ TICK_US = 10_000
 
 READ_BURST = 32
 """Messages that are read before the pump hears of the room they have made: py/picolink/link.py."""
+
+FULL = frozenset((ENOMEM, EBUSY, EALREADY))
+"""Refusals after which the pump tries again; it hangs up after any other: py/picolink/link.py."""
+
+HANDSHAKE_US = SILENCE_US = 5_000_000
+"""How long a peer may take to greet, or acknowledge nothing, until it is hung up on: py/picolink/link.py."""
+
+LOOK_US = 1_000_000
+"""How often the pump looks after the connection if nothing wakes it: py/picolink/link.py."""
 
 _NUMBER = struct.Struct("<IH")  # at the beginning of a message: its number, and the sender's life
 _FILLING = bytes(range(256)) * 130  # behind it
@@ -89,6 +108,9 @@ class Board:
     clock_ms: what the board's clock shows when the simulation begins.
 
     cpu_us: time that the CPU has worked (CallCosts).
+    counts: how often something befell this board.
+
+    Simulation sets `peer`, `stack`, and `hang_up`: what ends the connection at this board's wish.
     """
 
     def __init__(
@@ -108,6 +130,8 @@ class Board:
         self.received = Received()
         self.peer: Board
         self.stack: HostStack
+        self.hang_up: Callable[[], None]
+        self.counts: Counter[str] = Counter()
         self.life = 0
         self.connection = 0
         self.connected = False
@@ -122,15 +146,19 @@ class Board:
         self._buffer = bytearray(_PACKET)
         self._stopped = False
         self._first_numbers: dict[tuple[int, int], int] = {}  # (own life, peer's life): first message for it
+        self._had: dict[tuple[int, int], int] = {}  # (own life, peer's life): first message it did not have
         self.power_on()
 
     def power_on(self) -> None:
         """A new life: nothing is left of the one before."""
+        if self.life:
+            self._take_stock()
         self.life += 1
         self.disconnect()
         self.engine: Any = self._engine_class(self._rng.randrange(1, 1 << 32), **self._rings)
         self.sent = 0  # messages that the engine has taken in this life
         self._busy_until_us = 0.0
+        self._no_memory_until_us = self._no_reading_until_us = 0
         self._pump_at_us = -1
         self._pumps_asked = 0
         self._refused: bytes | None = None  # a packet that waits for the host stack
@@ -140,13 +168,19 @@ class Board:
         self._unacknowledged: deque[tuple[int, int]] = deque()  # number of a message and octets of its record
         self._unacknowledged_octets = 0
         self._expected: dict[int, int] = {}  # peer's life: next message that is to come from it
+        self._resent = 0  # the engine's counter of messages sent again to a restarted peer
         self._read = 0
 
-    def connect(self, mtu: int) -> None:
-        """A new connection is ready for packets."""
+    def connect(self, mtu: int, calls: bool) -> None:
+        """A new connection is there. calls: this side speaks first; the other one begins when it hears it."""
         self.connection += 1
         self.connected = True
-        self._do(lambda: self._start(mtu))
+        self._mtu = mtu
+        self._called = self.opened = False
+        self._connected_at_us = self._heard_at_us = self._quiet_until_us = self._scheduler.now_us
+        if calls:
+            self._do(self._start, 0, self.connection)
+        self._wake_pump(self._scheduler.now_us + LOOK_US)
 
     def disconnect(self) -> None:
         """The connection is gone, and with it everything that was on its way."""
@@ -156,10 +190,22 @@ class Board:
     def freeze(self, until_us: int) -> None:
         """The interpreter stands still; what arrives meanwhile waits in its host stack."""
         self._busy_until_us = max(self._busy_until_us, until_us)
+        self.counts["freezes"] += 1
+
+    def exhaust_heap(self, until_us: int) -> None:
+        """Nothing can be allocated: packets that come are lost, none goes, and the application waits."""
+        self._no_memory_until_us = until_us
+        self.counts["heap exhausted"] += 1
+
+    def stall_reader(self, until_us: int) -> None:
+        """The application reads nothing."""
+        self._no_reading_until_us = until_us
+        self.counts["reader stalled"] += 1
 
     def stop(self) -> None:
-        """The application sends no more."""
+        """The application sends no more, and reads all that comes."""
         self._stopped = True
+        self.read_every_us = self._no_reading_until_us = 0
 
     @property
     def idle(self) -> bool:
@@ -182,27 +228,30 @@ class Board:
     def _ticks(self) -> int:
         return (self._clock_ms + self._scheduler.now_us // 1000) & _TICKS
 
-    def _do(self, action: Callable[[], float], at_us: float = 0) -> None:
+    def _do(self, action: Callable[..., float], at_us: float = 0, *arguments: object) -> None:
         """Run an action at a time, or as soon after it as the CPU is free. It returns its CPU time in us."""
-        life = self.life
+        self._scheduler.at(at_us, self._run, self.life, action, arguments)
 
-        def run() -> None:
-            if life != self.life:
-                return
-            if self._scheduler.now_us < int(self._busy_until_us):
-                self._scheduler.at(self._busy_until_us, run)
-                return
-            cost_us = action()
+    def _run(self, life: int, action: Callable[..., float], arguments: tuple) -> None:
+        if life != self.life:
+            return
+        now_us = self._scheduler.now_us
+        if now_us < int(self._busy_until_us):
+            self._scheduler.at(self._busy_until_us, self._run, life, action, arguments)
+            return
+        cost_us = action(*arguments)
+        if cost_us:
             self.cpu_us += cost_us
-            self._busy_until_us = max(self._busy_until_us, self._scheduler.now_us) + cost_us
-
-        self._scheduler.at(at_us, run)
+            self._busy_until_us = max(self._busy_until_us, now_us) + cost_us
 
     # -- packets ------------------------------------------------------------------------------------------
 
-    def _start(self, mtu: int) -> float:
+    def _start(self, connection: int) -> float:
+        if connection != self.connection:
+            return 0
+        self._called = True
         self._refused = None
-        self.engine.start(mtu, self._ticks())
+        self.engine.start(self._mtu, self._ticks())
         self._wake_pump()
         if not self._sending and self.traffic.per_second != 0:
             self._sending = True
@@ -212,17 +261,21 @@ class Board:
 
     def deliver(self, packet: bytes) -> None:
         """A packet has come from the host stack."""
-        connection = self.connection
+        self._do(self._feed, 0, packet, self.connection)
 
-        def feed() -> float:
-            if connection != self.connection:
-                return 0
-            if self.engine.feed(packet, self._ticks()):
-                self._wake_pump()
-            self._report()
-            return self._costs.feed + self._costs.feed_octet * len(packet)
-
-        self._do(feed)
+    def _feed(self, packet: bytes, connection: int) -> float:
+        if connection != self.connection:
+            return 0
+        if self._scheduler.now_us < self._no_memory_until_us:
+            self.counts["packets unread for want of heap"] += 1
+            return 0
+        self._heard_at_us = self._scheduler.now_us
+        if not self._called:
+            return self._start(connection)
+        if self.engine.feed(packet, self._ticks()):
+            self._wake_pump()
+        self._report()
+        return self._costs.feed + self._costs.feed_octet * len(packet)
 
     def _wake_pump(self, at_us: float = 0) -> None:
         at_us = max(at_us, self._scheduler.now_us)
@@ -230,40 +283,75 @@ class Board:
             return
         self._pump_at_us = at_us
         self._pumps_asked += 1
-        asked = self._pumps_asked
-        self._do(lambda: self._pump() if asked == self._pumps_asked else 0, at_us)
+        self._do(self._pump, at_us, self._pumps_asked)
 
-    def _pump(self) -> float:
+    def _pump(self, asked: int) -> float:
         """One packet to the host stack, or a time to look again."""
+        if asked != self._pumps_asked:
+            return 0
         self._pump_at_us = -1
         if not self.connected:
             return 0
         now_us = self._scheduler.now_us
+        if self._peer_is_silent(now_us):
+            self.counts["hung up on a silent peer"] += 1
+            self._hang_up()
+            return 0
+        if not self._called:
+            self._wake_pump(now_us + LOOK_US)
+            return 0
         cost = 0.0
         if self._refused is None:
             size = self.engine.pull_into(self._buffer, self._ticks())
             if not size:
                 wait_ms = self.engine.wait(self._ticks())
-                if wait_ms >= 0:
+                if 0 <= wait_ms * 1000 < LOOK_US:
                     self._wake_pump(math.ceil((now_us + wait_ms * 1000 + 1) / TICK_US) * TICK_US)
+                else:
+                    self._wake_pump(now_us + LOOK_US)
                 return 0
             cost = self._costs.pull + self._costs.pull_octet * size
             self._refused = bytes(self._buffer[:size])
-        if not self.stack.take(self._refused, math.ceil(now_us + cost)):
+        if now_us < self._no_memory_until_us:
+            self.counts["packets held back for want of heap"] += 1
             self._wake_pump(now_us + RETRY_US)
+            return cost
+        if not self.stack.take(self._refused, math.ceil(now_us + cost)):
+            errno = self.stack.errno
+            self.counts[errorcode[errno]] += 1
+            if errno in FULL:
+                self._wake_pump(now_us + RETRY_US)
+            else:
+                self.counts["hung up after an error"] += 1
+                self._hang_up()
             return cost
         self._refused = None
         self._wake_pump()
         return cost + self._costs.transmit
+
+    def _peer_is_silent(self, now_us: int) -> bool:
+        if not self.opened:
+            return now_us - self._connected_at_us > HANDSHAKE_US
+        silent_us = now_us - max(self._heard_at_us, self._quiet_until_us)
+        return silent_us > SILENCE_US and bool(self._unacknowledged)
+
+    def _hang_up(self) -> None:
+        self._scheduler.at(0, self._hang_up_now, self.connection)
+
+    def _hang_up_now(self, connection: int) -> None:
+        if connection == self.connection:
+            self.hang_up()
 
     def _report(self) -> None:
         flags = self.engine.take_flags()
         pending = self.engine.pending
         while self._unacknowledged_octets > pending:
             self._unacknowledged_octets -= self._unacknowledged.popleft()[1]
-        lives = (self.life, self.peer.life)
-        if flags & OPENED and lives not in self._first_numbers:
-            self._first_numbers[lives] = self._unacknowledged[0][0] if self._unacknowledged else self.sent
+        if flags & OPENED:
+            self._open(flags)
+        if flags & (REFUSED | BROKEN):
+            self.received.errors.append(f"{self.name}: what the peer says makes no sense to the engine")
+            self._hang_up()
         if flags & WRITABLE and self._blocked:
             self._blocked = False
             self._do(self._send)
@@ -271,12 +359,54 @@ class Board:
             self._reading = True
             self._do(self._read_next)
 
+    def _open(self, flags: int) -> None:
+        """The handshake is done: was what the engine says of restarts true, and will all go to the peer?"""
+        self.counts["handshakes"] += 1
+        self.opened = True
+        lives = (self.life, self.peer.life)
+        errors = self.received.errors
+        earlier = [peer for own, peer in self._first_numbers if own == self.life and peer != self.peer.life]
+        new = lives not in self._first_numbers
+        if bool(flags & PEER_RESTARTED) != (new and bool(earlier)):
+            errors.append(
+                f"{self.name}: PEER_RESTARTED is wrong: life {lives[1]} of the peer, after {earlier}"
+            )
+        if not new:
+            return
+        known = any(peer < self.life for own, peer in self.peer._first_numbers if own == self.peer.life)
+        if bool(flags & FORGOTTEN) != (known and not earlier):
+            errors.append(f"{self.name}: FORGOTTEN is wrong: the peer knew an earlier life: {known}")
+        first = self._first_numbers[lives] = self._unacknowledged[0][0] if self._unacknowledged else self.sent
+        if earlier:
+            dead = max(earlier)
+            had = self.peer._had.get((dead, self.life), self.first_number(self.life, dead))
+            resent = self.engine.stats()["resent"]
+            if first > had:
+                errors.append(f"{self.name}: message {had} reached no life of the peer, and {first} is next")
+            if had - first > resent - self._resent:
+                errors.append(f"{self.name}: {had - first} messages a second time, {resent} counted")
+            self.counts["messages sent again to a restarted peer"] += resent - self._resent
+            self._resent = resent
+
+    def _take_stock(self) -> None:
+        """At the end of a life: what has come of the peer's messages, read or unread."""
+        had = dict(self._expected)
+        while message := self.engine.recv():
+            number, life = _NUMBER.unpack_from(message[1])
+            had[life] = number + 1
+            self.counts["messages lost unread with a board's memory"] += 1
+        for life, number in had.items():
+            self._had[self.life, life] = number
+
     # -- the application ----------------------------------------------------------------------------------
 
     def _send(self) -> float:
         """Send the next message, or wait until the engine has room for it."""
         if self._stopped or self.sent == self.traffic.count:
             self._sending = False
+            return 0
+        if self._scheduler.now_us < self._no_memory_until_us:
+            self._do(self._send, self._no_memory_until_us)
             return 0
         if self.sent == len(self._due_at_us):
             self._due_at_us.append(self._due_us)
@@ -286,6 +416,8 @@ class Board:
         if not self.engine.send(message, self.sent & 15):
             self._blocked = True
             return self._costs.send  # nothing was copied
+        if not self._unacknowledged:
+            self._quiet_until_us = self._scheduler.now_us
         octets = record_octets(self._size)
         self._unacknowledged.append((self.sent, octets))
         self._unacknowledged_octets += octets
@@ -300,6 +432,10 @@ class Board:
 
     def _read_next(self) -> float:
         """Read a message, and go on with the next one until there is none."""
+        not_before_us = max(self._no_memory_until_us, self._no_reading_until_us)
+        if self._scheduler.now_us < not_before_us:
+            self._do(self._read_next, not_before_us)
+            return 0
         message = self.engine.recv()
         if message is None:
             self._reading = False

@@ -1,72 +1,250 @@
 """One run full of faults, and whether every promise of docs/protocol.md was kept."""
 
+import errno
 import random
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from picolink_pc.radio.air import RadioSettings
 
-from .board import Traffic
+from .board import FULL, Traffic
 from .faults import NO_FAULTS, PacketFaults
-from .simulation import Setup, Simulation
+from .host_stack import ERRNOS
+from .simulation import Moment, Packet, Setup, Simulation, Trap
+
+DRAIN_S = 120
+"""Virtual time that everything gets to arrive when the faults are over; it takes seconds."""
 
 _TICKS_END = 1 << 30
+_LEAST_SIZE = 6  # bytes of a message
+_RECORD_HEADER = 3
+
+Count = tuple[str, str]
+"""What befell a run: a group, and what in it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """errors: the promises broken, a line each.   The rest counts what happened."""
+    """errors: the promises broken, a line each.   counts: how often each thing befell the run."""
 
     seed: int
     errors: list[str]
+    counts: Counter[Count]
     messages: int
-    drops: int
-    restarts: int
-    freezes: int
     virtual_seconds: float
 
 
-def play(engines: tuple[type, type], seed: int, restarts: bool = True) -> Outcome:
+def play(
+    engines: tuple[type, type],
+    seed: int,
+    restarts: bool = True,
+    tell: Callable[[float, str], None] = lambda _seconds, _text: None,
+) -> Outcome:
     """A run that `seed` (int) alone decides: radio, rings, messages, faults, and when they strike.
 
     engines: classes with the interface of picolink.pyengine.Engine.   restarts: may boards lose their memory?
+    tell: called with the virtual time and a line for each thing that is done to the boards.
     """
-    rng = random.Random(seed)
-    simulation = Simulation(engines, _setup(rng))
-    simulation.connect()
-    drops = lost_memories = freezes = 0
-    for _ in range(rng.randrange(3, 12)):
-        simulation.faults = _faults(rng)
-        simulation.run(rng.choice((0.001, 0.02, 0.1, 0.5, 2.0)) * rng.random() + 0.3 * rng.randrange(2))
-        side = rng.randrange(2)
-        board = simulation.boards[side]
-        strike = rng.choice(("drop", "restart" if restarts else "drop", "freeze", "slow reader", "nothing"))
-        if strike == "drop":
-            simulation.drop()
-            drops += 1
-        elif strike == "restart":
-            simulation.restart(side)
-            lost_memories += 1
-        elif strike == "freeze":
-            board.freeze(simulation.scheduler.now_us + rng.randrange(3_000_000))
-            freezes += 1
-        elif strike == "slow reader":
-            board.read_every_us = rng.choice((0, 1_000, 30_000))
-    simulation.faults = NO_FAULTS
-    for board in simulation.boards:
-        board.read_every_us = 0
-    errors = [] if simulation.drain(120) else ["not everything had arrived after 120 s"]
-    return Outcome(
-        seed,
-        errors + simulation.broken_promises(),
-        sum(board.received.messages for board in simulation.boards),
-        drops,
-        lost_memories,
-        freezes,
-        simulation.scheduler.now_us / 1e6,
-    )
+    return _Run(engines, seed, restarts, tell).play()
+
+
+class _Run:
+    def __init__(
+        self, engines: tuple[type, type], seed: int, restarts: bool, tell: Callable[[float, str], None]
+    ):
+        self._seed = seed
+        self._rng = random.Random(seed)
+        self._tell = tell
+        self._counts: Counter[Count] = Counter()
+        setup = _setup(self._rng)
+        self._stack = setup.stack
+        self._simulation = Simulation(engines, setup)
+        tell(0, str(setup))
+        # With weights: a full or stalled host stack makes thousands of refusals, and a run slow.
+        self._strikes = {
+            self._drop: 2,
+            self._drop_at_a_packet: 4,
+            self._leave_range: 1,
+            self._freeze: 1,
+            self._slow_reader: 1,
+            self._stall_reader: 1,
+            self._exhaust_heap: 1,
+            self._fill_host_stack: 1,
+            self._refuse_a_write: 1,
+            self._stall_host_stack: 0.5,
+        }
+        if restarts:
+            self._strikes |= {self._restart: 1, self._restart_at_a_packet: 2}
+
+    def play(self) -> Outcome:
+        simulation, rng = self._simulation, self._rng
+        simulation.connect()
+        for _ in range(rng.randrange(3, 12)):
+            simulation.faults = _faults(rng)
+            self._tell(self._now_s, str(simulation.faults))
+            simulation.run(rng.choice((0.001, 0.02, 0.1, 0.5, 1.0)) * rng.random() + 0.3 * rng.randrange(2))
+            (strike,) = rng.choices(list(self._strikes), list(self._strikes.values()))
+            strike()
+        self._tell(self._now_s, "no more faults")
+        simulation.faults = NO_FAULTS
+        errors = [] if simulation.drain(DRAIN_S) else [f"not everything had arrived after {DRAIN_S} s"]
+        errors += simulation.broken_promises()
+        for error in errors:
+            self._tell(self._now_s, error)
+        return Outcome(
+            self._seed,
+            errors,
+            self._counted(),
+            sum(board.received.messages for board in simulation.boards),
+            self._now_s,
+        )
+
+    @property
+    def _now_s(self) -> float:
+        return self._simulation.scheduler.now_us / 1e6
+
+    def _until_us(self, most_s: float) -> int:
+        """A random moment in the next `most_s` seconds."""
+        return self._simulation.scheduler.now_us + int(self._rng.random() * most_s * 1e6)
+
+    def _did(self, group: str, what: str, details: str = "") -> None:
+        self._counts[group, what] += 1
+        self._tell(self._now_s, f"{group}: {what} {details}".rstrip())
+
+    def _counted(self) -> Counter[Count]:
+        simulation, counts = self._simulation, self._counts
+        for what, number in simulation.counts.items():
+            counts["connection dropped" if what.startswith("supervision") else "packets", what] += number
+        for board, clock_ms in zip(simulation.boards, simulation.setup.clocks_ms, strict=True):
+            for what, number in board.counts.items():
+                counts[_GROUPS.get(what, "write refused"), what] += number
+            counts["boards", "clock wrapped"] += clock_ms + self._now_s * 1000 >= _TICKS_END
+        return +counts
+
+    # -- what can be done to the boards -------------------------------------------------------------------
+
+    def _board(self):
+        return self._rng.choice(self._simulation.boards)
+
+    def _drop(self) -> None:
+        self._did("connection dropped", "at a random moment")
+        self._count_moment()
+        self._simulation.drop()
+
+    def _restart(self) -> None:
+        side, unheard = self._rng.randrange(2), self._rng.random() < 0.5
+        heard = "the peer has to notice" if unheard else "the peer knows"
+        self._did(f"{self._simulation.boards[side].name} restarted", "at a random moment", f"({heard})")
+        self._count_moment()
+        self._simulation.restart(side, unheard)
+
+    def _drop_at_a_packet(self) -> None:
+        self._at_a_packet("connection dropped", self._simulation.drop)
+
+    def _restart_at_a_packet(self) -> None:
+        side, unheard = self._rng.randrange(2), self._rng.random() < 0.5
+        name = self._simulation.boards[side].name
+        self._at_a_packet(f"{name} restarted", lambda: self._simulation.restart(side, unheard))
+
+    def _at_a_packet(self, group: str, strike: Callable[[], None]) -> None:
+        """Set a trap for one of the next packets of a kind, and wait a while until it strikes."""
+        rng, simulation = self._rng, self._simulation
+        kind = rng.choice((Packet.HELLO, Packet.HELLO, Packet.ACK, Packet.FRAGMENT, Packet.FRAGMENT))
+        moment = rng.choice(list(Moment))
+
+        def struck() -> None:
+            self._did(group, f"at a packet: {kind}", f"({moment})")
+            self._count_moment()
+            strike()
+
+        simulation.trap = Trap(kind, rng.randrange(1, 6), moment, struck)
+        if kind == Packet.HELLO:
+            self._drop()  # there is a handshake only on a new connection
+        simulation.run_until_struck(1.0)
+
+    def _count_moment(self) -> None:
+        """How far the two sides of the connection were."""
+        boards = self._simulation.boards
+        if not all(board.connected for board in boards):
+            moment = "there was none, or not on both sides"
+        else:
+            moment = (
+                "the handshake was under way",
+                "one side was open, the other in the handshake",
+                "both sides were open",
+            )[sum(board.opened for board in boards)]
+        self._counts["when the connection ended", moment] += 1
+
+    def _leave_range(self) -> None:
+        seconds = self._rng.choice((0.1, 1.0, 3.0)) * self._rng.random()
+        self._did("connection dropped", "out of range for up to 3 s", f"({seconds:.3f} s)")
+        self._simulation.leave_range(seconds)
+
+    def _freeze(self) -> None:
+        board = self._board()
+        until_us = self._until_us(self._rng.choice((0.3, 3, 7)))
+        self._tell(self._now_s, f"{board.name} frozen until {until_us / 1e6:.3f} s")
+        board.freeze(until_us)
+
+    def _slow_reader(self) -> None:
+        board = self._board()
+        board.read_every_us = self._rng.choice((0, 1_000, 30_000))
+        self._did("boards", "reader slowed down", f"({board.name}, {board.read_every_us} us a message)")
+
+    def _stall_reader(self) -> None:
+        board, until_us = self._board(), self._until_us(5)
+        self._tell(self._now_s, f"{board.name} reads nothing until {until_us / 1e6:.3f} s")
+        board.stall_reader(until_us)
+
+    def _exhaust_heap(self) -> None:
+        board, until_us = self._board(), self._until_us(self._rng.choice((0.05, 1)))
+        self._tell(self._now_s, f"{board.name} has no heap until {until_us / 1e6:.3f} s")
+        board.exhaust_heap(until_us)
+
+    def _fill_host_stack(self) -> None:
+        """For a while: the pump tries every 2 ms."""
+        code = self._rng.choice([code for code in ERRNOS[self._stack] if code in FULL])
+        board, times = self._board(), self._rng.randrange(1, 200)
+        self._did("host stack", "full for a while", f"({board.name}, {errno.errorcode[code]} {times} times)")
+        board.stack.refuse(code, times)
+
+    def _refuse_a_write(self) -> None:
+        code, board = self._rng.choice(ERRNOS[self._stack]), self._board()
+        self._did("host stack", "refuses one write", f"({board.name}, {errno.errorcode[code]})")
+        board.stack.refuse(code, 1)
+
+    def _stall_host_stack(self) -> None:
+        board = self._board()
+        self._did("host stack", "sends nothing more in a connection", f"({board.name})")
+        board.stack.stall()
+
+
+_GROUPS = {
+    "handshakes": "engine",
+    "messages sent again to a restarted peer": "engine",
+    "messages lost unread with a board's memory": "engine",
+    "packets unread for want of heap": "packets",
+    "packets held back for want of heap": "packets",
+    "freezes": "boards",
+    "heap exhausted": "boards",
+    "reader stalled": "boards",
+    "hung up on a silent peer": "hung up",
+    "hung up after an error": "hung up",
+}
+"""Group of a board's counts; the others are names of errors."""
 
 
 def _setup(rng: random.Random) -> Setup:
+    rings = tuple(
+        {
+            "tx_size": 1 << rng.randrange(9, 16),
+            "rx_size": 1 << rng.randrange(9, 16),
+            "window": rng.choice((256, 1024, 4096, 16384)),
+        }
+        for _ in range(2)
+    )
+    most = min(*(ring[size] for ring in rings for size in ("tx_size", "rx_size"))) - _RECORD_HEADER
     return Setup(
         radio=RadioSettings(
             interval_ms=rng.choice((7.5, 15, 30, 50)),
@@ -74,29 +252,24 @@ def _setup(rng: random.Random) -> Setup:
             mtu=rng.choice((23, 50, 185, 247)),
             latency=rng.choice((0, 4)),
             loss=rng.choice((0, 0, 0.1)),
-            supervision_timeout_ms=4000,
+            supervision_timeout_ms=rng.choice((600, 2000)),
         ),
-        stack=rng.choice(("btstack", "nimble")),
-        rings=tuple(
-            {
-                "tx_size": 1 << rng.randrange(9, 16),
-                "rx_size": 1 << rng.randrange(9, 16),
-                "window": rng.choice((256, 1024, 4096, 16384)),
-            }
-            for _ in range(2)
-        ),
-        traffic=tuple(
-            Traffic(
-                size=(6, rng.choice((20, 100, 500))),
-                per_second=rng.choice((0, 3, 100, None)),
-                count=rng.choice((10, 100, 1000)),
-            )
-            for _ in range(2)
-        ),
+        stack=rng.choice(tuple(ERRNOS)),
+        rings=rings,
+        traffic=tuple(_traffic(rng, most) for _ in range(2)),
         # Half of the runs see the boards' clocks wrap.
-        clocks_ms=tuple(rng.choice((0, _TICKS_END - rng.randrange(1, 3000))) for _ in range(2)),
+        clocks_ms=tuple(rng.choice((0, _TICKS_END - rng.randrange(1, 5000))) for _ in range(2)),
         reconnect_ms=rng.choice((20, 300)),
         seed=rng.randrange(1 << 30),
+    )
+
+
+def _traffic(rng: random.Random, most: int) -> Traffic:
+    least, largest = rng.choice(((_LEAST_SIZE, 20), (_LEAST_SIZE, 100), (_LEAST_SIZE, 500), (250, 1000)))
+    return Traffic(
+        size=(least, min(largest, most)),
+        per_second=rng.choice((0, 3, 30, 300, None)),
+        count=rng.choice((10, 100, 400)),
     )
 
 

@@ -1,6 +1,7 @@
 """What may happen to packets between the radio and the receiving engine. Bluetooth itself never does it."""
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 
 
@@ -23,18 +24,29 @@ class PacketFaults:
     delayed: float = 0.0
     delay_ms: tuple[int, int] = (1, 100)
 
-    def apply(self, packet: bytes, rng: random.Random) -> list[tuple[int, bytes]]:
-        """What becomes of a packet: (delay in us, packet) for each time it arrives."""
+    def apply(self, packet: bytes, rng: random.Random, counts: Counter[str]) -> list[tuple[int, bytes]]:
+        """What becomes of a packet: (delay in us, packet) for each time it arrives.
+
+        counts: grows by 1 under the name of each fault that strikes.
+        """
         if rng.random() < self.lost:
+            counts["lost"] += 1
             return []
         if rng.random() < self.corrupted:
+            counts["corrupted"] += 1
             damaged = bytearray(packet)
             damaged[rng.randrange(len(packet))] ^= 1 << rng.randrange(8)
             packet = bytes(damaged)
         if rng.random() < self.truncated:
+            counts["truncated"] += 1
             packet = packet[: rng.randrange(len(packet))]
-        arrivals = [(self._delay_us(rng) if rng.random() < self.delayed else 0, packet)]
+        delay_us = 0
+        if rng.random() < self.delayed:
+            counts["delayed"] += 1
+            delay_us = self._delay_us(rng)
+        arrivals = [(delay_us, packet)]
         if rng.random() < self.duplicated:
+            counts["duplicated"] += 1
             arrivals.append((self._delay_us(rng), packet))
         return arrivals
 

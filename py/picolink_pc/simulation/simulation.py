@@ -2,7 +2,10 @@
 
 import math
 import random
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from picolink_pc.radio import air
@@ -19,6 +22,33 @@ CENTRAL_TO_PERIPHERAL, PERIPHERAL_TO_CENTRAL = 0, 1
 """The two directions."""
 
 _NO_COUNTERS = ("rtt_ms", "flight_limit")  # of what Engine.stats() gives
+
+
+class Packet(StrEnum):
+    """What kind of packet it is (docs/protocol.md, "Packets")."""
+
+    HELLO = "HELLO"
+    ACK = "acknowledgement"
+    FRAGMENT = "fragment of a message"
+    WHOLE = "whole messages"
+
+
+class Moment(StrEnum):
+    """When a trap closes on a packet."""
+
+    SENT = "as it enters the controller"
+    ARRIVING = "just before it arrives"
+    ARRIVED = "just after it has arrived"
+
+
+@dataclass
+class Trap:
+    """Calls `strike` at the moment of the packet with this number, from 1 on, of a kind."""
+
+    kind: Packet
+    number: int
+    moment: Moment
+    strike: Callable[[], None]
 
 
 def packet_octets(mtu: int) -> int:
@@ -77,6 +107,8 @@ class Simulation:
     """engines: classes with the interface of picolink.pyengine.Engine, of the central and of the peripheral.
 
     faults: what happens to packets from now on; may be set at any time.
+    trap: strikes once, at one packet; may be set at any time, and is None when it has struck.
+    counts: how often each of the faults has struck a packet.
     boards: the central and the peripheral.
     """
 
@@ -84,11 +116,14 @@ class Simulation:
         self.setup = setup = setup or Setup()
         self.scheduler = Scheduler()
         self.faults: PacketFaults = NO_FAULTS
+        self.trap: Trap | None = None
+        self.counts: Counter[str] = Counter()
         self.air = RadioStatistics()
         self._air_time = AirTime(setup.radio)
         self._rng = random.Random(setup.seed)
         self._layer: LinkLayer | None = None
         self._connections = 0
+        self._far_until_us = 0
         self._radio_rng = random.Random(self._rng.random())
         self.boards = tuple(
             Board(
@@ -106,6 +141,7 @@ class Simulation:
         )
         for side, board in enumerate(self.boards):
             board.peer = self.boards[1 - side]
+            board.hang_up = self.drop
             board.stack = STACKS[setup.stack][side](self._transmitter(side), setup.controller_buffers)
         self._measured: tuple[Any, ...] = ()
         self.measure()
@@ -113,32 +149,48 @@ class Simulation:
     # -- what can be done to it ---------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Connect in setup.reconnect_ms, unless that is under way."""
+        """Connect in setup.reconnect_ms, unless that is under way, and when the boards are in range."""
         self._connections += 1
-        connection = self._connections
-        self.scheduler.at(
-            self.scheduler.now_us + self.setup.reconnect_ms * 1000,
-            lambda: self._connected() if connection == self._connections else None,
-        )
+        ready_us = max(self.scheduler.now_us, self._far_until_us) + self.setup.reconnect_ms * 1000
+        self.scheduler.at(ready_us, self._connected, self._connections)
 
     def drop(self) -> None:
         """The connection is lost, both sides know it, and connect again."""
-        if self._layer:
-            self._layer.close()
-            self._layer = None
-        for board in self.boards:
-            board.stack.disconnected()
-            board.disconnect()
+        for side in (CENTRAL, PERIPHERAL):
+            self._lose(side)
         self.connect()
 
-    def restart(self, side: int) -> None:
-        """One board loses its memory."""
+    def leave_range(self, seconds: float) -> None:
+        """The boards do not hear each other for a time: each side notices by its supervision timeout."""
+        until_us = self.scheduler.now_us + round(seconds * 1e6)
+        self._far_until_us = max(self._far_until_us, until_us)
+        if self._layer:
+            self._layer.in_range = False
+        self.scheduler.at(until_us, self._come_back)
+
+    def restart(self, side: int, unheard: bool = False) -> None:
+        """One board loses its memory. unheard: the peer has to notice by its supervision timeout."""
         self.boards[side].power_on()
-        self.drop()
+        if not unheard:
+            self.drop()
+        elif self._layer:
+            self._layer.leave(side)
+            self._lose(side)
+        else:
+            self.connect()
 
     def run(self, seconds: float) -> None:
         """Let virtual time go on."""
         self.scheduler.run(self.scheduler.now_us + round(seconds * 1e6))
+
+    def run_until_struck(self, seconds: float) -> bool:
+        """Let virtual time go on until the trap has struck; False: it did not in this time, and is gone."""
+        end_us = self.scheduler.now_us + round(seconds * 1e6)
+        while self.trap and self.scheduler.now_us < end_us:
+            self.run(0.01)
+        struck = self.trap is None
+        self.trap = None
+        return struck
 
     def drain(self, seconds: float) -> bool:
         """Let the applications send no more, and what they have sent arrive. False if that takes longer."""
@@ -203,16 +255,37 @@ class Simulation:
 
     # -- the radio ----------------------------------------------------------------------------------------
 
-    def _connected(self) -> None:
+    def _connected(self, connection: int) -> None:
+        if connection != self._connections:
+            return
+        if self.scheduler.now_us < self._far_until_us:
+            self.connect()
+            return
         settings = self.setup.radio
         self._layer = LinkLayer(settings, self.scheduler.now_us, statistics=self.air, rng=self._radio_rng)
-        for board in self.boards:
-            board.connect(settings.mtu)
+        for side, board in enumerate(self.boards):
+            board.connect(settings.mtu, calls=side == CENTRAL)
         self._play(self._layer)
 
-    def _transmitter(self, side: int) -> Any:
+    def _come_back(self) -> None:
+        if self._layer and self.scheduler.now_us >= self._far_until_us:
+            self._layer.in_range = True
+
+    def _lose(self, side: int) -> None:
+        """The connection is over for one side; when it is for both, they connect again."""
+        board = self.boards[side]
+        board.stack.disconnected()
+        board.disconnect()
+        if self._layer and not any(board.connected for board in self.boards):
+            self._layer.close()
+            self._layer = None
+            self.connect()
+
+    def _transmitter(self, side: int) -> Callable[[bytes, int], None]:
         def transmit(value: bytes, now_us: int) -> None:
             if self._layer:
+                if self._catches(value, Moment.SENT, self.boards[side]):
+                    self.scheduler.at(0, self._strike())
                 self._layer.send(side, value, acl_octets(value), now_us)
 
         return transmit
@@ -222,28 +295,60 @@ class Simulation:
         if layer is not self._layer:
             return
         for outcome in layer.play(layer.next_us):
-            self.scheduler.at(outcome.time_us, lambda outcome=outcome: self._tell(layer, outcome))
+            self.scheduler.at(outcome.time_us, self._tell, layer, outcome)
         if layer.next_us != math.inf:
-            self.scheduler.at(layer.next_us, lambda: self._play(layer))
+            self.scheduler.at(layer.next_us, self._play, layer)
 
     def _tell(self, layer: LinkLayer, outcome: Any) -> None:
-        if layer is not self._layer:
-            return
         board = self.boards[outcome.side]
+        if layer is not self._layer or not board.connected:
+            return
         if outcome.kind == Kind.LOST:
-            self.drop()
+            self.counts["supervision timeouts"] += 1
+            self._lose(outcome.side)
         elif outcome.kind == Kind.COMPLETED:
             self._air_time.count(outcome.side, outcome.token)
             board.stack.completed(self.scheduler.now_us)
+        elif self.faults is NO_FAULTS:
+            self._arrive(layer, board, outcome.token)
         else:
-            for delay_us, packet in self.faults.apply(outcome.token, self._rng):
-                self.scheduler.at(
-                    self.scheduler.now_us + delay_us, lambda packet=packet: self._arrive(layer, board, packet)
-                )
+            for delay_us, packet in self.faults.apply(outcome.token, self._rng, self.counts):
+                self.scheduler.at(self.scheduler.now_us + delay_us, self._arrive, layer, board, packet)
 
     def _arrive(self, layer: LinkLayer, board: Board, packet: bytes) -> None:
-        if layer is self._layer:
-            board.deliver(packet)
+        if layer is not self._layer or not board.connected:
+            return
+        if self._catches(packet, Moment.ARRIVING, board.peer):
+            self._strike()()
+            return
+        board.deliver(packet)
+        if self._catches(packet, Moment.ARRIVED, board.peer):
+            self.scheduler.at(0, self._strike())
+
+    def _catches(self, packet: bytes, moment: Moment, sender: Board) -> bool:
+        """Is this the packet that the trap waits for, and the moment?"""
+        trap = self.trap
+        if not trap or trap.moment != moment or trap.kind != packet_kind(packet, sender.traffic):
+            return False
+        trap.number -= 1
+        return not trap.number
+
+    def _strike(self) -> Callable[[], None]:
+        strike, self.trap = self.trap.strike, None
+        return strike
+
+
+def packet_kind(packet: bytes, traffic: Traffic) -> Packet | None:
+    """Of a packet from a board that sends this; None: it is damaged. A fragment holds no whole message."""
+    if len(packet) < air.PACKET_OVERHEAD:
+        return None
+    if packet[0] & 1:
+        return Packet.HELLO
+    stream = len(packet) - air.PACKET_OVERHEAD
+    if not stream:
+        return Packet.ACK
+    least = traffic.size if isinstance(traffic.size, int) else traffic.size[0]
+    return Packet.FRAGMENT if stream < air.record_octets(least) else Packet.WHOLE
 
 
 def _percentiles(latencies_us: list[int]) -> tuple[float, float, float, float] | None:
