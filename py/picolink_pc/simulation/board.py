@@ -54,20 +54,18 @@ _PACKET = 244  # bytes
 
 @dataclass(frozen=True)
 class CallCosts:
-    """CPU time in us of one call, and for each octet of its message or packet.
+    """CPU time in us of one call, and for each octet of a packet.
 
     transmit: the host stack's, for a packet; all others are calls of the engine.
     """
 
     send: float = 0.0
-    send_octet: float = 0.0
     pull: float = 0.0
     pull_octet: float = 0.0
     transmit: float = 0.0
     feed: float = 0.0
     feed_octet: float = 0.0
     recv: float = 0.0
-    recv_octet: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -286,7 +284,7 @@ class Board:
         self._do(self._pump, at_us, self._pumps_asked)
 
     def _pump(self, asked: int) -> float:
-        """One packet to the host stack, or a time to look again."""
+        """Packets to the host stack until there are none, it has no room, or the CPU has worked for a time."""
         if asked != self._pumps_asked:
             return 0
         self._pump_at_us = -1
@@ -296,10 +294,19 @@ class Board:
         if self._peer_is_silent(now_us):
             self.counts["hung up on a silent peer"] += 1
             self._hang_up()
-            return 0
-        if not self._called:
+        elif not self._called:
             self._wake_pump(now_us + LOOK_US)
-            return 0
+        else:
+            cost = 0.0
+            while not cost and self._pump_at_us < 0:
+                cost = self._carry(now_us)
+            if self._pump_at_us < 0:
+                self._wake_pump()
+            return cost
+        return 0
+
+    def _carry(self, now_us: int) -> float:
+        """One packet to the host stack; if that is not possible now, the pump wakes when it may be."""
         cost = 0.0
         if self._refused is None:
             size = self.engine.pull_into(self._buffer, self._ticks())
@@ -315,19 +322,17 @@ class Board:
         if now_us < self._no_memory_until_us:
             self.counts["packets held back for want of heap"] += 1
             self._wake_pump(now_us + RETRY_US)
-            return cost
-        if not self.stack.take(self._refused, math.ceil(now_us + cost)):
+        elif self.stack.take(self._refused, math.ceil(now_us + cost)):
+            self._refused = None
+            return cost + self._costs.transmit
+        else:
             errno = self.stack.errno
             self.counts[errorcode[errno]] += 1
-            if errno in FULL:
-                self._wake_pump(now_us + RETRY_US)
-            else:
+            self._wake_pump(now_us + RETRY_US)
+            if errno not in FULL:
                 self.counts["hung up after an error"] += 1
                 self._hang_up()
-            return cost
-        self._refused = None
-        self._wake_pump()
-        return cost + self._costs.transmit
+        return cost
 
     def _peer_is_silent(self, now_us: int) -> bool:
         if not self.opened:
@@ -415,7 +420,7 @@ class Board:
         message = _message(self.sent, self.life, self._size)
         if not self.engine.send(message, self.sent & 15):
             self._blocked = True
-            return self._costs.send  # nothing was copied
+            return self._costs.send
         if not self._unacknowledged:
             self._quiet_until_us = self._scheduler.now_us
         octets = record_octets(self._size)
@@ -428,7 +433,7 @@ class Board:
             pause_us = 1e6 / self.traffic.per_second * self._rng.uniform(0.5, 1.5)
             self._due_us = round(self._due_at_us[-1] + pause_us)
         self._do(self._send, self._due_us)
-        return self._costs.send + self._costs.send_octet * self._size
+        return self._costs.send
 
     def _read_next(self) -> float:
         """Read a message, and go on with the next one until there is none."""
@@ -446,7 +451,7 @@ class Board:
         if self._read % READ_BURST == 0:
             self._wake_pump()
         self._do(self._read_next, self._scheduler.now_us + self.read_every_us)
-        return self._costs.recv + self._costs.recv_octet * len(message[1])
+        return self._costs.recv
 
     def _check(self, channel: int, message: bytes) -> None:
         received = self.received
