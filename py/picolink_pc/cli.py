@@ -13,6 +13,7 @@ _COMMANDS = {
     "doctor": ".doctor",
     "emulate": ".emulate",
     "bench": ".bench",
+    "chaos": ".chaos",
 }
 
 

@@ -174,6 +174,7 @@ class Board:
         self.connection += 1
         self.connected = True
         self._mtu = mtu
+        self._peer_life = self.peer.life  # even if the peer dies and this side has not noticed
         self._called = self.opened = False
         self._connected_at_us = self._heard_at_us = self._quiet_until_us = self._scheduler.now_us
         if calls:
@@ -284,7 +285,7 @@ class Board:
         self._do(self._pump, at_us, self._pumps_asked)
 
     def _pump(self, asked: int) -> float:
-        """Packets to the host stack until there are none, it has no room, or the CPU has worked for a time."""
+        """Packets to the host stack until there are none, it has no room, or the CPU has worked."""
         if asked != self._pumps_asked:
             return 0
         self._pump_at_us = -1
@@ -368,9 +369,9 @@ class Board:
         """The handshake is done: was what the engine says of restarts true, and will all go to the peer?"""
         self.counts["handshakes"] += 1
         self.opened = True
-        lives = (self.life, self.peer.life)
+        lives = (self.life, self._peer_life)
         errors = self.received.errors
-        earlier = [peer for own, peer in self._first_numbers if own == self.life and peer != self.peer.life]
+        earlier = [peer for own, peer in self._first_numbers if own == self.life and peer != self._peer_life]
         new = lives not in self._first_numbers
         if bool(flags & PEER_RESTARTED) != (new and bool(earlier)):
             errors.append(
@@ -378,7 +379,7 @@ class Board:
             )
         if not new:
             return
-        known = any(peer < self.life for own, peer in self.peer._first_numbers if own == self.peer.life)
+        known = any(peer < self.life for own, peer in self.peer._first_numbers if own == self._peer_life)
         if bool(flags & FORGOTTEN) != (known and not earlier):
             errors.append(f"{self.name}: FORGOTTEN is wrong: the peer knew an earlier life: {known}")
         first = self._first_numbers[lives] = self._unacknowledged[0][0] if self._unacknowledged else self.sent

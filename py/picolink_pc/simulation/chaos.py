@@ -80,10 +80,10 @@ class _Run:
     def play(self) -> Outcome:
         simulation, rng = self._simulation, self._rng
         simulation.connect()
-        for _ in range(rng.randrange(3, 12)):
+        for _ in range(rng.randrange(2, 9)):
             simulation.faults = _faults(rng)
             self._tell(self._now_s, str(simulation.faults))
-            simulation.run(rng.choice((0.001, 0.02, 0.1, 0.5, 1.0)) * rng.random() + 0.3 * rng.randrange(2))
+            simulation.run(rng.choice((0.001, 0.02, 0.1, 0.5)) * rng.random() + 0.2 * rng.randrange(2))
             (strike,) = rng.choices(list(self._strikes), list(self._strikes.values()))
             strike()
         self._tell(self._now_s, "no more faults")
@@ -161,7 +161,7 @@ class _Run:
         simulation.trap = Trap(kind, rng.randrange(1, 6), moment, struck)
         if kind == Packet.HELLO:
             self._drop()  # there is a handshake only on a new connection
-        simulation.run_until_struck(1.0)
+        simulation.run_until_struck(0.5)
 
     def _count_moment(self) -> None:
         """How far the two sides of the connection were."""
@@ -183,7 +183,7 @@ class _Run:
 
     def _freeze(self) -> None:
         board = self._board()
-        until_us = self._until_us(self._rng.choice((0.3, 3, 7)))
+        until_us = self._until_us(self._rng.choice((0.3, 1, 7)))
         self._tell(self._now_s, f"{board.name} frozen until {until_us / 1e6:.3f} s")
         board.freeze(until_us)
 
@@ -193,7 +193,7 @@ class _Run:
         self._did("boards", "reader slowed down", f"({board.name}, {board.read_every_us} us a message)")
 
     def _stall_reader(self) -> None:
-        board, until_us = self._board(), self._until_us(5)
+        board, until_us = self._board(), self._until_us(3)
         self._tell(self._now_s, f"{board.name} reads nothing until {until_us / 1e6:.3f} s")
         board.stall_reader(until_us)
 
@@ -245,18 +245,19 @@ def _setup(rng: random.Random) -> Setup:
         for _ in range(2)
     )
     most = min(*(ring[size] for ring in rings for size in ("tx_size", "rx_size"))) - _RECORD_HEADER
+    mtu = rng.choice((23, 50, 185, 247))
     return Setup(
         radio=RadioSettings(
             interval_ms=rng.choice((7.5, 15, 30, 50)),
             data_length=rng.choice((27, 251)),
-            mtu=rng.choice((23, 50, 185, 247)),
+            mtu=mtu,
             latency=rng.choice((0, 4)),
             loss=rng.choice((0, 0, 0.1)),
             supervision_timeout_ms=rng.choice((600, 2000)),
         ),
         stack=rng.choice(tuple(ERRNOS)),
         rings=rings,
-        traffic=tuple(_traffic(rng, most) for _ in range(2)),
+        traffic=tuple(_traffic(rng, most, 80 * mtu) for _ in range(2)),
         # Half of the runs see the boards' clocks wrap.
         clocks_ms=tuple(rng.choice((0, _TICKS_END - rng.randrange(1, 5000))) for _ in range(2)),
         reconnect_ms=rng.choice((20, 300)),
@@ -264,12 +265,14 @@ def _setup(rng: random.Random) -> Setup:
     )
 
 
-def _traffic(rng: random.Random, most: int) -> Traffic:
+def _traffic(rng: random.Random, most: int, volume: int) -> Traffic:
+    """most: bytes of a message.   volume: bytes in one life of the board, so that runs stay short."""
     least, largest = rng.choice(((_LEAST_SIZE, 20), (_LEAST_SIZE, 100), (_LEAST_SIZE, 500), (250, 1000)))
+    largest = min(largest, most)
     return Traffic(
-        size=(least, min(largest, most)),
+        size=(least, largest),
         per_second=rng.choice((0, 3, 30, 300, None)),
-        count=rng.choice((10, 100, 400)),
+        count=min(rng.choice((10, 50, 200)), 3 + 2 * volume // (least + largest)),
     )
 
 

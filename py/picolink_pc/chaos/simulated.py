@@ -1,0 +1,150 @@
+"""Very many runs of picolink_pc.simulation.chaos, in several processes, and what they add up to."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..bench.report import Result
+from ..simulation import chaos
+from ..simulation.chaos import Count, Outcome
+from ..simulation.engines import engines
+
+_CHUNK = 25
+"""Runs that a process does between two reports: a second or two."""
+
+_SHOWN = 5
+"""Broken runs that are shown whole; the rest are only counted."""
+
+_GROUPS = (
+    "connection dropped",
+    "central restarted",
+    "peripheral restarted",
+    "when the connection ended",
+    "packets",
+    "host stack",
+    "write refused",
+    "hung up",
+    "boards",
+    "engine",
+)
+"""What may befall a run, in the order of the table."""
+
+
+@dataclass
+class Summary:
+    """What the runs add up to.   failures: those in which a promise was broken."""
+
+    kind: str
+    seeds: range
+    runs: int = 0
+    messages: int = 0
+    virtual_seconds: float = 0
+    counts: Counter[Count] = field(default_factory=Counter)
+    failures: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        self.runs += 1
+        self.messages += outcome.messages
+        self.virtual_seconds += outcome.virtual_seconds
+        self.counts += outcome.counts
+        if outcome.errors:
+            self.failures.append(outcome)
+
+    def join(self, other: "Summary") -> None:
+        self.runs += other.runs
+        self.messages += other.messages
+        self.virtual_seconds += other.virtual_seconds
+        self.counts += other.counts
+        self.failures += other.failures
+
+    def result(self) -> Result:
+        """As a table."""
+        lines = [
+            ("runs", "runs", self.runs),
+            ("runs", "hours of virtual time", round(self.virtual_seconds / 3600, 1)),
+            ("runs", "messages received and checked", self.messages),
+            *sorted(
+                ((*count, number) for count, number in self.counts.items()),
+                key=lambda line: (_GROUPS.index(line[0]), line[1]),
+            ),
+            ("promises", "runs in which one was broken", len(self.failures)),
+        ]
+        return Result(
+            name="chaos",
+            title="What befell two boards in simulation",
+            parameters={
+                "engine": self.kind,
+                "first_seed": self.seeds[0],
+                "failed_seeds": sorted(failure.seed for failure in self.failures),
+            },
+            columns={"group": "", "what": "", "count": "how often"},
+            rows=[dict(zip(("group", "what", "count"), line, strict=True)) for line in lines],
+        )
+
+
+def tell(console: Console, seed: int, kind: str) -> bool:
+    """One run, with all that is done in it. Returns whether every promise was kept."""
+    outcome = chaos.play(
+        engines(kind, seed),
+        seed,
+        tell=lambda seconds, text: console.print(f"{seconds:9.3f} s  {escape(text)}"),
+    )
+    kept = not outcome.errors
+    end = "every promise was kept" if kept else "a promise was broken"
+    console.print(f"{outcome.virtual_seconds:9.3f} s  {outcome.messages} messages received: {end}")
+    return kept
+
+
+def play(console: Console, seeds: range, kind: str, jobs: int) -> Summary:
+    """All runs of `seeds`, `jobs` at a time. Says at once when one breaks a promise, and how to repeat it."""
+    engines(kind, 0)  # what is missing shows here, and what has to be compiled is compiled once
+    summary = Summary(kind, seeds)
+    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[broken]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("", total=len(seeds), broken="")
+        for part in _parts(seeds, kind, jobs):
+            for failure in part.failures[: max(0, _SHOWN - len(summary.failures))]:
+                _show(console, failure, kind)
+            before = summary.runs
+            summary.join(part)
+            progress.update(task, completed=summary.runs, broken=_broken(summary))
+            tenth = len(seeds) // 10 or 1
+            if not console.is_terminal and before // tenth != summary.runs // tenth:
+                console.print(f"{summary.runs:,} of {len(seeds):,} runs{_broken(summary)}")
+    return summary
+
+
+def _broken(summary: Summary) -> str:
+    return f", {len(summary.failures)} with a broken promise" if summary.failures else ""
+
+
+def _show(console: Console, failure: Outcome, kind: str) -> None:
+    console.print(f"seed {failure.seed}: a promise was broken", style="bold red")
+    for error in failure.errors[:5]:
+        console.print(f"    {escape(error)}")
+    console.print(f"    the same run again: picolink chaos --seed {failure.seed} --engine {kind}")
+
+
+def _parts(seeds: range, kind: str, jobs: int) -> Iterator[Summary]:
+    chunks = [seeds[at : at + _CHUNK] for at in range(0, len(seeds), _CHUNK)]
+    if jobs == 1:
+        yield from (_part(chunk, kind) for chunk in chunks)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        try:
+            for done in as_completed([pool.submit(_part, chunk, kind) for chunk in chunks]):
+                yield done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _part(seeds: range, kind: str) -> Summary:
+    summary = Summary(kind, seeds)
+    for seed in seeds:
+        summary.add(chaos.play(engines(kind, seed), seed))
+    return summary
