@@ -104,9 +104,7 @@ static void engine_attr(mp_obj_t self, qstr name, mp_obj_t *dest) {
         return; /* attributes are read-only */
     }
     const picolink_engine_t *engine = engine_of(self);
-    if (name == MP_QSTR_pending) {
-        dest[0] = MP_OBJ_NEW_SMALL_INT(picolink_pending(engine));
-    } else if (name == MP_QSTR_state) {
+    if (name == MP_QSTR_state) {
         dest[0] = MP_OBJ_NEW_SMALL_INT(engine->state);
     } else if (name == MP_QSTR_ended) {
         dest[0] = mp_obj_new_bool(engine->ended);
@@ -231,6 +229,11 @@ static mp_obj_t engine_wait(mp_obj_t self, mp_obj_t now) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(engine_wait_obj, engine_wait);
 
+static mp_obj_t engine_pending(mp_obj_t self) {
+    return MP_OBJ_NEW_SMALL_INT(picolink_pending(engine_of(self)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(engine_pending_obj, engine_pending);
+
 static mp_obj_t engine_stats(mp_obj_t self) {
 #define NAME(name) #name " "
     static const char names[] = PICOLINK_STATS(NAME);
@@ -260,6 +263,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(engine_stats_obj, engine_stats);
     X(MP_QSTR_pull_into, engine_pull_into_obj)                                                               \
     X(MP_QSTR_wait, engine_wait_obj)                                                                         \
     X(MP_QSTR_take_flags, engine_take_flags_obj)                                                             \
+    X(MP_QSTR_pending, engine_pending_obj)                                                                   \
     X(MP_QSTR_start, engine_start_obj)                                                                       \
     X(MP_QSTR_end, engine_end_obj)                                                                           \
     X(MP_QSTR_stats, engine_stats_obj)

@@ -178,7 +178,6 @@ class HostEngine:
     def peer_version(self):
         return self._c.host_peer_version(self._engine)
 
-    @property
     def pending(self):
         return self._c.picolink_pending(self._engine)
 

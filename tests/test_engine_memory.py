@@ -14,7 +14,7 @@ from engine_suite import FAR, NEAR, Wire, message
 from picolink import pyengine
 
 NOW = 5000
-SLICES = ("BUILD_SLICE", "BINARY_SLICE", "STORE_SLICE")
+ALLOCATING = ("BUILD_SLICE", "BINARY_SLICE", "STORE_SLICE", "BUILD_TUPLE")
 
 
 class Shortage:
@@ -61,7 +61,7 @@ class Shortage:
         if frame.f_code.co_filename != pyengine.__file__:
             return None
         frame.f_trace_opcodes = True
-        if event == "opcode" and dis.opname[frame.f_code.co_code[frame.f_lasti]] in SLICES:
+        if event == "opcode" and dis.opname[frame.f_code.co_code[frame.f_lasti]] in ALLOCATING:
             self._allocate()
         return self._trace
 
@@ -90,7 +90,7 @@ def moments():
                 del air[side][i]
                 yield [copied(engine) for engine in wire.sides], side, data, air, wire, left
         wire.step()
-        if not any(left) and not any(engine.pending for engine in wire.sides):
+        if not any(left) and not any(engine.pending() for engine in wire.sides):
             return
 
 

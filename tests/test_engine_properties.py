@@ -197,7 +197,7 @@ class World:
 
     def all_acknowledged(self):
         engines = self.engine(0), self.engine(1)
-        return all(engine.state == OPEN and not engine.pending for engine in engines) and not any(self.air)
+        return all(engine.state == OPEN and not engine.pending() for engine in engines) and not any(self.air)
 
 
 PYTHON, C = engines.IN_PROCESS["python"], engines.IN_PROCESS["c"]

@@ -222,7 +222,7 @@ def test_message_size_is_checked_against_the_peer_that_it_goes_to():
             Interrupt(at, come).run(copy.send, message(1, 300))
         except ValueError:
             assert copy.state == flags.OPEN
-        assert copy.pending == (0 if fed else 303)
+        assert copy.pending() == (0 if fed else 303)
         at += 1
     assert at > 50
 
@@ -239,7 +239,7 @@ def test_queueing_while_a_new_peer_makes_room(call):
         Interrupt(at, lambda copy=copy, fed=fed: fed.append(copy.feed(answer, NOW))).run(CALLS[call], copy)
         if not fed:
             break
-        assert copy.pending == len(wanted)
+        assert copy.pending() == len(wanted)
         copy.feed(packet(copy._tag, 0, 0, 256), NOW)
         assert pull(copy)[8:-4] == wanted
         at += 1

@@ -197,7 +197,7 @@ class Link:
 
     async def flush(self):
         """Wait until the peer's board has all that was sent. Raises LinkClosedError on a closed link."""
-        while self._engine.pending:
+        while self._engine.pending():
             self._check_open()
             await self._wait_room()
 
@@ -315,7 +315,7 @@ class Link:
                     return
             elif engine.state == fl.POISONED:
                 return
-            elif not engine.pending:
+            elif not engine.pending():
                 quiet_at = now
             elif min(time.ticks_diff(now, quiet_at), time.ticks_diff(now, self._heard_at)) > _SILENCE_MS:
                 return
@@ -402,7 +402,7 @@ class Link:
         while not self._engine.end():
             await self._wait_room()
         self._wake.set()
-        while self._closed is None and self._engine.pending:
+        while self._closed is None and self._engine.pending():
             await self._wait_room()
 
     async def _shut(self, reason):

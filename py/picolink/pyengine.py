@@ -158,6 +158,8 @@ class Engine:
         self._session = _checked("session", session, 1, 0xFFFFFFFF)
         self._tx = memoryview(bytearray(_ring_size("tx_size", tx_size)))
         self._rx = memoryview(bytearray(_ring_size("rx_size", rx_size)))
+        self._tx_mask = tx_size - 1
+        self._rx_mask = rx_size - 1
         self._window = _checked("window", window, 256, 65535)
         self._me = session.to_bytes(4, "little")
         self._tag = session & 0xFF
@@ -172,6 +174,7 @@ class Engine:
         self._peer = bytes(4)
         self._peer_tag = 0
         self._peer_ring = 0
+        self._most = tx_size  # bytes of a record: what both rings can hold
         self._heard = self._peer
         self._heard_tag = 0
         self._renewed = False  # a session of the peer came before the one in force
@@ -256,24 +259,26 @@ class Engine:
         data: bytes, bytearray or memoryview.   channel: 0 to 15.
         Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold.
         """
-        if not isinstance(data, _BYTES_LIKE):
+        # The usual types first: isinstance() and a call each cost as much as the rest of it.
+        if type(data) is not bytes and not isinstance(data, _BYTES_LIKE):
             raise TypeError(f"a message must be bytes, bytearray or memoryview, not {data!r}")
-        _checked("channel", channel, 0, 15)
+        if type(channel) is not int or not 0 <= channel <= 15:
+            _checked("channel", channel, 0, 15)
         size = len(data)
-        total = _record_size(size)
+        total = size + 2 if size < 0x80 else _record_size(size)
         self._busy = True  # before the limit is read: a HELLO may bring a new one
         try:
-            limit = len(self._tx)
-            if self._peer_ring and self._peer_ring < limit:
-                limit = self._peer_ring
-            if total > limit:
-                raise ValueError(f"a message of {size} bytes never fits: {limit} with its header at most")
+            if total > self._most:
+                most = self._most
+                raise ValueError(f"a message of {size} bytes never fits: {most} with its header at most")
             if not self._queue(channel, data, size, total):
                 return False
             self._count[_MESSAGES_SENT] += 1
             return True
         finally:
-            self._done()
+            self._busy = False
+            if self._held_in != self._held_out:
+                self._done()
 
     def end(self):
         """Queue the END record: nothing follows it. Returns False when there is no room now."""
@@ -288,11 +293,14 @@ class Engine:
         size = self._next_size()
         if size < 0:
             return None
-        start = (self._read + _record_size(size) - size) & (len(self._rx) - 1)
-        data = bytes(self._rx[start : start + size])
+        ring = self._rx
+        start = (self._read + _record_size(size) - size) & self._rx_mask
+        data = bytes(ring[start : start + size])
         if len(data) < size:
-            data += bytes(self._rx[: size - len(data)])
-        return self._release(size), data
+            data += bytes(ring[: size - len(data)])
+        message = ring[self._read & self._rx_mask], data  # before the release: there may be no memory for it
+        self._release(size)
+        return message
 
     def recv_into(self, buf):
         """The next message into buf. Returns channel << 16 | length in bytes, or -1 when there is none.
@@ -304,13 +312,14 @@ class Engine:
             return -1
         if len(buf) < size:
             raise ValueError(f"the next message has {size} bytes, the buffer only {len(buf)}")
-        start = (self._read + _record_size(size) - size) & (len(self._rx) - 1)
-        fits = len(self._rx) - start
+        ring = self._rx
+        start = (self._read + (2 if size < 0x80 else _record_size(size) - size)) & self._rx_mask
+        fits = self._rx_mask + 1 - start
         if size <= fits:
-            buf[:size] = self._rx[start : start + size]
+            buf[:size] = ring[start : start + size]
         else:
-            buf[:fits] = self._rx[start:]
-            buf[fits:size] = self._rx[: size - fits]
+            buf[:fits] = ring[start:]
+            buf[fits:size] = ring[: size - fits]
         return self._release(size) << 16 | size
 
     def pull_into(self, buf, now):
@@ -324,7 +333,9 @@ class Engine:
         try:
             return self._pull(buf, now)
         finally:
-            self._done()
+            self._busy = False
+            if self._held_in != self._held_out:
+                self._done()
 
     def feed(self, packet, now):
         """Take a packet from the air. Returns the flags raised since take_flags(); its content never raises.
@@ -373,7 +384,7 @@ class Engine:
                 wait = timer
         return wait
 
-    @property
+    # Not a property: with one in it, MicroPython searches the class in vain at every assignment to an attribute.
     def pending(self):
         """Bytes in the transmit ring that belong to messages not wholly acknowledged."""
         return (self._head - self._tail) & _OFFSET
@@ -470,6 +481,7 @@ class Engine:
                 flags |= TOO_LARGE
             self._peer = session
             self._peer_ring = ring
+            self._most = min(self._tx_mask + 1, ring)
         self._count[_OPENED] += 1
         self._flags |= flags
         self._peer_tag = tag
@@ -491,7 +503,7 @@ class Engine:
 
     def _begin_stream(self, ring):
         """Both streams begin again at offset 0, with a whole record. Returns how many were too large."""
-        mask = len(self._tx) - 1
+        mask = self._tx_mask
         pos = kept = self._tail
         removed = 0
         sent = (self._high - self._tail) & _OFFSET
@@ -519,10 +531,9 @@ class Engine:
     def _queue(self, first, data, size, total):
         head = self._head
         ring = self._tx
-        capacity = len(ring)
-        if total > capacity - ((head - self._tail) & _OFFSET):
+        mask = self._tx_mask
+        if total > mask + 1 - ((head - self._tail) & _OFFSET):
             return False
-        mask = capacity - 1
         ring[head & mask] = first
         if size < 0x80:
             ring[(head + 1) & mask] = size
@@ -534,7 +545,7 @@ class Engine:
                 ring[(head + 2) & mask] = size >> 7 & 0x7F | 0x80
                 ring[(head + 3) & mask] = size >> 14
         start = (head + total - size) & mask
-        fits = capacity - start
+        fits = mask + 1 - start
         if size <= fits:
             # A view that ends with the data: MicroPython moves all that lies behind a slice it stores to.
             view = ring[start : start + size]
@@ -595,8 +606,8 @@ class Engine:
         offset = self._nxt
         if size:
             ring = self._tx
-            start = offset & (len(ring) - 1)
-            fits = len(ring) - start
+            start = offset & self._tx_mask
+            fits = self._tx_mask + 1 - start
             if size <= fits:
                 buf[_HEADER : _HEADER + size] = ring[start : start + size]
             else:
@@ -607,7 +618,7 @@ class Engine:
             flags |= _GAP
             credit = (self._kept - self._rcv) & _OFFSET
         else:
-            credit = len(self._rx) - ((self._rcv - self._read) & _OFFSET)
+            credit = self._rx_mask + 1 - ((self._rcv - self._read) & _OFFSET)
             self._edge_sent = (self._rcv + credit) & _OFFSET
         struct.pack_into(
             "<BBHHH",
@@ -776,9 +787,12 @@ class Engine:
         if self._timing and (pos - self._timed_pos) & _OFFSET < _BEHIND:
             self._timing = False
             self._measure(min(_elapsed(now, self._timed_at), _RTO_MAX_MS))
+        ring = self._tx
+        mask = self._tx_mask
         tail = self._tail
         while tail != pos:
-            total = self._record_total(self._tx, tail)
+            size = ring[(tail + 1) & mask]
+            total = size + 2 if size < 0x80 else self._record_total(ring, tail)
             if (pos - tail) & _OFFSET < total:
                 break
             tail = (tail + total) & _OFFSET
@@ -811,8 +825,8 @@ class Engine:
             size -= skip
             ahead = 0
         ring = self._rx
-        capacity = len(ring)
-        if ahead + size > capacity - ((self._rcv - self._read) & _OFFSET):
+        mask = self._rx_mask
+        if ahead + size > mask + 1 - ((self._rcv - self._read) & _OFFSET):
             count[_OVERRUNS] += 1
             return
         pos = (self._rcv + ahead) & _OFFSET
@@ -822,8 +836,8 @@ class Engine:
                 self._owe_ack(now)
                 if pos != self._kept_end:
                     return  # it would leave a second gap
-        start = pos & (capacity - 1)
-        fits = capacity - start
+        start = pos & mask
+        fits = mask + 1 - start
         packet = memoryview(packet)
         begin = _HEADER + skip
         if size <= fits:
@@ -856,32 +870,33 @@ class Engine:
     def _scan(self):
         """Advance `whole` over the records that have come whole."""
         ring = self._rx
-        mask = len(ring) - 1
+        mask = self._rx_mask
         whole = self._whole
         need = self._need
         have = (self._rcv - whole) & _OFFSET
+        flags = 0
         while have >= need:
             first = ring[whole & mask]
             size = ring[(whole + 1) & mask]
-            header = 2
+            total = size + 2
+            known = first <= _CHANNEL or (first <= _CHANNEL | _END and not size)
             if size >= 0x80:
                 if have < 3:
                     need = 3
                     break
-                header = 3
                 size = size & 0x7F | ring[(whole + 2) & mask] << 7
+                total = size + 3
                 if size >= 0x4000:
                     if have < 4:
                         need = 4
                         break
-                    header = 4
                     size = size & 0x3FFF | ring[(whole + 3) & mask] << 14
-            total = header + size
-            known = not first & ~(_CHANNEL | _END) and not (first & _END and size)
-            if not known or total != _record_size(size) or total > mask + 1:
+                    total = size + 4
+                known = known and total == _record_size(size) and total <= mask + 1
+            if not known:
                 self.state = POISONED
                 self._count[_MALFORMED] += 1
-                self._flags |= BROKEN
+                flags |= BROKEN
                 break
             need = total
             if have < total:
@@ -889,7 +904,8 @@ class Engine:
             need = 2
             have -= total
             whole = (whole + total) & _OFFSET
-            self._flags |= PEER_ENDED if first & _END else READABLE
+            flags |= PEER_ENDED if first > _CHANNEL else READABLE
+        self._flags |= flags
         self._whole = whole
         self._need = need
 
@@ -900,7 +916,7 @@ class Engine:
         """
         if self._gap:
             return False  # its packets say how long the gap is instead
-        capacity = len(self._rx)
+        capacity = self._rx_mask + 1
         gained = (self._read + capacity - self._edge_sent) & _OFFSET
         left = (self._edge_sent - self._rcv) & _OFFSET
         if gained >= capacity >> 2:
@@ -909,18 +925,22 @@ class Engine:
 
     def _next_size(self):
         """Payload bytes of the next message, or -1."""
-        if self._read == self._whole or self.ended:
+        read = self._read
+        if read == self._whole or self.ended:
             return -1
-        if self._rx[self._read & (len(self._rx) - 1)] & _END:
+        ring = self._rx
+        mask = self._rx_mask
+        if ring[read & mask] > _CHANNEL:
             self.ended = True
             return -1
-        return self._payload_size(self._rx, self._read)
+        size = ring[(read + 1) & mask]
+        return size if size < 0x80 else self._payload_size(ring, read)
 
     def _release(self, size):
         """Free the room of the next message, whose payload has `size` bytes. Returns its channel."""
         read = self._read
-        channel = self._rx[read & (len(self._rx) - 1)]
-        self._read = (read + _record_size(size)) & _OFFSET
+        channel = self._rx[read & self._rx_mask]
+        self._read = (read + size + 2 if size < 0x80 else read + _record_size(size)) & _OFFSET
         self._count[_MESSAGES_RECEIVED] += 1
         return channel
 

@@ -97,7 +97,7 @@ class Repeater:
             channel, message = engine.recv() or (0, None)
             return (-1, b"") if message is None else (len(message), message) if channel == a else (-2, b"")
         elif call == "w":
-            levels = engine.state, int(engine.ended), engine.peer_version, engine.pending
+            levels = engine.state, int(engine.ended), engine.peer_version, engine.pending()
             return engine.wait(a), struct.pack("<4I", *levels)
         elif call == "c":
             counters = engine.stats().values()

@@ -210,7 +210,7 @@ class Board:
     def idle(self) -> bool:
         """Whether it is connected, has nothing left to send, and its application has read everything."""
         engine = self.engine
-        return engine.state == OPEN and not (engine.pending or self._reading or self._blocked)
+        return engine.state == OPEN and not (engine.pending() or self._reading or self._blocked)
 
     def broken_promises(self) -> list[str]:
         """What has gone wrong with messages to this board, a line each; also what has not come yet."""
@@ -350,7 +350,7 @@ class Board:
 
     def _report(self) -> None:
         flags = self.engine.take_flags()
-        pending = self.engine.pending
+        pending = self.engine.pending()
         while self._unacknowledged_octets > pending:
             self._unacknowledged_octets -= self._unacknowledged.popleft()[1]
         if flags & OPENED:
