@@ -384,7 +384,7 @@ class Engine:
                 wait = timer
         return wait
 
-    # Not a property: with one in it, MicroPython searches the class in vain at every assignment to an attribute.
+    # Not a property: with one, MicroPython searches the class at every assignment to an attribute.
     def pending(self):
         """Bytes in the transmit ring that belong to messages not wholly acknowledged."""
         return (self._head - self._tail) & _OFFSET
