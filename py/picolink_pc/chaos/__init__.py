@@ -1,21 +1,45 @@
 """`picolink chaos`: faults of every kind, and whether every message still arrives once, in order.
 
 simulated.py    very many short runs in virtual time, each decided by its seed
+on_boards.py    connections dropped and boards restarted, on virtual boards in real time
+pair.py         two virtual boards, and all that can be done to them
+oracle.py       whether what they have read is what docs/protocol.md promises
+programs/       what runs on the boards
 """
 
 import os
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from ..bench.report import new_console, out_option, publish
+from ..boards import BoardError
 from ..simulation.engines import KINDS
+
+_OF_SIMULATION = ("seeds", "seed")
+_OF_BOARDS = ("drops", "restarts")
 
 
 @click.command()
 @click.option("--seeds", type=click.IntRange(min=1), default=1000, show_default=True, help="How many runs.")
 @click.option("--from-seed", type=int, default=0, show_default=True, help="Seed of the first run.")
 @click.option("--seed", type=int, help="This one run only, told step by step.")
+@click.option("--boards", is_flag=True, help="On virtual boards in real time, not in simulation.")
+@click.option(
+    "--drops",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="With --boards: connections to drop.",
+)
+@click.option(
+    "--restarts",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="With --boards: how often to cut the power of each board.",
+)
 @click.option(
     "--engine",
     type=click.Choice(KINDS),
@@ -27,32 +51,59 @@ from ..simulation.engines import KINDS
     "--jobs",
     type=click.IntRange(min=1),
     default=os.cpu_count,
-    help="Runs at a time; one for each core by default.",
+    help="Runs, or pairs of boards, at a time; one for each core by default.",
 )
 @out_option
-def chaos(seeds: int, from_seed: int, seed: int | None, engine: str, jobs: int, out: Path | None) -> None:
+def chaos(
+    seeds: int,
+    from_seed: int,
+    seed: int | None,
+    boards: bool,
+    drops: int,
+    restarts: int,
+    engine: str,
+    jobs: int,
+    out: Path | None,
+) -> None:
     """Break what can be broken around two boards, and check that nothing is lost, doubled or out of order.
 
     \b
     picolink chaos                      1,000 runs in virtual time, some seconds each of them
-    picolink chaos --seeds 100000       as in docs/reliability.md
     picolink chaos --seed 4711          one run again, exactly, with all that happens in it
+    picolink chaos --boards             100 drops and 20 restarts of virtual boards; some minutes
 
-    A run is decided by its seed: connections dropped at any moment, boards restarted, packets lost,
-    corrupted, truncated, doubled and delayed above the radio, host stacks that are full, refuse or stall,
-    readers that stand still, frozen boards, exhausted heaps, clocks that wrap. What docs/protocol.md
-    promises is checked for each message and each restart; exit code 1 if a promise is broken.
+    In simulation a run is decided by its seed: connections dropped at any moment, boards restarted, packets
+    lost, corrupted, truncated, doubled and delayed above the radio, host stacks that are full, refuse or
+    stall, readers that stand still, frozen boards, exhausted heaps, clocks that wrap.
+
+    On virtual boards the whole of picolink runs, in real time: connections are dropped while messages flow
+    and while boards connect, power is cut, radios go out of range, processors freeze.
+
+    What docs/protocol.md promises is checked for each message; exit code 1 if a promise is broken.
     """
-    from . import simulated
-
+    context = click.get_current_context()
+    for name in _OF_SIMULATION if boards else _OF_BOARDS:
+        if context.get_parameter_source(name) != ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is {'not for' if boards else 'only for'} --boards")
     console = new_console()
     try:
-        if seed is not None:
-            kept = simulated.tell(console, seed, engine)
+        if boards:
+            from . import on_boards
+
+            found = on_boards.play(console, drops, restarts, engine, from_seed, jobs)
+            publish(console, found.results(engine, from_seed), out, {})
+            kept = not found.errors
         else:
-            summary = simulated.play(console, range(from_seed, from_seed + seeds), engine, jobs)
-            publish(console, [summary.result()], out, {})
-            kept = not summary.failures
+            from . import simulated
+
+            if seed is None:
+                summary = simulated.play(console, range(from_seed, from_seed + seeds), engine, jobs)
+                publish(console, [summary.result()], out, {})
+                kept = not summary.failures
+            else:
+                kept = simulated.tell(console, seed, engine)
     except FileNotFoundError as error:
         raise click.ClickException(f"{error}; run: make setup") from None
-    click.get_current_context().exit(0 if kept else 1)
+    except BoardError as error:
+        raise click.ClickException(str(error)) from None
+    context.exit(0 if kept else 1)

@@ -116,6 +116,13 @@ class AirConnection:
         if self.layer.next_us == math.inf:
             self.close()
 
+    def lose(self) -> None:
+        """The connection is over, and both hosts hear of it at once, as from a supervision timeout."""
+        for end in self.ends:
+            if end:
+                self._disconnect(end, hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+        self.close()
+
     def close(self) -> None:
         """Stop at once; no host hears of it."""
         self.layer.close()

@@ -61,6 +61,11 @@ class VirtualRadio:
         for connection in self.connections:
             connection.layer.in_range = value
 
+    def drop(self) -> None:
+        """All connections are over, and all hosts hear of it at once."""
+        for connection in list(self.connections):
+            connection.lose()
+
     @staticmethod
     def now_us() -> int:
         """The radio's clock: the event loop's, in us."""

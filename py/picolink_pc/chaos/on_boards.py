@@ -1,0 +1,132 @@
+"""Connections dropped and boards restarted, very many times, on virtual boards in real time."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..bench.report import Result
+from ..bench.traffic import percentile
+from ..radio.air import RadioSettings
+from .pair import ROLES, BrokenPromiseError, Pair
+
+LOSS = 0.02
+"""Of PDUs in the air, as between rooms."""
+
+_PAUSE_S = 0.4
+"""The longest between messages that flow again and the next strike."""
+
+_ENGINES = {
+    "native": ("native", "native"),
+    "python": ("python", "python"),
+    "mixed": ("native", "python"),
+}
+
+
+@dataclass
+class Found:
+    """What came of it: see Pair.   errors: the promises broken, a line each."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    messages: Counter[str] = field(default_factory=Counter)
+    again_s: dict[str, list[float]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def add(self, pair: Pair) -> None:
+        self.counts += pair.counts
+        self.messages += pair.messages
+        self.errors += pair.errors
+        for after, seconds in pair.again_s.items():
+            self.again_s[after] = sorted([*self.again_s.get(after, []), *seconds])
+
+    def results(self, kind: str, seed: int) -> list[Result]:
+        """As tables."""
+        parameters = {"engine": kind, "seed": seed, "loss": LOSS}
+        rows = [
+            *({"group": group, "what": what, "count": n} for (group, what), n in sorted(self.counts.items())),
+            *({"group": "messages", "what": what, "count": n} for what, n in sorted(self.messages.items())),
+            {"group": "promises", "what": "broken", "count": len(self.errors)},
+        ]
+        again = [
+            {
+                "after": {"drop": "boards can connect again", "restart": "the board has power again"}[after],
+                "times": len(seconds),
+                "p50": percentile(seconds, 0.5),
+                "p95": percentile(seconds, 0.95),
+                "most": seconds[-1],
+            }
+            for after, seconds in self.again_s.items()
+            if seconds
+        ]
+        return [
+            Result(
+                name="chaos-boards",
+                title="What befell virtual boards",
+                parameters=parameters,
+                columns={"group": "", "what": "", "count": "how often"},
+                rows=rows,
+            ),
+            Result(
+                name="chaos-boards-again",
+                title="Seconds until both boards have read a message again",
+                parameters=parameters,
+                columns={"after": "since", "times": "times", "p50": "p50", "p95": "p95", "most": "most"},
+                rows=again,
+                notes=["Real time on this PC, discovery and handshake included."],
+            ),
+        ]
+
+
+def strikes(rng: random.Random, drops: int, restarts: int) -> list[Callable[[Pair], object]]:
+    """What to do to a pair, in random order: `drops` lost connections, `restarts` of each board, and more."""
+    planned: list[Callable[[Pair], object]] = []
+    left = drops
+    while left:
+        strike = rng.choices((Pair.drop, Pair.drop_while_connecting, Pair.leave_range), (10, 4, 1))[0]
+        dropped = min(left, 2 if strike is Pair.drop_while_connecting else 1)
+        planned.append(strike if dropped == 2 or strike is not Pair.drop_while_connecting else Pair.drop)
+        left -= dropped
+    for role in ROLES:
+        planned += [lambda pair, role=role: pair.restart(role)] * restarts
+    planned += [Pair.fade, Pair.freeze] * (len(planned) // 30)
+    rng.shuffle(planned)
+    return planned
+
+
+def play(console: Console, drops: int, restarts: int, kind: str, seed: int, pairs: int) -> Found:
+    """Strike `pairs` pairs of boards at a time, so often in all. Says at once what is broken."""
+    found = Found()
+    planned = strikes(random.Random(seed), drops, restarts)
+    columns = (TextColumn("strikes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=len(planned))
+        engines = dict(zip(ROLES, _ENGINES[kind], strict=True))
+
+        async def one(number: int) -> None:
+            settings = RadioSettings(loss=LOSS, seed=seed + number)
+            pair = Pair(f"Chaos {number}", seed + number, settings, engines)
+            try:
+                async with pair:
+                    while planned:
+                        strike = planned.pop()
+                        await asyncio.sleep(pair.rng.uniform(0, _PAUSE_S))
+                        await strike(pair)
+                        progress.advance(task)
+                    await pair.finish()
+            except BrokenPromiseError as error:
+                found.errors.append(str(error))
+                console.print(escape(str(error)), style="bold red")
+            for error in pair.errors:
+                console.print(escape(error), style="bold red")
+            found.add(pair)
+
+        async def all_pairs() -> None:
+            await asyncio.gather(*(one(number) for number in range(pairs)))
+
+        asyncio.run(all_pairs())
+    return found

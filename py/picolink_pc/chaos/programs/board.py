@@ -1,0 +1,98 @@
+# Sends messages of random sizes with random pauses until the file STOP is there, and prints what comes of it:
+# board.py ROLE NAME LIFE STOP
+#
+#   got US LIFE FIRST NEXT     these messages were read: numbers FIRST up to NEXT, from that life of the peer
+#   damaged US TEXT            a message that was never sent
+#   event US EVENT: DETAIL     of the link
+#   heap US BYTES LATENCIES    once a second: bytes in use, and the latencies since the last time, in ms
+#   sent N                     at the end: how many messages this life has sent; then `stats` and `over`
+#
+# US is the time on the PC's clock, which all virtual boards share.
+
+import asyncio
+import gc
+import json
+import os
+import random
+import sys
+import time
+
+import messages
+import picolink
+
+_LONGEST_PAUSE_MS = 40
+_LINE = 200  # latencies in one line of output
+
+
+def now_us():
+    return time.time_ns() // 1000
+
+
+def on_event(event, detail):
+    print("event", now_us(), event + ":", detail)
+
+
+def is_there(path):
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
+async def send(link, life, stop):
+    number = 0
+    while not is_there(stop):
+        # Bursts without a pause, and pauses in which the link has nothing to do.
+        for _ in range(random.choice((1, 1, 1, 20))):
+            await link.send(messages.pack(life, number, now_us(), messages.size_of(number)))
+            number += 1
+        await asyncio.sleep_ms(random.randint(0, _LONGEST_PAUSE_MS))
+    await link.send(messages.pack(life, number, now_us(), messages.LEAST))
+    await link.flush()
+    print("sent", number + 1)
+
+
+async def receive(link, latencies):
+    """Until the peer's last message has come."""
+    last = False
+    while not last:
+        first = following = from_life = 0
+        for message in await link.drain():
+            try:
+                life, number, sent_us = messages.unpack(message)
+            except ValueError as error:
+                print("damaged", now_us(), error, message[:64])
+                continue
+            if len(latencies) < _LINE:
+                latencies.append((now_us() - sent_us) // 1000)
+            if (life, number) != (from_life, following):
+                if following != first:
+                    print("got", now_us(), from_life, first, following)
+                from_life, first = life, number
+            following = number + 1
+            last = len(message) == messages.LEAST
+        if following != first:
+            print("got", now_us(), from_life, first, following)
+
+
+async def watch(latencies):
+    while True:
+        await asyncio.sleep_ms(1000)
+        told = " ".join(map(str, latencies))
+        latencies.clear()
+        gc.collect()
+        print("heap", now_us(), gc.mem_alloc(), told)
+
+
+async def main(role, name, life, stop):
+    latencies = []
+    async with getattr(picolink, role)(name, on_event=on_event) as link:
+        watching = asyncio.create_task(watch(latencies))
+        await asyncio.gather(send(link, int(life), stop), receive(link, latencies))
+        watching.cancel()
+        print("stats", json.dumps(link.stats))
+    print("over")
+
+
+asyncio.run(main(*sys.argv[1:]))
