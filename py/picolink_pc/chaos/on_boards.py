@@ -21,6 +21,16 @@ LOSS = 0.02
 _PAUSE_S = 0.4
 """The longest between messages that flow again and the next strike."""
 
+_STATS = (
+    "connections",
+    "packets_received",
+    "lost above the radio",
+    "damaged above the radio",
+    "retransmitted",
+    "irq_errors",
+)
+"""What is told of the boards' link.stats."""
+
 _ENGINES = {
     "native": ("native", "native"),
     "python": ("python", "python"),
@@ -30,10 +40,11 @@ _ENGINES = {
 
 @dataclass
 class Found:
-    """What came of it: see Pair.   errors: the promises broken, a line each."""
+    """What came of it: see Pair.   stats: of the last lives.   errors: the promises broken, a line each."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
+    stats: Counter[str] = field(default_factory=Counter)
     again_s: dict[str, list[float]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
@@ -41,6 +52,8 @@ class Found:
         self.counts += pair.counts
         self.messages += pair.messages
         self.errors += pair.errors
+        for stats in pair.stats.values():
+            self.stats.update({name: stats[name] for name in _STATS})
         for after, seconds in pair.again_s.items():
             self.again_s[after] = sorted([*self.again_s.get(after, []), *seconds])
 
@@ -50,6 +63,7 @@ class Found:
         rows = [
             *({"group": group, "what": what, "count": n} for (group, what), n in sorted(self.counts.items())),
             *({"group": "messages", "what": what, "count": n} for what, n in sorted(self.messages.items())),
+            *({"group": "last lives", "what": what, "count": n} for what, n in self.stats.items()),
             {"group": "promises", "what": "broken", "count": len(self.errors)},
         ]
         again = [

@@ -5,7 +5,8 @@
 #   damaged US TEXT            a message that was never sent
 #   event US EVENT: DETAIL     of the link
 #   heap US BYTES LATENCIES    once a second: bytes in use, and the latencies since the last time, in ms
-#   sent N                     at the end: how many messages this life has sent; then `stats` and `over`
+#   sent N                     at the end: how many messages this life has sent
+#   stats JSON                 of the link, and how many packets were lost or damaged above the radio
 #
 # US is the time on the PC's clock, which all virtual boards share.
 
@@ -19,7 +20,10 @@ import time
 
 import messages
 import picolink
+from picolink.link import Link
 
+_LOST = 0.02
+_DAMAGED = 0.002  # of the packets that come, above the radio
 _LONGEST_PAUSE_MS = 40
 _LINE = 200  # latencies in one line of output
 
@@ -30,6 +34,26 @@ def now_us():
 
 def on_event(event, detail):
     print("event", now_us(), event + ":", detail)
+
+
+def lose_packets():
+    """Between Bluetooth and the engine. Returns the counts, [lost, damaged]."""
+    feed = Link._feed
+    counts = [0, 0]
+
+    def feed_most(link, packet):
+        luck = random.random()
+        if luck < _LOST:
+            counts[0] += 1
+            return
+        if luck < _LOST + _DAMAGED:
+            counts[1] += 1
+            packet = bytearray(packet)
+            packet[random.randrange(len(packet))] ^= 1 << random.randrange(8)
+        feed(link, packet)
+
+    Link._feed = feed_most
+    return counts
 
 
 def is_there(path):
@@ -87,12 +111,14 @@ async def watch(latencies):
 
 async def main(role, name, life, stop):
     latencies = []
+    lost = lose_packets()
     async with getattr(picolink, role)(name, on_event=on_event) as link:
         watching = asyncio.create_task(watch(latencies))
         await asyncio.gather(send(link, int(life), stop), receive(link, latencies))
         watching.cancel()
-        print("stats", json.dumps(link.stats))
-    print("over")
+        stats = link.stats
+        stats["lost above the radio"], stats["damaged above the radio"] = lost
+        print("stats", json.dumps(stats))
 
 
 asyncio.run(main(*sys.argv[1:]))
