@@ -14,6 +14,7 @@ _COMMANDS = {
     "emulate": ".emulate",
     "bench": ".bench",
     "chaos": ".chaos",
+    "soak": ".chaos.soak",
 }
 
 

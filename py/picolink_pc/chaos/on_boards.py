@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..bench.report import Result
@@ -134,9 +133,9 @@ def play(console: Console, drops: int, restarts: int, kind: str, seed: int, pair
                     await pair.finish()
             except BrokenPromiseError as error:
                 found.errors.append(str(error))
-                console.print(escape(str(error)), style="bold red")
+                console.print(str(error), style="bold red", markup=False, emoji=False)
             for error in pair.errors:
-                console.print(escape(error), style="bold red")
+                console.print(error, style="bold red", markup=False, emoji=False)
             found.add(pair)
 
         async def all_pairs() -> None:

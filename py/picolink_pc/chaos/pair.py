@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from ..boards import Bench, BoardError
 from ..radio.air import RadioSettings
@@ -29,6 +30,19 @@ class BrokenPromiseError(Exception):
     """Messages did not flow again; the text is for a person."""
 
 
+class Look(NamedTuple):
+    """at_us: on the PC's clock.   heap: bytes in use.   latencies_ms: of messages read since the last look.
+
+    messages: read until now.   faults: that had struck by then.
+    """
+
+    at_us: int
+    heap: int
+    latencies_ms: list[int]
+    messages: int
+    faults: int
+
+
 class Pair:
     """Use it with `async with`: two boards on a radio of their own that send to each other all the time.
 
@@ -37,13 +51,13 @@ class Pair:
 
     counts: how often each fault has struck.   stats: each board's link.stats at the end.
     again_s: seconds from the moment when boards could connect again until both had read a message.
-    heap: for each board (time in us, bytes in use, latencies in ms), once a second.
+    looks: what each board has said of itself once a second.
     """
 
     def __init__(self, name: str, seed: int, settings: RadioSettings, engines: dict[str, str]) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.again_s: dict[str, list[float]] = {"drop": [], "restart": []}
-        self.heap: dict[str, list[tuple[int, int, list[int]]]] = {role: [] for role in ROLES}
+        self.looks: dict[str, list[Look]] = {role: [] for role in ROLES}
         self.stats: dict[str, dict[str, int]] = {}
         self.rng = random.Random(seed)
         self._name = name
@@ -206,7 +220,8 @@ class Pair:
                 self._oracles[ROLES[role == ROLES[0]]].resent(int(event.split()[2]))
         elif kind == "heap":
             at_us, used, *latencies = map(int, rest.split())
-            self.heap[role].append((at_us, used, latencies))
+            counts = oracle.counts["messages"], sum(self.counts.values())
+            self.looks[role].append(Look(at_us, used, latencies, *counts))
         elif kind == "sent":
             self._sent[role] = int(rest)
         elif kind == "stats":

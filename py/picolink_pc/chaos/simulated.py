@@ -6,7 +6,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..bench.report import Result
@@ -92,7 +91,7 @@ def tell(console: Console, seed: int, kind: str) -> bool:
     outcome = chaos.play(
         engines(kind, seed),
         seed,
-        tell=lambda seconds, text: console.print(f"{seconds:9.3f} s  {escape(text)}"),
+        tell=lambda seconds, text: console.print(f"{seconds:9.3f} s  {text}", markup=False, emoji=False),
     )
     kept = not outcome.errors
     end = "every promise was kept" if kept else "a promise was broken"
@@ -126,7 +125,7 @@ def _broken(summary: Summary) -> str:
 def _show(console: Console, failure: Outcome, kind: str) -> None:
     console.print(f"seed {failure.seed}: a promise was broken", style="bold red")
     for error in failure.errors[:5]:
-        console.print(f"    {escape(error)}")
+        console.print(f"    {error}", markup=False, emoji=False)
     console.print(f"    the same run again: picolink chaos --seed {failure.seed} --engine {kind}")
 
 

@@ -24,7 +24,7 @@ from picolink.link import Link
 
 _LOST = 0.02
 _DAMAGED = 0.002  # of the packets that come, above the radio
-_LONGEST_PAUSE_MS = 40
+_LONGEST_PAUSE_MS = 80
 _LINE = 200  # latencies in one line of output
 
 

@@ -1,0 +1,193 @@
+"""`picolink soak`: a long run of two virtual boards, with faults all the time; heap and latency over time."""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..bench.report import Result, Row, new_console, publish, report_options
+from ..bench.traffic import percentile
+from ..boards import ENGINES, BoardError
+from ..radio.air import RadioSettings
+from .on_boards import LOSS
+from .pair import ROLES, BrokenPromiseError, Pair
+
+MAY_GROW = 1024
+"""Bytes that the least heap in use in the last quarter may lie above that in the first: tasks come and go."""
+
+_PERIODS = 120
+"""Rows of the table, and points in the picture."""
+
+_LEAST_S = 60
+_PAUSE_S = (1, 10)
+"""Between two strikes."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+STRIKES: dict[Callable[[Pair], object], int] = {
+    Pair.drop: 4,
+    Pair.drop_while_connecting: 2,
+    Pair.leave_range: 1,
+    Pair.fade: 2,
+    Pair.freeze: 2,
+}
+"""What is done to the boards, with weights. They keep their power: the heap of one life is watched."""
+
+
+class Duration(click.ParamType):
+    """Seconds, as 90s, 20m or 1h."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d+)([smh])", str(value))
+        if not match or (seconds := int(match[1]) * _UNITS[match[2]]) < _LEAST_S:
+            self.fail(f"{value!r} is no time from {_LEAST_S}s on: 90s, 20m, 1h ...", param, ctx)
+        return seconds
+
+
+@click.command()
+@click.option("--duration", type=Duration(), default="1h", show_default=True, help="90s, 20m, 8h ...")
+@click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the faults.")
+@report_options
+def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) -> None:
+    """Run two virtual boards for a long time, with faults, and watch heap, latency and messages.
+
+    \b
+    picolink soak --plot               an hour, with a picture
+    picolink soak --duration 5m
+
+    Both boards send messages of random sizes with random pauses. Connections drop, the radio goes out of
+    range, boards freeze, packets are lost and damaged above the radio. Exit code 1 if a message is lost,
+    doubled, damaged or out of order, or if the heap of a board has grown.
+    """
+    console = new_console()
+    settings = RadioSettings(loss=LOSS, seed=seed)
+    pair = Pair("Soak", seed, settings, dict.fromkeys(ROLES, engine))
+    try:
+        errors = asyncio.run(_run(pair, duration, random.Random(seed), console))
+    except BoardError as error:
+        raise click.ClickException(str(error)) from None
+    rows = _rows(pair)
+    errors += _grown(rows)
+    counts = [f"{what}: {number:,}" for (_, what), number in sorted(pair.counts.items())]
+    result = Result(
+        name="soak",
+        title=f"Two virtual boards for {duration / 60:.0f} minutes, with faults",
+        parameters={"engine": engine, "seed": seed, "loss": LOSS, "interval_ms": settings.interval_ms},
+        columns={
+            "minutes": "minutes",
+            "messages": "messages so far",
+            "faults": "faults so far",
+            **{role: f"heap of the {role}, bytes" for role in ROLES},
+            "p50": "latency p50, ms",
+            "p95": "p95",
+            "most": "most",
+        },
+        rows=rows,
+        notes=[
+            "Heap in use after a collection of garbage; the least of each period.",
+            "Latency includes the time without a connection, and of frozen boards.",
+            f"Faults: {', '.join(counts)}.",
+            "Broken promises: " + (f"{len(errors)}." if errors else "none."),
+        ],
+    )
+    publish(console, [result], out, {"soak": draw} if plot else {})
+    for error in errors:
+        console.print(error, style="bold red", markup=False, emoji=False)
+    click.get_current_context().exit(1 if errors else 0)
+
+
+async def _run(pair: Pair, duration: int, rng: random.Random, console: Console) -> list[str]:
+    """Let it run and strike it. Returns the promises broken."""
+    columns = (TextColumn("{task.fields[done]}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=duration, done="connecting")
+        try:
+            async with pair:
+                end = time.monotonic() + duration
+                while (left := end - time.monotonic()) > 0 and not pair.errors:
+                    done = f"{pair.messages['messages']:,} messages, {sum(pair.counts.values())} faults"
+                    progress.update(task, completed=duration - left, done=done)
+                    await asyncio.sleep(min(rng.uniform(*_PAUSE_S), left))
+                    (strike,) = rng.choices(list(STRIKES), list(STRIKES.values()))
+                    await strike(pair)
+                await pair.finish()
+        except BrokenPromiseError as error:
+            return [str(error), *pair.errors]
+    return pair.errors
+
+
+def _rows(pair: Pair) -> list[Row]:
+    """One for each period: what the boards have said once a second."""
+    begin_us = min(looks[0].at_us for looks in pair.looks.values())
+    end_us = min(looks[-1].at_us for looks in pair.looks.values())
+    periods = min(_PERIODS, (end_us - begin_us) // 5_000_000 or 1)
+    rows = []
+    for number in range(periods):
+        since_us, until_us = (begin_us + (end_us - begin_us) * n // periods for n in (number, number + 1))
+        looks = {
+            role: [look for look in of_role if since_us <= look.at_us <= until_us]
+            for role, of_role in pair.looks.items()
+        }
+        if not all(looks.values()):
+            continue  # a board was frozen for all of it
+        latencies = sorted(ms for of_role in looks.values() for look in of_role for ms in look.latencies_ms)
+        rows.append(
+            {
+                "minutes": round((until_us - begin_us) / 60e6, 1),
+                "messages": sum(of_role[-1].messages for of_role in looks.values()),
+                "faults": max(of_role[-1].faults for of_role in looks.values()),
+                **{role: min(look.heap for look in of_role) for role, of_role in looks.items()},
+                "p50": percentile(latencies, 0.5),
+                "p95": percentile(latencies, 0.95),
+                "most": latencies[-1] if latencies else None,
+            }
+        )
+    return rows
+
+
+def _grown(rows: list[Row]) -> list[str]:
+    quarter = len(rows) // 4 or 1
+    errors = []
+    for role in ROLES:
+        first, last = (min(row[role] for row in part) for part in (rows[:quarter], rows[-quarter:]))
+        if last - first > MAY_GROW:
+            errors.append(f"the heap of the {role} has grown by {last - first:,} bytes")
+    return errors
+
+
+def draw(result: Result, path: Path) -> None:
+    """Heap, latency, and messages over time."""
+    from ..bench.plots import add_legend, new_figure, save, thousands
+
+    rows = result.rows
+    minutes = [row["minutes"] for row in rows]
+    figure, (heap, latency, messages) = new_figure(3, (12, 3.8))
+    for role, colour in zip(ROLES, ("#1b6ca8", "#e08e2b"), strict=True):
+        heap.plot(minutes, [row[role] / 1024 for row in rows], color=colour, label=role)
+    heap.set(title="heap in use, KiB", ylim=(0, None))
+    heap.legend(loc="lower right")
+    for share, colour in (("p50", "#1b6ca8"), ("p95", "#5aa9e6"), ("most", "#9aa3ab")):
+        latency.plot(minutes, [row[share] for row in rows], color=colour, label=share)
+    latency.set(title="latency of messages, ms", yscale="log")
+    latency.legend(loc="upper right")
+    thousands(latency.yaxis)
+    messages.plot(minutes, [row["messages"] for row in rows], color="#3c8d5a", label="messages received")
+    messages.set(title="messages received, and faults", ylim=(0, None))
+    thousands(messages.yaxis)
+    faults = messages.twinx()
+    faults.plot(minutes, [row["faults"] for row in rows], color="#c0392b", lw=1, label="faults")
+    faults.set(ylim=(0, None))
+    faults.grid(visible=False)
+    for panel in (heap, latency, messages):
+        panel.set(xlabel="minutes", xlim=(0, None))
+    add_legend(figure, messages)
+    save(figure, path)
