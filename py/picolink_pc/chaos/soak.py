@@ -24,7 +24,7 @@ MAY_GROW = 1024
 _PERIODS = 120
 """Rows of the table, and points in the picture."""
 
-_LEAST_S = 60
+_LEAST_S = 10
 _PAUSE_S = (1, 10)
 """Between two strikes."""
 
@@ -142,7 +142,7 @@ def _rows(pair: Pair) -> list[Row]:
         latencies = sorted(ms for of_role in looks.values() for look in of_role for ms in look.latencies_ms)
         rows.append(
             {
-                "minutes": round((until_us - begin_us) / 60e6, 1),
+                "minutes": round((until_us - begin_us) / 60e6, 2),
                 "messages": sum(of_role[-1].messages for of_role in looks.values()),
                 "faults": max(of_role[-1].faults for of_role in looks.values()),
                 **{role: min(look.heap for look in of_role) for role, of_role in looks.items()},
@@ -166,28 +166,28 @@ def _grown(rows: list[Row]) -> list[str]:
 
 def draw(result: Result, path: Path) -> None:
     """Heap, latency, and messages over time."""
-    from ..bench.plots import add_legend, new_figure, save, thousands
+    from ..bench.plots import new_figure, save, thousands
 
     rows = result.rows
     minutes = [row["minutes"] for row in rows]
     figure, (heap, latency, messages) = new_figure(3, (12, 3.8))
     for role, colour in zip(ROLES, ("#1b6ca8", "#e08e2b"), strict=True):
         heap.plot(minutes, [row[role] / 1024 for row in rows], color=colour, label=role)
-    heap.set(title="heap in use, KiB", ylim=(0, None))
-    heap.legend(loc="lower right")
+    heap.set(
+        title="heap in use, KiB", ylim=(0, max(row[role] for row in rows for role in ROLES) / 1024 * 1.2)
+    )
     for share, colour in (("p50", "#1b6ca8"), ("p95", "#5aa9e6"), ("most", "#9aa3ab")):
         latency.plot(minutes, [row[share] for row in rows], color=colour, label=share)
-    latency.set(title="latency of messages, ms", yscale="log")
-    latency.legend(loc="upper right")
+    latency.set(title="latency of messages, ms", yscale="log", ylim=(10, None))
+    latency.minorticks_off()
     thousands(latency.yaxis)
-    messages.plot(minutes, [row["messages"] for row in rows], color="#3c8d5a", label="messages received")
-    messages.set(title="messages received, and faults", ylim=(0, None))
+    counts = ("messages received", "messages", "#3c8d5a"), ("faults x 1,000", "faults", "#c0392b")
+    for label, key, colour in counts:
+        factor = 1000 if key == "faults" else 1
+        messages.plot(minutes, [factor * row[key] for row in rows], color=colour, label=label)
+    messages.set(title="messages and faults so far", ylim=(0, None))
     thousands(messages.yaxis)
-    faults = messages.twinx()
-    faults.plot(minutes, [row["faults"] for row in rows], color="#c0392b", lw=1, label="faults")
-    faults.set(ylim=(0, None))
-    faults.grid(visible=False)
     for panel in (heap, latency, messages):
         panel.set(xlabel="minutes", xlim=(0, None))
-    add_legend(figure, messages)
+        panel.legend(loc="lower right" if panel is heap else "upper left", fontsize=9)
     save(figure, path)
