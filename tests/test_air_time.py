@@ -70,7 +70,7 @@ def test_the_stream_is_what_arrives():
 
 
 def test_what_the_radio_loses_is_repeated_and_what_is_lost_above_it_sent_again():
-    _, lossy = use(loss=0.1)
+    _, lossy = use(loss=0.02)
     assert lossy[air_time.REPEATED] > 0 == lossy[air_time.AGAIN]
     _, faulty = use(faults=PacketFaults(lost=0.1))
     assert faulty[air_time.AGAIN] > 0 == faulty[air_time.REPEATED]

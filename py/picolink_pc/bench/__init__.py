@@ -4,11 +4,13 @@ import click
 
 from ..cli import Commands
 
-# As in cli.py. "sweep" is the discrete-event simulation.
+# As in cli.py. The last two are for maintainers.
 _COMMANDS = {
     "link": ".bench.link",
     "engine": ".bench.engine",
+    "sweep": ".bench.sweep",
     "soak": ".bench.soak",
+    "costs": ".bench.costs",
     "docs": ".bench.docs",
 }
 
@@ -20,6 +22,7 @@ def bench() -> None:
     \b
     picolink bench link      two boards: messages/s, latency, loss; picolink beside aioble alone
     picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
+    picolink bench sweep     what your boards would do, in a simulation that takes seconds
     picolink bench soak      a million messages, and the heap meanwhile
 
     Results go to build/out/bench.  docs/benchmarks.md explains the figures and how far to trust them.

@@ -1,6 +1,6 @@
 """Pictures of results, in one style."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ..radio.air import RadioSettings, ceiling
+from .cases import AIR
 from .report import Result, Row
 
 RP2040_HZ = 125_000_000
@@ -31,17 +32,19 @@ _STYLE = {
 _COLOURS = ("#1b6ca8", "#5aa9e6", "#e08e2b", "#9aa3ab", "#3c8d5a", "#b1438c")
 
 
-def new_figure(panels: int = 1, size: tuple[float, float] = (8.0, 4.2)) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side; size: of the whole, in inches."""
+def new_figure(
+    panels: int = 1, size: tuple[float, float] = (8.0, 4.2), rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side, in each of its rows; size: of the whole, in inches."""
     mpl.rcParams.update(_STYLE)
-    figure, axes = plt.subplots(1, panels, figsize=size, squeeze=False, layout="constrained")
-    return figure, list(axes[0])
+    figure, axes = plt.subplots(rows, panels, figsize=size, squeeze=False, layout="constrained")
+    return figure, list(axes.flat)
 
 
-def add_legend(figure: Figure, panel: Axes) -> None:
-    """One legend for all panels, above them."""
+def add_legend(figure: Figure, panel: Axes, columns: int = 4, place: str = "upper") -> None:
+    """One legend for all panels, above ("upper") or below ("lower") them."""
     handles, labels = panel.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=9)
+    figure.legend(handles, labels, loc=f"outside {place} center", ncols=columns, fontsize=9)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -180,4 +183,81 @@ def draw_load(result: Result, path: Path) -> None:
         thousands(panel.yaxis)
     panels[0].set_ylabel("delivered messages/s")
     add_legend(figure, panels[0])
+    save(figure, path)
+
+
+_AIR_COLOURS = dict(
+    zip(
+        AIR,
+        (
+            "#1b6ca8",
+            "#5aa9e6",
+            "#a9d4f5",
+            "#3c8d5a",
+            "#9fcdb0",
+            "#e08e2b",
+            "#c0392b",
+            "#b1438c",
+            "#b8bec4",
+            "#eceff1",
+        ),
+        strict=True,
+    )
+)
+
+
+def draw_sweep(result: Result, path: Path) -> None:
+    """By what varies: messages/s, the CPU's work, and what the air is used for."""
+    figure, (rate, cpu, *uses) = new_figure(2, (10, 8), rows=2)
+    values = list(dict.fromkeys(row["value"] for row in result.rows))
+    ways = list(dict.fromkeys(row["way"] for row in result.rows))
+    places = range(len(values))
+    if result.name == "sweep-size":
+        rate_key, unit = "goodput", "kB/s"
+    else:
+        rate_key, unit = "per_second", f"messages of {result.parameters['message_bytes']} bytes per second"
+    for way, colour in zip(ways, ("#c0392b", "#e59866"), strict=True):
+        ceilings = [row[f"{rate_key}_ceiling"] for row in of(result.rows, way=way, engine="native")]
+        rate.plot(places, ceilings, "_", ms=15, mew=2, color=colour, label=f"the air allows, {way}")
+    for engine, colour, width in (("native", _COLOURS[0], 3), ("python", _COLOURS[2], 1.5)):
+        for way, line in zip(ways, ("-", "--"), strict=True):
+            rows = of(result.rows, way=way, engine=engine)
+            style = {"ls": line, "lw": width, "marker": "o", "ms": 4, "color": colour}
+            rate.plot(places, [row[rate_key] for row in rows], **style, label=f"{engine}, {way}")
+            cpu.plot(places, [max(row["cpu_central"], row["cpu_peripheral"]) for row in rows], **style)
+    rate.set(ylabel=unit, ylim=(0, None), title="what arrives, each way")
+    thousands(rate.yaxis)
+    cpu.set(ylabel="% of an RP2040, of the busier board", ylim=(0, 105), title="CPU time of the engine")
+    add_legend(figure, rate, columns=3)
+    for panel, way in zip(uses, ways, strict=True):
+        rows = of(result.rows, way=way, engine="native")
+        _stack_air(panel.bar, list(places), rows)
+        panel.set(ylim=(0, 100), title=f"use of the air, {way}", ylabel="% of the time")
+        panel.grid(visible=False)
+    add_legend(figure, uses[0], columns=5, place="lower")
+    for panel in (rate, cpu, *uses):
+        panel.set_xticks(list(places), [v if isinstance(v, str) else f"{v:,g}" for v in values], fontsize=9)
+        panel.set_xlabel(result.columns["value"])
+    save(figure, path)
+
+
+def _stack_air(bar: Callable, places: Sequence[float], rows: list[Row]) -> None:
+    """Bars of what the air is used for, one for each row; bar: Axes.bar or Axes.barh."""
+    ends = [0.0] * len(rows)
+    for part, name in AIR.items():
+        parts = [row[f"air_{part}"] for row in rows]
+        bar(places, parts, 0.75, ends, color=_AIR_COLOURS[part], label=name)
+        ends = [end + more for end, more in zip(ends, parts, strict=True)]
+
+
+def draw_air(result: Result, path: Path) -> None:
+    """What the air is used for, a bar for each row."""
+    figure, (panel,) = new_figure(1, (10, 3.6))
+    places = range(len(result.rows))
+    _stack_air(panel.barh, list(places), result.rows)
+    panel.set_yticks(list(places), [f"{row['engine']}, {row['way']}" for row in result.rows])
+    panel.set(xlim=(0, 100), xlabel="% of the time")
+    panel.invert_yaxis()
+    panel.grid(visible=False)
+    add_legend(figure, panel, columns=5, place="lower")
     save(figure, path)

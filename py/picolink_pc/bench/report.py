@@ -103,7 +103,8 @@ class Result:
         )
         for key, heading in self.columns.items():
             words = any(isinstance(row[key], str) for row in self.rows)
-            table.add_column(heading, justify="left" if words else "right")
+            longest = max(map(len, heading.split()), default=0)
+            table.add_column(heading, justify="left" if words else "right", no_wrap=words, min_width=longest)
         first = next(iter(self.columns))
         for row, following in zip_longest(self.rows, self.rows[1:], fillvalue={}):
             ends = isinstance(row[first], str) and row[first] != following.get(first)

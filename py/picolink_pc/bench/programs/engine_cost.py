@@ -91,10 +91,15 @@ def _connected(engine_class):
     return sender, receiver
 
 
+def _record(size):
+    """Bytes of a message with the header that it gets in the stream."""
+    return size + (2 if size < 128 else 3)
+
+
 def _engine(module, size, rounds, meter, into):
     """Sums for each stage, and the messages that passed; into: read with recv_into(), not recv()."""
     sender, receiver = _connected(__import__(module, None, None, ("Engine",)).Engine)
-    record = size + (2 if size < 128 else 3)
+    record = _record(size)
     message = bytes(size)
     buffer = bytearray(size)
     packets = [bytearray(_PACKET) for _ in range(_PACKETS)]
@@ -207,6 +212,43 @@ def measure(what, size, rounds, repeats, meter, into=True):
             sums, messages = _engine(what, size, rounds, meter, into)
         runs.append([total / messages for total in sums])
     print(json.dumps(runs))
+
+
+def packets(module, messages, size, rounds, meter):
+    """Print what a packet with `messages` of `size` bytes costs: [pull, feed, feed of its ack]."""
+    sender, receiver = _connected(__import__(module, None, None, ("Engine",)).Engine)
+    message = bytes(size)
+    packet, ack = bytearray(_PACKET), bytearray(_PACKET)
+    filled = memoryview(packet)[: messages * _record(size) + _ACK]
+    ack_alone = memoryview(ack)[:_ACK]
+    pull, feed, feed_ack = sender.pull_into, receiver.feed, sender.feed
+    heard = sender.stats()["packets_received"]
+    empty, _ = _loops(meter)
+    sums = [0] * 3
+    now = 0
+    gc.disable()
+    for _ in range(rounds):
+        gc.collect()
+        for _ in range(messages):
+            sender.send(message)
+        start = meter.start()
+        pull(packet, now)
+        sums[0] += meter.since(start) - empty
+        start = meter.start()
+        feed(filled, now)
+        sums[1] += meter.since(start) - empty
+        for _ in range(messages):
+            receiver.recv()
+        now += _ACK_MS
+        receiver.pull_into(ack, now)
+        start = meter.start()
+        feed_ack(ack_alone, now)
+        sums[2] += meter.since(start) - empty
+    gc.enable()
+    acknowledged = sender.stats()["packets_received"] - heard
+    if receiver.stats()["messages_received"] != messages * rounds or acknowledged != rounds:
+        raise RuntimeError("not all messages came through: the figures mean nothing")
+    print(json.dumps([total / rounds for total in sums]))
 
 
 def memory(module, meter):
