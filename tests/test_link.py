@@ -27,12 +27,24 @@ def pair(stack):
     return set_up
 
 
+@pytest.fixture
+def standin(stack):
+    """For tests of what only the stand-in can do."""
+    if stack["micropython"]:
+        pytest.skip("a real stack does not stall on demand")
+
+
 async def start(board, role, **options):
     await board.start(NUMBERS, role, json.dumps(options))
 
 
 async def stats(board):
     return json.loads((await board.line("^stats ")).removeprefix("stats "))
+
+
+async def counts(board):
+    """What faults.py has done on a board."""
+    return json.loads((await board.line("^faults ")).removeprefix("faults "))
 
 
 def numbers(board, since=0):
@@ -252,6 +264,217 @@ def test_messages_that_the_restarted_peer_cannot_hold_are_reported(run, pair):
             await start(b, "connect", send=1, expect=20, link={"rx_size": 1024})
             assert "removed" in await a.line("event too large")
             await a.line("the link has failed|ValueError: a message of 2000 bytes")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("engine", ["native", "python"])
+def test_a_heap_used_up_at_random_moments_costs_no_message(run, pair, engine):
+    async def scenario():
+        async with pair((engine, engine)) as (bench, a, b):
+            await a.start(PROGRAMS / "memory.py", "advertise", "300")
+            await b.start(PROGRAMS / "memory.py", "connect", "300")
+            await a.line("received some")
+            bench.radio.in_range = False
+            await asyncio.sleep(3)
+            bench.radio.in_range = True
+            for board in (a, b):
+                await board.line("received 300", timeout=110)
+                result = await stats(board)
+                faults = await counts(board)
+                assert faults["escaped"] == 0
+                assert faults["short"] > 0
+                assert await board.exit_code(30) == 0
+                if board is a:  # a central has nothing to allocate for a notification
+                    assert result["irq_errors"] > 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("engines", PAIRS[:2], ids="-".join)
+def test_handlers_without_memory_cost_no_message(run, pair, engines):
+    """A quarter of the events is handled with the heap locked: so many packets to the peripheral are lost."""
+
+    async def scenario():
+        async with pair(engines) as (_, a, b):
+            for board, role in ((a, "advertise"), (b, "connect")):
+                await start(board, role, send=300, expect=300, faults={"locked": 0.25})
+            for board in (a, b):
+                await finish(board, 300)
+                faults = await counts(board)
+                assert faults["escaped"] == 0
+                assert faults["short"] > 5
+
+    run(scenario())
+
+
+def test_events_that_are_switched_off_are_switched_on_again(run, pair):
+    async def scenario():
+        async with pair() as (_, a, b):
+            await start(a, "advertise", send=500, expect=500, pause_ms=5, off_ms=50)
+            await start(b, "connect", send=500, expect=500, pause_ms=5, off_ms=50)
+            await finish(a, 500)
+            await finish(b, 500)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("deaf", ["A", "B"])
+def test_a_drop_that_a_board_has_not_heard_of(run, pair, deaf):
+    """Its events are off, and its program takes the processor, while the connection ends."""
+
+    async def scenario():
+        async with pair() as (bench, a, b):
+            victim, other = (a, b) if deaf == "A" else (b, a)
+            listens = {"send": 0, "expect": 40, "faults": {}, "deaf": [10, 4000]}
+            sends = {"send": 40, "expect": 0, "pause_ms": 100}
+            await start(a, "advertise", **(listens if victim is a else sends))
+            await start(b, "connect", **(listens if victim is b else sends))
+            await victim.line("^deaf$")
+            bench.radio.in_range = False
+            await other.line("event disconnected")
+            bench.radio.in_range = True
+            await victim.line("event disconnected")
+            await finish(victim, 40)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("interrupted", ["A", "B"])
+def test_ctrl_c_in_a_handler(run, pair, interrupted):
+    async def scenario():
+        async with pair() as (_, a, b):
+            for board, role in ((a, "advertise"), (b, "connect")):
+                extra = ["interrupt"] if board.name == interrupted else []
+                await board.start(PROGRAMS / "interrupted.py", role, *extra)
+            await {"A": a, "B": b}[interrupted].line("^ok$")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("errno", [11, 12, 16, 114])
+def test_a_stack_that_is_full_gets_the_packet_later(run, pair, errno):
+    """EAGAIN, ENOMEM, EBUSY, EALREADY: the connection stays."""
+
+    async def scenario():
+        async with pair() as (_, a, b):
+            for board, role in ((a, "advertise"), (b, "connect")):
+                await start(board, role, send=300, expect=300, pause_ms=2, faults={"refused": [0.3, errno]})
+            for board in (a, b):
+                result = await finish(board, 300)
+                assert result["connections"] == 1
+                assert (await counts(board))["refusals"] > 10
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("errno", [5, 19, 22, 107, 110])
+def test_a_stack_that_fails_gets_a_new_connection(run, pair, errno):
+    """EIO, ENODEV, EINVAL, ENOTCONN, ETIMEDOUT: the board hangs up and connects again."""
+
+    async def scenario():
+        async with pair() as (_, a, b):
+            for board, role in ((a, "advertise"), (b, "connect")):
+                await start(board, role, send=300, expect=300, pause_ms=5, faults={"refused": [0.02, errno]})
+            total = 0
+            for board in (a, b):
+                result = await finish(board, 300)
+                total += (await counts(board))["refusals"]
+                assert result["peer_restarts"] == 0
+            assert total > 0
+            assert result["connections"] > 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("victim", ["A", "B"])
+@pytest.mark.usefixtures("standin")
+def test_a_stack_that_stalls_after_a_reconnect(run, pair, victim):
+    """It accepts packets and sends none (btstack#740): noticed, and mended by the next connection."""
+
+    async def scenario():
+        async with pair() as (bench, a, b):
+            stalled, other = (a, b) if victim == "A" else (b, a)
+            await start(a, "advertise", send=1500, expect=1500, pause_ms=2)
+            await start(b, "connect", send=1500, expect=1500, pause_ms=2)
+            await a.line("got 100")
+            bench.radio.in_range = False
+            for board in (a, b):
+                await board.line("event disconnected")
+            stalled.host.stalls = 1
+            bench.radio.in_range = True
+            await other.line("event connected")
+            assert "says nothing" in await other.line("event disconnected")
+            assert stalled.host.stalls == 0
+            for board in (a, b):
+                result = await finish(board, 1500)
+                assert result["connections"] >= 3
+                assert result["stack_restarts"] == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("victim", ["A", "B"])
+@pytest.mark.usefixtures("standin")
+def test_a_stack_that_stalls_again_and_again_is_restarted(run, pair, victim):
+    async def scenario():
+        async with pair() as (bench, a, b):
+            stalled = a if victim == "A" else b
+            await start(a, "advertise", send=1500, expect=1500, pause_ms=2)
+            await start(b, "connect", send=1500, expect=1500, pause_ms=2)
+            await a.line("got 100")
+            bench.radio.in_range = False
+            for board in (a, b):
+                await board.line("event disconnected")
+            stalled.host.stalls = 1000
+            bench.radio.in_range = True
+            await stalled.line("got 1499", timeout=100)
+            results = [await finish(board, 1500) for board in (a, b)]
+            assert results["AB".index(victim)]["stack_restarts"] == 1
+
+    run(scenario())
+
+
+def test_an_idle_link_stays_and_a_dead_peer_is_noticed(run, pair):
+    """7 s without a message keep the connection; a peer that freezes meanwhile is noticed all the same."""
+
+    async def scenario():
+        async with pair() as (_, a, b):
+            await start(a, "advertise", send=3, expect=3, pause_ms=7000)
+            await start(b, "connect", send=3, expect=3, pause_ms=7000)
+            for board in (a, b):
+                await board.line("got 1")
+                assert not [line for line in board.output if "event disconnected" in line]
+            b.freeze()
+            assert "says nothing" in await a.line("event disconnected")
+            b.thaw()
+            await finish(a, 3)
+            await finish(b, 3)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["garbage", "forged"])
+@pytest.mark.parametrize("engine", ["native", "python"])
+def test_a_stranger_that_floods_is_hung_up_on_and_takes_no_memory(run, pair, engine, kind):
+    visits = 4
+
+    async def scenario():
+        async with pair((engine, engine)) as (bench, a, b):
+            await start(a, "advertise", send=100, expect=100, heap=True)
+            stranger = bench.board("stranger")
+            await stranger.start(PROGRAMS / "flood.py", "Numbers", kind, str(visits))
+            for _ in range(visits):
+                assert int((await stranger.line("^hung up on")).split()[-2]) > 100
+            assert await stranger.exit_code(30) == 0
+            await start(b, "connect", send=100, expect=100)
+            result = await finish(a, 100)
+            assert result["packets_received"] > 400
+            assert result["irq_errors"] == 0
+            await finish(b, 100)
+            heaps = [int(line.split()[1]) for line in a.output if line.startswith("heap")]
+            assert len(heaps) > 1
+            assert max(heaps[1:]) - heaps[0] < 512
 
     run(scenario())
 

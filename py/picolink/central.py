@@ -14,7 +14,7 @@ _IRQ_GATTC_NOTIFY = const(18)
 _SCAN_MS = const(5000)
 _SCAN_US = const(30_000)
 _CONNECT_MS = const(5000)
-_SETUP_MS = const(10_000)
+_SETUP_MS = const(5000)
 _SUPERVISION_MS = const(2000)
 _INTERVAL_US = const(7_500)  # asked for at least; twice as much at most
 _ENODEV = const(19)
@@ -32,16 +32,17 @@ class Central(Link):
         addr_type, addr = self._peer or await self._find()
         # A fresh Device each time: aioble's keep the connection of a failed attempt.
         device = aioble.Device(addr_type, addr)
+        self._limit(_CONNECT_MS)
         try:
             # On BTstack aioble's scan_duration_ms is what sets the supervision timeout.
-            connection = await device.connect(_CONNECT_MS, _SUPERVISION_MS, _INTERVAL_US, 2 * _INTERVAL_US)
+            connection = await device.connect(None, _SUPERVISION_MS, _INTERVAL_US, 2 * _INTERVAL_US)
         except BaseException:
             self._cancel_connect()
             raise
-        with connection.timeout(_SETUP_MS):  # a drop in here raises DeviceDisconnectedError
-            self._adopt(connection)
-            self._arrived = -1
-            await self._set_up(connection)
+        self._adopt(connection)
+        self._arrived = -1
+        self._limit(_SETUP_MS)
+        await self._set_up(connection)
         self._called = True
 
     def _cancel_connect(self):
@@ -53,6 +54,7 @@ class Central(Link):
 
     async def _set_up(self, connection):
         """Exchange the MTU, find the service, subscribe."""
+        errors = self._irq_errors
         try:
             await connection.exchange_mtu(gatt.MTU)
         except asyncio.TimeoutError:
@@ -61,7 +63,8 @@ class Central(Link):
         notify = service and await service.characteristic(gatt.NOTIFY)
         write = service and await service.characteristic(gatt.WRITE)
         if not notify or not write:
-            self._on_event("refused", "the other board does not offer picolink's service")
+            if self._handle >= 0 and self._irq_errors == errors:  # nothing was missed
+                self._on_event("refused", "the other board does not offer picolink's service")
             raise OSError(_ENODEV)
         self._notify_handle = notify._value_handle
         self._write_handle = write._value_handle
@@ -70,12 +73,13 @@ class Central(Link):
     async def _find(self):
         """The address of the first board in sight that offers the service under the name."""
         while True:
+            self._limit(_SCAN_MS + 1000)
             try:
                 async with aioble.scan(_SCAN_MS, _SCAN_US, _SCAN_US, active=True) as scanner:
                     async for result in scanner:
                         if result.name() == self.name and gatt.SERVICE in result.services():
                             return result.device.addr_type, result.device.addr
-            except OSError:
+            except BaseException:
                 aioble.central._active_scanner = None  # else aioble waits for the end of what never began
                 raise
             self._on_event("not found", "no board named %r in sight, still looking" % self.name)

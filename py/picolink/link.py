@@ -17,21 +17,30 @@ _IRQ_CENTRAL_CONNECT = const(1)
 _IRQ_CENTRAL_DISCONNECT = const(2)
 _IRQ_PERIPHERAL_CONNECT = const(7)
 _IRQ_PERIPHERAL_DISCONNECT = const(8)
+_EIO = const(5)
 _ENOTCONN = const(107)
 
 _PACKET = const(244)  # bytes: the largest packet (docs/protocol.md, "Packets")
 _NAME_MAX = const(28)  # bytes: what a scan response of 31 leaves after length and type, as aioble packs it
 _TICK_MS = const(10)
+_LOOK_MS = const(250)  # the longest that the pump sleeps
 _FULL_MS = const(2)  # how long the host stack gets when it is full: it says nothing when it has room again
-_HANDSHAKE_MS = const(5000)  # a peer that does not greet in this time is none
-_SILENCE_MS = const(5000)  # a peer that acknowledges nothing in this time is gone
-_HANG_UP_MS = const(1000)
+_HANDSHAKE_MS = const(4500)  # a peer that does not greet in this time is none
+_ALIVE_MS = const(1000)  # who has nothing to send says so this often
+_SILENCE_MS = const(4500)  # a peer that says nothing for this time is gone
+_STALL_MS = const(4000)  # a connection that acknowledges nothing for this time has stalled
+_STALLS = const(3)  # so many in a row: it is this board's host stack
+_HANG_UP_MS = const(3000)  # longer than any supervision timeout: a host stack without an answer is stuck
 _BACKOFF_FIRST_MS = const(20)  # aioble's own tasks need a turn after a drop
 _BACKOFF_MAX_MS = const(500)
 _BURST = const(32)  # messages read in a row before other tasks get a turn
 
-# What a host stack raises when it cannot take a packet now: ENOMEM (NimBLE), EBUSY, EALREADY (BTstack).
-_FULL = (12, 16, 114)
+# The radio's usual troubles: try again. A name, because a tuple in `except` takes memory.
+_TROUBLES = (OSError, asyncio.TimeoutError, GattError, DeviceDisconnectedError, MemoryError)
+
+# What a host stack raises when it cannot take a packet now: EALREADY from BTstack, ENOMEM from NimBLE. EBUSY
+# and EAGAIN mean the same.
+_FULL = (11, 12, 16, 114)
 
 _link = None  # the link that is open: a board has one connection, so there is one
 
@@ -42,13 +51,13 @@ def _irq(event, data):
         try:
             if _link._irq(event, data):
                 return None
-        except Exception:
-            _link._irq_errors += 1  # a packet that did not get through: the engine sends it again
+        except BaseException as e:
+            _link._keep(e)  # a packet that did not get through: the engine sends it again
     try:
         return core.ble_irq(event, data)
-    except Exception:
+    except BaseException as e:
         if _link is not None:
-            _link._irq_errors += 1
+            _link._keep(e)
 
 
 def print_event(event, detail):
@@ -64,7 +73,8 @@ class Link:
     tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768. A message (plus 2 to 4 bytes) must
         fit this side's transmit ring and the peer's receive ring.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
-        "restarted", "too large", "refused" or "not found"; detail: str for a person. Printed by default.
+        "restarted", "too large", "refused", "not found" or "not connected"; detail: str for a person.
+        Printed by default.
 
     Attributes: engine ("native" or "python"), connected (bool), channel (of the message last received).
     """
@@ -96,14 +106,23 @@ class Link:
         self._called = False  # the peer is ready for packets
         self._peer = None  # (addr_type, addr): this link serves one board, and stays with it
         self._heard_at = 0
+        self._progress_at = 0  # the peer had everything, or acknowledged something
         self._due_at = time.ticks_ms()
+        self._limit_at = 0
+        self._limited = False  # is there a limit?
+        self._gave_up = False  # because of the limit
+        self._reason = None  # why the last connection ended: a str or an exception
         self._burst = 0
         self._peer_ended = False
         self._ending = False  # this side has begun to close
         self._closed = None  # why, for a person
         self._error = False
+        self._interrupted = False  # by Ctrl-C, in the handler of Bluetooth events
         self._irq_errors = 0
         self._strangers = 0
+        self._silences = 0
+        self._stalled = 0  # connections in a row
+        self._stack_restarts = 0
         self._connections = 0
 
     # -- opening and closing ------------------------------------------------------------------------------
@@ -206,11 +225,15 @@ class Link:
         """A dict of counters: the engine's (docs/protocol.md, "Counters"), and
 
         connections: handshakes done.   strangers: boards turned away.
+        silences: connections that were given up because the other side said nothing.
+        stack_restarts: of Bluetooth on this board, because it did not send or answer any more.
         irq_errors: exceptions that were kept from the host stack.
         """
         stats = self._engine.stats()
         stats["connections"] = self._connections
         stats["strangers"] = self._strangers
+        stats["silences"] = self._silences
+        stats["stack_restarts"] = self._stack_restarts
         stats["irq_errors"] = self._irq_errors
         return stats
 
@@ -226,6 +249,7 @@ class Link:
         if handle is None or handle == self._gone:
             raise OSError(_ENOTCONN)
         self._connection = connection
+        self._progress_at = time.ticks_ms()
         self._handle = handle
 
     def _irq(self, event, data):
@@ -242,8 +266,14 @@ class Link:
 
     def _feed(self, packet):
         self._heard_at = now = time.ticks_ms()
-        if self._engine.feed(packet, now):
+        if len(packet) and self._engine.feed(packet, now):  # an empty one is a sign of life
             self._wake.set()
+
+    def _keep(self, error):
+        """An exception that must not leave the handler of Bluetooth events."""
+        self._irq_errors += 1
+        if isinstance(error, KeyboardInterrupt):
+            self._interrupted = True
 
     def _transmit(self, packet):
         """Hand a packet (memoryview) to the host stack. Raises OSError when it cannot take it."""
@@ -262,33 +292,62 @@ class Link:
         """Connect, pump, and again after a drop, until the link is closed."""
         backoff = _BACKOFF_FIRST_MS
         try:
-            while self._closed is None and not self._peer_ended:
-                opened = self._connections
+            while True:
                 try:
-                    core.ble.irq(_irq)  # first: MicroPython may have switched it off
-                    await self._establish()
-                    await self._pump()
-                except (OSError, asyncio.TimeoutError, GattError, DeviceDisconnectedError, MemoryError):
-                    pass  # the radio's usual troubles: try again
-                finally:
-                    await self._hang_up()
-                if self._connections != opened:
+                    if self.connected:
+                        backoff = _BACKOFF_FIRST_MS
+                    if self._connection:
+                        await self._hang_up()
+                    if self._closed is not None or self._peer_ended:
+                        break
+                    await asyncio.sleep_ms(backoff)
+                    backoff = min(backoff * 2, _BACKOFF_MAX_MS)
+                    # A new one: asyncio can no longer wait for one that it once had no memory for.
+                    self._wake = asyncio.ThreadSafeFlag()
+                    await self._connect()
+                    self._reason = await self._pump()
+                except asyncio.CancelledError:
+                    if not self._gave_up:
+                        raise
+                    self._gave_up = False
                     backoff = _BACKOFF_FIRST_MS
-                await asyncio.sleep_ms(backoff)
-                backoff = min(backoff * 2, _BACKOFF_MAX_MS)
+                except _TROUBLES as e:
+                    self._reason = e
+                    await asyncio.sleep_ms(_FULL_MS)
             self._end("the peer has closed the link")
         except Exception as e:
-            sys.print_exception(e)
             self._error = True
-            self._end("the link has failed: %r" % (e,))
+            self._end("the link has failed")
+            sys.print_exception(e)
+            self._closed = "the link has failed: %r" % (e,)
+
+    async def _connect(self):
+        """_establish() a connection. Whatever goes wrong is told, where it is not usual, and tried again."""
+        try:
+            await self._establish()
+        except _TROUBLES:
+            raise
+        except Exception as e:  # aioble's, after a drop or when it had no memory, are of all kinds
+            self._on_event("not connected", repr(e))
+            raise OSError(_EIO)
+        finally:
+            self._limited = False
+
+    def _limit(self, ms):
+        """_establish() is interrupted if it is still at it in `ms` (int). aioble's own limits need memory."""
+        self._limit_at = time.ticks_add(time.ticks_ms(), ms)
+        self._limited = True
 
     async def _pump(self):
-        """Carry packets between the engine and the host stack while the connection lasts."""
+        """Carry packets between the engine and the host stack while the connection lasts.
+
+        Returns why it has ended, for a person.
+        """
         engine = self._engine
         packet = self._packet
         size = 0  # of the packet that waits for the host stack
         started = False
-        quiet_at = began_at = time.ticks_ms()
+        sent_at = began_at = time.ticks_ms()
         while self._handle >= 0 and self._closed is None:
             now = time.ticks_ms()
             wait = -1
@@ -301,49 +360,86 @@ class Link:
                     while size or (size := engine.pull_into(packet, now)):
                         self._transmit(packet[:size])
                         size = 0
+                        sent_at = now
+                    if self.connected and time.ticks_diff(now, sent_at) >= _ALIVE_MS:
+                        self._transmit(packet[:0])
+                        sent_at = now
                 except MemoryError:
                     full = True
                 except OSError as e:
                     if e.errno not in _FULL:
                         raise
                     full = True
-                self._report(engine.take_flags())
+                flags = engine.take_flags()
+                if flags & fl.WRITABLE or not engine.pending():
+                    self._progress_at = now
+                self._report(flags)
                 wait = engine.wait(now)
             if not self.connected:
-                refused = started and engine.state == fl.REFUSING
-                if refused or time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
-                    return
+                if started and engine.state == fl.REFUSING:
+                    return "refused"
+                if time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
+                    self._silences += 1
+                    return "no greeting"
             elif engine.state == fl.POISONED:
-                return
-            elif not engine.pending():
-                quiet_at = now
-            elif min(time.ticks_diff(now, quiet_at), time.ticks_diff(now, self._heard_at)) > _SILENCE_MS:
-                return
+                return "the other board's stream makes no sense"
+            elif time.ticks_diff(now, self._heard_at) > _SILENCE_MS:
+                self._silences += 1
+                return "the other board says nothing"
             if full:
                 await asyncio.sleep_ms(_FULL_MS)
             elif wait == 0:
                 await asyncio.sleep_ms(0)
             else:
-                self._due_at = time.ticks_add(now, 1000 if wait < 0 else min(wait, 1000))
-                await self._wake.wait()
+                self._due_at = time.ticks_add(now, _LOOK_MS if wait < 0 else min(wait, _LOOK_MS))
+                try:
+                    await self._wake.wait()
+                except MemoryError:
+                    await asyncio.sleep_ms(_FULL_MS)
+                except AssertionError:  # asyncio had no memory when it was to wait for this flag before
+                    await asyncio.sleep_ms(_FULL_MS)
+        return "the connection was lost"
 
     async def _tick(self):
-        """Wake the pump when it is due: asyncio has no cheap way to wait for a flag and a time."""
+        """What has its time: asyncio has no cheap way to wait for a flag and a time. Allocates nothing."""
         while True:
+            core.ble.irq(_irq)  # again and again: whoever has switched it off
             await asyncio.sleep_ms(_TICK_MS)
-            if time.ticks_diff(time.ticks_ms(), self._due_at) >= 0:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            now = time.ticks_ms()
+            if time.ticks_diff(now, self._due_at) >= 0:
                 self._wake.set()
+            dropped = self._connection and self._handle < 0
+            if self._limited and (dropped or time.ticks_diff(now, self._limit_at) >= 0):
+                self._limit(_HANG_UP_MS)  # to get out of what it does to end
+                self._gave_up = True
+                self._tasks[0].cancel()
 
     def _report(self, flags):
-        """Tell the application what the engine said."""
+        """Wake who waits for what the engine said, and tell the application."""
+        if flags & fl.PEER_ENDED:
+            self._peer_ended = True
+        if flags & (fl.WRITABLE | fl.PEER_ENDED):
+            self._room.set()
+        if flags & (fl.READABLE | fl.PEER_ENDED):
+            self._readable.set()
         if flags & fl.OPENED:
             device = self._connection.device
             self._peer = (device.addr_type, bytes(device.addr))
             self._connections += 1
             self.connected = True
             self._opened.set()
+        try:
+            self._tell(flags)
+        except MemoryError:
+            pass  # the counters tell it too
+
+    def _tell(self, flags):
+        if flags & fl.OPENED:
+            address = self._connection.device.addr_hex()
             mtu = self._connection.mtu or 23
-            self._on_event("connected", "%s, %s engine, MTU %d" % (device.addr_hex(), self.engine, mtu))
+            self._on_event("connected", "%s, %s engine, MTU %d" % (address, self.engine, mtu))
         if flags & fl.PEER_RESTARTED:
             resent = self._engine.stats()["resent"]
             self._on_event("peer restarted", "%d messages sent again since the start" % resent)
@@ -358,19 +454,20 @@ class Link:
                 self._on_event("refused", "the other board's HELLO makes no sense")
             else:
                 self._on_event("refused", "the other board speaks protocol version %d, not 1" % version)
-        if flags & fl.PEER_ENDED:
-            self._peer_ended = True
-        if flags & (fl.WRITABLE | fl.PEER_ENDED):
-            self._room.set()
-        if flags & (fl.READABLE | fl.PEER_ENDED):
-            self._readable.set()
 
     async def _hang_up(self):
         self._called = False
+        if self._connection:
+            quiet = time.ticks_diff(time.ticks_ms(), self._progress_at) > _STALL_MS
+            self._stalled = self._stalled + 1 if quiet and self._engine.pending() else 0
         if self.connected:
             self.connected = False
             ending = self._ending or self._peer_ended
-            self._on_event("disconnected", "closing" if ending else "looking for it again")
+            try:
+                reason = "closing" if ending else "%s, looking for it again" % (self._reason,)
+                self._on_event("disconnected", reason)
+            except MemoryError:
+                pass
         # By hand: a wait of aioble's that times out leaves its connection object connected for ever.
         if self._handle >= 0:
             try:
@@ -379,8 +476,11 @@ class Link:
                 pass  # it is gone already
             began_at = time.ticks_ms()
             while self._handle >= 0 and time.ticks_diff(time.ticks_ms(), began_at) < _HANG_UP_MS:
-                self._due_at = time.ticks_add(began_at, _HANG_UP_MS)
-                await self._wake.wait()
+                await asyncio.sleep_ms(_TICK_MS)
+        if self._handle >= 0 or self._stalled == _STALLS:
+            self._stalled = 0
+            self._stack_restarts += 1
+            core.stop()  # connecting starts it again
         self._handle = -1
         self._connection = None
 

@@ -1,6 +1,7 @@
 """The role that advertises and waits: it notifies, and the central writes."""
 
 import asyncio
+import time
 
 import aioble
 from aioble import core
@@ -12,6 +13,7 @@ from .link import Link
 _IRQ_GATTS_WRITE = const(3)
 _EACCES = const(13)
 _ADVERTISE_US = const(30_000)
+_ADVERTISE_MS = const(10_000)  # then again, should the board have missed a central
 _VALUE = const(244)  # bytes that the written value must hold; MicroPython's default is 20
 
 _characteristics = None  # (notify, write), registered with the host stack
@@ -35,6 +37,7 @@ class Peripheral(Link):
         notify, write = _register()
         self._notify_handle = notify._value_handle
         self._write_handle = write._value_handle
+        self._limit(_ADVERTISE_MS)
         # As bytes: aioble counts the characters of a str.
         connection = await aioble.advertise(_ADVERTISE_US, name=self.name.encode(), services=[gatt.SERVICE])
         if connection is None:
@@ -52,6 +55,7 @@ class Peripheral(Link):
         if data[0] != self._handle or data[1] != self._write_handle:
             return False
         if self._called:
+            self._heard_at = time.ticks_ms()  # even if there is no memory to read it
             self._feed(core.ble.gatts_read(data[1]))
         else:
             self._called = True

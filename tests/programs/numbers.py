@@ -4,14 +4,18 @@
 
 Options (JSON): name; send, expect: messages each way; size: bytes of each; read_ms: pause after each message
 read; pause_ms: pause after each message sent; nowait: use send_nowait; quiet: print only the summary; link:
-options of the link (engine, tx_size, rx_size).
+options of the link (engine, tx_size, rx_size); faults: options of faults.install(); deaf: [number, ms]: see
+faults.FaultyBle.deaf(), after this message; off_ms: see faults.switch_off(); heap: print the heap in use each
+time that a stranger has been hung up on.
 """
 
 import asyncio
+import gc
 import json
 import struct
 import sys
 
+import faults
 import picolink
 
 
@@ -46,6 +50,9 @@ async def receive(link, options):
         if data != message(number, len(data)) or link.channel != number & 15:
             print("damaged", number)
         received.append(number)
+        if "deaf" in options and number == options["deaf"][0]:
+            print("deaf")
+            faults.core.ble.deaf(options["deaf"][1])
         if not options.get("quiet"):
             print("got", number)
         if options.get("read_ms"):
@@ -56,14 +63,39 @@ async def receive(link, options):
     print("received", len(received), "in order" if in_order else "OUT OF ORDER")
 
 
+async def watch_heap(link):
+    """Print the heap in use each time that the link has given up a connection."""
+    seen = 0
+    while True:
+        await asyncio.sleep_ms(50)
+        stats = link.stats
+        given_up = stats["silences"] + stats["strangers"]
+        if given_up != seen:
+            seen = given_up
+            await asyncio.sleep_ms(100)  # what was made for the connection is gone
+            gc.collect()
+            print("heap", gc.mem_alloc(), "after", seen)
+
+
 async def main(role, options):
+    if "faults" in options:
+        faults.install(options["faults"])
     link = getattr(picolink, role)(
         options.get("name", "Numbers"), on_event=on_event, **options.get("link", {})
     )
+    tasks = []
+    if "off_ms" in options:
+        tasks.append(asyncio.create_task(faults.switch_off(options["off_ms"])))
+    if options.get("heap"):
+        tasks.append(asyncio.create_task(watch_heap(link)))
     async with link:
+        if "faults" in options:
+            faults.begin()
         print("engine", link.engine)
         await asyncio.gather(send(link, options), receive(link, options))
     print("stats", json.dumps(link.stats))
+    if "faults" in options:
+        print("faults", json.dumps(faults.counts()))
 
 
 asyncio.run(main(sys.argv[1], json.loads(sys.argv[2])))

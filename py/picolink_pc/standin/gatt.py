@@ -24,6 +24,9 @@ _WITH_HANDLE = (
     att.Opcode.ATT_WRITE_REQUEST,
 )
 
+_BEFORE_STALL = 20
+"""Packets that a connection which stalls sends first: enough for the handshake of a link."""
+
 _DISCONNECTED = 0x1F
 """ATT_ERROR_HCI_DISCONNECT_RECEIVED of BTstack: the status of a request that a disconnection ended."""
 
@@ -36,6 +39,7 @@ class Gatt:
         self._value_handles: set[int] = set()
         # ATT PDUs that wait for room in the controller, with their connection; is it a write command?
         self._outgoing: deque[tuple[int, bytes, bool]] = deque()
+        self._before_stall: int | None = None  # packets until this connection stalls; None: it does not
         # The request under way, and how its end is told to the board; who takes the next response.
         self._one_request = asyncio.Lock()
         self._request: tuple[asyncio.Task, bytes] | None = None
@@ -50,6 +54,12 @@ class Gatt:
             ops.DISCOVER_CHARACTERISTICS: self._on_discover_characteristics,
             ops.DISCOVER_DESCRIPTORS: self._on_discover_descriptors,
         }
+
+    def on_connection(self) -> None:
+        """A connection begins."""
+        owner = self._stack.owner
+        self._before_stall = _BEFORE_STALL if owner.stalls else None
+        owner.stalls -= bool(owner.stalls)
 
     def on_disconnection(self) -> None:
         """The connection is over: what waits is gone, and a request ends before the board hears of it."""
@@ -148,7 +158,9 @@ class Gatt:
         if not self._stack.device:
             return
         queue = self._stack.device.host.le_acl_packet_queue
-        while self._outgoing and queue.pending < queue.max_in_flight:
+        while self._outgoing and queue.pending < queue.max_in_flight and self._before_stall != 0:
+            if self._before_stall:
+                self._before_stall -= 1
             handle, pdu, is_write = self._outgoing.popleft()
             self._stack.device.send_l2cap_pdu(handle, att.ATT_CID, pdu)
             if is_write:

@@ -14,6 +14,8 @@ class StandinHost:
     radio: where the board's controller is.  name: of the board.  address: public, as "28:CD:C1:00:00:01".
     mtu: the ATT MTU that this host agrees to at most, octets.
     notify_queue_peak: most notifications that ever waited on the board's heap for room in the controller.
+    stalls: so many of the next connections stall, as in btstack#740: after some packets the stack accepts
+        more and sends none. When the board restarts its stack that ends.
     """
 
     def __init__(self, radio: VirtualRadio, name: str, address: str, mtu: int) -> None:
@@ -22,6 +24,7 @@ class StandinHost:
         self.address = address
         self.mtu = mtu
         self.notify_queue_peak = 0
+        self.stalls = 0
         self._listener: socket.socket | None = None
         self._stack: Stack | None = None
 

@@ -131,6 +131,7 @@ class Stack:
         device.on(Device.EVENT_CONNECTION, self._on_connection)
         device.on(Device.EVENT_CONNECTION_FAILURE, self._on_connection_failure)
         host.on("advertising_report", self._on_advertising_report)
+        self.owner.stalls = 0
         await device.power_on()
         host.le_acl_packet_queue.on("flow", self._gatt.pump)
         self.device = device
@@ -252,6 +253,7 @@ class Stack:
     def _on_connection(self, connection: Connection) -> None:
         central = connection.role == hci.Role.CENTRAL
         handle = connection.handle
+        self._gatt.on_connection()
         peer = connection.peer_address
         op = ops.PERIPHERAL_CONNECT if central else ops.CENTRAL_CONNECT
         self.tell(struct.pack("<BHB6s", op, handle, peer.address_type, bytes(peer)[::-1]))

@@ -424,7 +424,10 @@ class _BLE:
                 self._reserve = None
                 gc.collect()
                 self._on_rare_message(op, length)
-                self._reserve = bytearray(_RESERVE)
+                try:
+                    self._reserve = bytearray(_RESERVE)
+                except MemoryError:
+                    pass
 
     def _on_rare_message(self, op, length):
         message = memoryview(self._received)[1:length]

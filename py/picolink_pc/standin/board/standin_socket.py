@@ -21,6 +21,7 @@ _EINTR = 4
 _EAGAIN = 11
 
 MAX_MESSAGE = 1024
+_AGAIN_MS = 5  # until what had no memory is tried again
 
 _libc = ffi.open("libc.so.6")
 _socket = _libc.func("i", "socket", "iii")
@@ -45,6 +46,7 @@ class Socket:
         # A handler that sends must not spoil the message that the program it interrupts is about to send.
         self._buffers = (bytearray(MAX_MESSAGE), bytearray(MAX_MESSAGE))
         self._in_handler = 0
+        self._kept = 0  # length of the message in `received` for which there was no memory
         self._fd = _socket(_AF_UNIX, _SOCK_SEQPACKET, 0)
         address = bytes((_AF_UNIX, 0)) + path.encode() + b"\0"
         if _connect(self._fd, address, len(address)) < 0:
@@ -92,12 +94,12 @@ class Socket:
         _exit(1)
 
     def _read(self):
-        # any() and map() loop in C: at the jump of a Python loop this thread would run the handlers itself,
-        # and the program could run on beside them.
-        any(map(self._read_once, range(1 << 60)))
+        # filter() loops in C: at the jump of a Python loop this thread would run the handlers itself, and the
+        # program could run on beside them.
+        any(filter(self._read_once, range(1 << 60)))
 
     def _read_once(self, _):
-        self._poll.poll()
+        self._poll.ipoll(_AGAIN_MS if self._kept else -1)  # unlike poll(), it does not allocate
         try:
             micropython.schedule(self._deliver_bound, None)
         except RuntimeError:  # the program's own functions fill the queue: again, once they have run
@@ -107,9 +109,11 @@ class Socket:
 
     def _deliver(self, _):
         self._in_handler = 1
+        length = 0
         try:
             while True:
-                length = _recv(self._fd, self.received, MAX_MESSAGE, _MSG_DONTWAIT)
+                length = self._kept or _recv(self._fd, self.received, MAX_MESSAGE, _MSG_DONTWAIT)
+                self._kept = 0
                 if length > 0:
                     if self.received[0] == self._answer_op:
                         self._answer = bytes(self.received[1:length])
@@ -119,6 +123,8 @@ class Socket:
                     self._gone()
                 elif os.errno() == _EAGAIN:
                     return
+        except MemoryError:
+            self._kept = length
         finally:
             self._in_handler = 0
             self._delivered.release()
