@@ -351,10 +351,11 @@ class Board:
     def _report(self) -> None:
         flags = self.engine.take_flags()
         pending = self.engine.pending()
+        unacknowledged = self._first_unacknowledged
         while self._unacknowledged_octets > pending:
             self._unacknowledged_octets -= self._unacknowledged.popleft()[1]
         if flags & OPENED:
-            self._open(flags)
+            self._open(flags, unacknowledged)
         if flags & (REFUSED | BROKEN):
             self.received.errors.append(f"{self.name}: what the peer says makes no sense to the engine")
             self._hang_up()
@@ -365,8 +366,15 @@ class Board:
             self._reading = True
             self._do(self._read_next)
 
-    def _open(self, flags: int) -> None:
-        """The handshake is done: was what the engine says of restarts true, and will all go to the peer?"""
+    @property
+    def _first_unacknowledged(self) -> int:
+        return self._unacknowledged[0][0] if self._unacknowledged else self.sent
+
+    def _open(self, flags: int, unacknowledged: int) -> None:
+        """The handshake is done: was what the engine says of restarts true, and will all go to the peer?
+
+        unacknowledged: the first message that was so before.
+        """
         self.counts["handshakes"] += 1
         self.opened = True
         lives = (self.life, self._peer_life)
@@ -382,13 +390,14 @@ class Board:
         known = any(peer < self.life for own, peer in self.peer._first_numbers if own == self._peer_life)
         if bool(flags & FORGOTTEN) != (known and not earlier):
             errors.append(f"{self.name}: FORGOTTEN is wrong: the peer knew an earlier life: {known}")
-        first = self._first_numbers[lives] = self._unacknowledged[0][0] if self._unacknowledged else self.sent
+        first = self._first_numbers[lives] = self._first_unacknowledged
         if earlier:
             dead = max(earlier)
             had = self.peer._had.get((dead, self.life), self.first_number(self.life, dead))
             resent = self.engine.stats()["resent"]
-            if first > had:
-                errors.append(f"{self.name}: message {had} reached no life of the peer, and {first} is next")
+            if first > min(unacknowledged, had):
+                lost = min(unacknowledged, had)
+                errors.append(f"{self.name}: message {lost} is not sent again to the restarted peer")
             if had - first > resent - self._resent:
                 errors.append(f"{self.name}: {had - first} messages a second time, {resent} counted")
             self.counts["messages sent again to a restarted peer"] += resent - self._resent

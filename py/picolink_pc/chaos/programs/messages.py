@@ -10,11 +10,11 @@ LEAST = struct.calcsize(_HEAD)  # bytes: the last message of a life has no more
 def size_of(number):
     """Bytes of a message: mostly small, one in eight up to 1,000; never LEAST."""
     mixed = (number * 2654435761 >> 8) & 0xFFFF
-    return LEAST + 1 + mixed % (984 if number % 8 == 7 else 64)
+    return LEAST + 8 + mixed % (976 if number % 8 == 7 else 64)
 
 
 def pack(life, number, now_us, size):
-    start = number & 0xFF
+    start = (number ^ number >> 8 ^ number >> 16) & 0xFF
     return struct.pack(_HEAD, life, number, now_us) + _FILLING[start : start + size - LEAST]
 
 

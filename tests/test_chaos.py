@@ -1,0 +1,264 @@
+"""The fault harness: that it hits what it aims at, that its oracles notice, and that picolink stands it."""
+
+import re
+
+import pytest
+from click.testing import CliRunner
+from picolink import flags, pyengine
+from picolink_pc.bench import report
+from picolink_pc.chaos import chaos as command
+from picolink_pc.chaos import simulated
+from picolink_pc.chaos.oracle import Oracle
+from picolink_pc.chaos.programs import messages
+from picolink_pc.chaos.soak import Duration, soak
+from picolink_pc.simulation import chaos
+from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
+from picolink_pc.simulation.engines import engines
+from picolink_pc.simulation.simulation import Moment, Packet, Setup, Simulation, Trap
+from rich.console import Console
+
+FULL_SPEED = (Traffic(), Traffic())
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+# -- in simulation -------------------------------------------------------------------------------------------
+
+
+def test_many_runs_and_every_fault_in_them(tmp_path):
+    outcome = run("--seeds", 400, "--out", tmp_path)
+    assert outcome.exit_code == 0, outcome.output
+    rows = report.load(tmp_path / "chaos.json").rows
+    counts = {(row["group"], row["what"]): row["count"] for row in rows}
+    assert counts["runs", "runs"] == 400
+    assert counts["promises", "runs in which one was broken"] == 0
+    for victim in ("connection dropped", "central restarted", "peripheral restarted"):
+        for moment in ("a random moment", "a packet: HELLO", "a packet: acknowledgement"):
+            assert counts[victim, f"at {moment}"] > 0
+        assert counts[victim, f"at a packet: {Packet.FRAGMENT}"] > 0
+    ends = {what: count for (group, what), count in counts.items() if group.startswith("when")}
+    assert len(ends) == 4
+    for fault in (
+        "lost",
+        "corrupted",
+        "truncated",
+        "duplicated",
+        "delayed",
+        "packets unread for want of heap",
+    ):
+        assert counts["packets", fault] > 0
+    for error in ("ENOMEM", "EALREADY", "EBUSY", "ENOTCONN", "EINVAL", "EAGAIN", "EIO"):
+        assert counts["write refused", error] > 0
+    for fault in ("clock wrapped", "freezes", "heap exhausted", "reader slowed down", "reader stalled"):
+        assert counts["boards", fault] > 0
+
+
+@pytest.mark.parametrize(("kind", "seeds"), [("python", 20), ("mixed", 40)])
+def test_engines_of_all_kinds(kind, seeds):
+    summary = simulated.play(Console(quiet=True), range(seeds), kind, jobs=1)
+    assert summary.runs == seeds
+    assert summary.failures == []
+
+
+def test_a_run_repeats_with_its_seed():
+    first, again, other = (chaos.play(engines("native", seed), seed) for seed in (12, 12, 13))
+    assert first == again
+    assert first != other
+
+
+def test_one_run_is_told_step_by_step():
+    outcome = run("--seed", 12, "--engine", "mixed")
+    assert outcome.exit_code == 0
+    assert "no more faults" in outcome.output
+    assert "every promise was kept" in outcome.output
+
+
+class Forgets(pyengine.Engine):
+    """Does not send again."""
+
+    def _rewind(self):
+        self._flight = 0
+
+    def _fill(self, now, *again):
+        pass
+
+
+def test_a_broken_promise_names_the_command_that_repeats_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(simulated, "engines", lambda _kind, _seed: (Forgets, Forgets))
+    outcome = run("--seeds", 5, "--jobs", 1, "--engine", "python", "--out", tmp_path)
+    assert outcome.exit_code == 1
+    again = re.search(r"picolink chaos (--seed (\d+) --engine python)", outcome.output)
+    assert run(*again[1].split()).exit_code == 1
+    assert int(again[2]) in report.load(tmp_path / "chaos.json").parameters["failed_seeds"]
+
+
+@pytest.mark.parametrize("moment", list(Moment))
+@pytest.mark.parametrize("kind", [Packet.HELLO, Packet.ACK, Packet.FRAGMENT])
+def test_a_trap_closes_on_the_packet_that_it_waits_for(kind, moment):
+    setup = Setup(traffic=(Traffic(size=1000, per_second=50), NO_TRAFFIC))
+    simulation = Simulation(engines("native", 0), setup)
+    struck = []
+    simulation.trap = Trap(kind, 2, moment, lambda: struck.append(simulation.scheduler.now_us))
+    simulation.connect()
+    assert simulation.run_until_struck(2)
+    assert len(struck) == 1
+    simulation.run(1)
+    assert len(struck) == 1
+    assert simulation.drain(5)
+    assert simulation.broken_promises() == []
+
+
+class LosesAtRestart(pyengine.Engine):
+    """Does not send the first unacknowledged message to a restarted peer."""
+
+    def _begin_stream(self, ring):
+        if self._peer != bytes(4) and self._tail != self._head:
+            self._tail = (self._tail + self._record_total(self._tx, self._tail)) & 0xFFFF
+        return super()._begin_stream(ring)
+
+
+class HidesRestarts(pyengine.Engine):
+    """Does not say that the peer has restarted."""
+
+    def take_flags(self):
+        return super().take_flags() & ~flags.PEER_RESTARTED
+
+
+class CountsNoResent(pyengine.Engine):
+    """Does not count what comes a second time."""
+
+    def stats(self):
+        return super().stats() | {"resent": 0}
+
+
+@pytest.mark.parametrize(
+    ("faulty", "error"),
+    [
+        (pyengine.Engine, None),
+        (LosesAtRestart, "is not sent again"),
+        (HidesRestarts, "PEER_RESTARTED is wrong"),
+        (CountsNoResent, "a second time, 0 counted"),
+    ],
+)
+def test_the_oracle_notices_what_goes_wrong_at_a_restart(faulty, error):
+    simulation = Simulation((faulty, faulty), Setup(traffic=FULL_SPEED, read_every_us=(0, 3000)))
+    simulation.connect()
+    for _ in range(4):
+        simulation.run(0.8)
+        simulation.restart(1)
+    simulation.run(1)
+    simulation.drain(20)
+    broken = simulation.broken_promises()
+    assert any(error in line for line in broken) if error else broken == []
+
+
+# -- on virtual boards ---------------------------------------------------------------------------------------
+
+
+def test_drops_and_restarts_of_virtual_boards(tmp_path):
+    arguments = (
+        "--boards",
+        "--drops",
+        6,
+        "--restarts",
+        1,
+        "--jobs",
+        1,
+        "--engine",
+        "mixed",
+        "--out",
+        tmp_path,
+    )
+    outcome = run(*arguments)
+    assert outcome.exit_code == 0, outcome.output
+    rows = report.load(tmp_path / "chaos-boards.json").rows
+    counts = {(row["group"], row["what"]): row["count"] for row in rows}
+    assert sum(count for (group, _), count in counts.items() if group == "connection dropped") == 6
+    assert counts["power cut", "central"] == counts["power cut", "peripheral"] == 1
+    assert counts["messages", "messages"] > 100
+    assert counts["promises", "broken"] == 0
+    again = report.load(tmp_path / "chaos-boards-again.json").rows
+    assert all(0 < row["p50"] <= row["p95"] <= row["most"] for row in again)
+
+
+def test_options_of_one_kind_are_not_for_the_other():
+    assert "--drops is only for --boards" in run("--drops", 5).output
+    assert "--seeds is not for --boards" in run("--boards", "--seeds", 5).output
+
+
+def test_a_short_soak(tmp_path):
+    outcome = CliRunner().invoke(soak, ["--duration", "12s", "--plot", "--out", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    rows = report.load(tmp_path / "soak.json").rows
+    assert rows[-1]["messages"] > 50
+    assert all(row["peripheral"] > 0 and row["central"] > 0 for row in rows)
+    assert (tmp_path / "soak.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("20m", 1200), ("8h", 28800)])
+def test_durations(text, seconds):
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["5s", "90", "1d", "m"])
+def test_durations_that_are_none(text):
+    assert "90s, 20m, 1h" in CliRunner().invoke(soak, ["--duration", text]).output
+
+
+@pytest.mark.parametrize("number", [0, 7, 100, 4711])
+def test_messages_of_boards_are_read_back_and_damage_is_noticed(number):
+    message = messages.pack(3, number, 1 << 50, messages.size_of(number))
+    assert messages.unpack(message) == (3, number, 1 << 50)
+    damaged = [message[:-1], message[:5], bytes([message[0], message[1] ^ 1]) + message[2:] + b"x"]
+    for at in (5, len(message) - 1):
+        damaged.append(message[:at] + bytes([message[at] ^ 4]) + message[at + 1 :])
+    for wrong in damaged:
+        with pytest.raises(ValueError, match=r"damaged|short"):
+            messages.unpack(wrong)
+
+
+def read(*events):
+    """An oracle that has seen this, and its errors. A tuple: life, first and following message."""
+    oracle = Oracle("to A")
+    for event in events:
+        if isinstance(event, tuple):
+            oracle.got(*event)
+        elif isinstance(event, str):
+            getattr(oracle, event)()
+        else:
+            oracle.resent(event)
+    return oracle
+
+
+@pytest.mark.parametrize(
+    ("events", "sent", "error"),
+    [
+        ([(0, 0, 5), (0, 5, 9)], 9, None),
+        ([(0, 0, 5), (0, 6, 9)], 9, "message 6 came instead of 5"),
+        ([(0, 0, 5), (0, 4, 9)], 9, "message 4 came instead of 5"),
+        ([(0, 1, 9)], 9, "message 1 came instead of the first one"),
+        ([(0, 0, 8)], 9, "9 messages were sent, and 8 came"),
+        ([(0, 0, 5), "sender_restarts", (0, 5, 6), (1, 0, 9)], 9, None),
+        ([(0, 0, 5), "sender_restarts", (1, 1, 9)], 9, "message 1 came instead of the first one of life 1"),
+        ([(0, 0, 5), "sender_restarts", (1, 0, 9), (0, 5, 6)], 9, None),
+        ([(0, 0, 5), "receiver_restarts", 2, (0, 3, 9)], 9, None),
+        (
+            [(0, 0, 5), "receiver_restarts", 1, (0, 3, 9)],
+            9,
+            "2 messages came a second time, and 1 were counted",
+        ),
+        ([(0, 0, 5), "receiver_restarts", (0, 9, 12)], 12, None),
+        ([(0, 0, 5), "receiver_restarts", (0, 500, 900)], 900, "more than the dead board's ring holds"),
+        (
+            ["sender_restarts", (1, 0, 2), "receiver_restarts", (1, 2, 3), (0, 3, 4)],
+            3,
+            "after those of a later one",
+        ),
+    ],
+)
+def test_the_oracle_of_virtual_boards(events, sent, error):
+    oracle = read(*events)
+    oracle.end(sent)
+    assert (error in "\n".join(oracle.errors)) if error else oracle.errors == []
