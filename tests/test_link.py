@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from picolink_pc.radio.air import RadioSettings
 
 PROGRAMS = Path(__file__).parent / "programs"
 NUMBERS = PROGRAMS / "numbers.py"
+EXAMPLES = PROGRAMS.parents[1] / "examples"
 PAIRS = [("native", "native"), ("python", "python"), ("native", "python"), ("python", "native")]
 
 
@@ -450,6 +452,31 @@ def test_an_idle_link_stays_and_a_dead_peer_is_noticed(run, pair):
             b.thaw()
             await finish(a, 3)
             await finish(b, 3)
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("standin")
+@pytest.mark.parametrize("trouble", ["alone", "hangs"])
+def test_an_unattended_board_is_restarted_by_its_watchdog(run, pair, tmp_path, trouble):
+    example = (EXAMPLES / "unattended.py").read_text()
+    received = 'print("Pico A received:", message.decode())\n'
+    hang = '            while link.stats["messages_received"] > 2: pass\n'
+    changes = {"alone": ("PATIENCE_S = 600", "PATIENCE_S = 3"), "hangs": (received, received + hang)}
+    assert changes[trouble][0] in example
+    program = tmp_path / "main.py"
+    program.write_text(example.replace(*changes[trouble]))
+
+    async def scenario():
+        async with pair() as (_, a, b):
+            await a.start(program)
+            await b.start(EXAMPLES / "pico_b.py")
+            await a.line("received: Hello from Pico B!")
+            if trouble == "alone":
+                for _ in range(3):
+                    await a.line("received: Hello from Pico B!")
+                await b.kill()
+            assert await a.exit_code(60) == -signal.SIGALRM
 
     run(scenario())
 
