@@ -6,6 +6,7 @@ All the time 2 % of the packets are lost above the radio, and 0.2 % damaged: pro
 import asyncio
 import json
 import random
+import re
 import tempfile
 import time
 from collections import Counter
@@ -90,7 +91,12 @@ class Pair:
     @property
     def errors(self) -> list[str]:
         """The promises broken, a line each."""
-        return [error for oracle in self._oracles.values() for error in oracle.errors]
+        broken = [error for oracle in self._oracles.values() for error in oracle.errors]
+        return broken + [
+            f"{self._name}, the {role} printed an exception:\n{text}"
+            for role, board in self._boards.items()
+            for text in re.findall(r"^Traceback.*(?:\n +.*)*\n.*", "\n".join(board.output), re.MULTILINE)
+        ]
 
     @property
     def messages(self) -> Counter[str]:
@@ -226,7 +232,7 @@ class Pair:
             self._sent[role] = int(rest)
         elif kind == "stats":
             self.stats[role] = json.loads(rest)
-        elif kind == "damaged" or "Traceback" in line:
+        elif kind == "damaged":
             oracle.errors.append(f"{self._name}, the {role}: {line}")
         self._news.set()
 
