@@ -20,6 +20,9 @@ NATIVE_TESTS = engine_suite.names(native=True) + VECTORS
 # The Python engine would take minutes for the whole suite at this speed.
 PYTHON_TESTS = ["test_channels", *VECTORS]
 
+# send, feed, pull_into, recv_into and wait between micropython.heap_lock() and heap_unlock().
+HEAP_LOCKED = "test_native_calls_do_not_allocate"
+
 
 def suite_files():
     modules = ("engine_suite", "engine_differential")
@@ -84,6 +87,16 @@ def test_the_board_picks_its_engine(request, board, engine):
 @pytest.mark.parametrize("board", ["in_firmware", "as_module"])
 def test_native_engine_passes_the_suite(request, board):
     assert failures(request.getfixturevalue(board), "_picolink.Engine", NATIVE_TESTS) == []
+
+
+@pytest.mark.parametrize("board", ["in_firmware", "as_module"])
+def test_native_engine_runs_with_the_heap_locked(request, board):
+    assert failures(request.getfixturevalue(board), "_picolink.Engine", [HEAP_LOCKED]) == []
+
+
+def test_an_engine_that_allocates_fails_with_the_heap_locked(fallback):
+    (line,) = failures(fallback, "picolink.pyengine.Engine", [HEAP_LOCKED])
+    assert "MemoryError" in line
 
 
 def test_python_engine_passes_a_part_of_the_suite(fallback):
