@@ -7,6 +7,7 @@ VENV=$OUT/venv
 MICROPYTHON=$OUT/micropython   # the MicroPython source tree, or a link to MPY_DIR
 MPY_CROSS=$OUT/bin/mpy-cross
 NO_LIB=$OUT/no-micropython-lib   # stands for micropython-lib where we freeze nothing of it
+NEWLIB=/usr/include/newlib   # headers of Debian's C library for ARM; Debian's RISC-V compiler comes without any
 VERSION=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$ROOT/pyproject.toml")
 mkdir -p "$OUT/bin" "$OUT/logs" "$NO_LIB"
 touch "$NO_LIB/README.md"   # MicroPython looks for it

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the native module for every architecture that has a compiler here, and prints what it weighs.
-# build/native.sh [POSITION]
+# build/native.sh [POSITION [ARCH]]      ARCH: build only this one
 #   build/out/native/ARCH/_picolink.mpy                         to put on sys.path
 #   build/out/native/picolink-VERSION-ARCH-mpy6.3.mpy           to copy to a board (as _picolink.mpy)
 source "$(dirname "$0")/common.sh"
@@ -24,7 +24,7 @@ build() { # build ARCH
     mkdir -p "$work" "$native/objects/libgcc-symbols" "$native/$1"
     ln -s "$ROOT/build/natmod.mk" "$work/Makefile"
     ln -s ../libgcc-symbols "$work/.mpy_ld_cache"
-    make -C "$work" ARCH="$1" ROOT="$ROOT" MPY_DIR="$MICROPYTHON" PYTHON="$VENV/bin/python"
+    make -C "$work" ARCH="$1" ROOT="$ROOT" NEWLIB="$NEWLIB" MPY_DIR="$MICROPYTHON" PYTHON="$VENV/bin/python"
     rm -f "$native"/picolink-*-"$1"-*.mpy
     cp "$work/_picolink.mpy" "$native/picolink-$VERSION-$1-mpy$abi.mpy"
     # In one move: a board may be starting from this folder.
@@ -38,10 +38,12 @@ row() { printf '  %-11s %6s %7s %5s %6s   %s\n' "$@"; }
 table=$(row architecture text rodata bss .mpy for)
 build_all() {
     while IFS='|' read -r arch compiler purpose; do
-        if ! command -v "$compiler" >/dev/null; then
+        if [ -n "$only" ] && [ "$only" != "$arch" ]; then
+            continue
+        elif ! command -v "$compiler" >/dev/null; then
             skipped+=("  $arch ($purpose): no $compiler on the PATH")
             continue
-        elif ! has_headers "$compiler" && ! has_headers "$compiler" --specs=picolibc.specs; then
+        elif ! has_headers "$compiler" && ! { [ "$arch" = rv32imc ] && has_headers "$compiler" -idirafter "$NEWLIB"; }; then
             skipped+=("  $arch ($purpose): $compiler has no C library headers")
             continue
         fi
@@ -51,9 +53,9 @@ build_all() {
             "$(stat -c %s "$native/$arch/_picolink.mpy")" "$purpose")
     done <<<"${architectures#$'\n'}"
 }
-position=${1:-}
+position=${1:-} only=${2:-}
 build_all
 # As one of the steps of a set-up, no more than that.
-[ -z "$position" ] || exit 0
+[ -z "$position$only" ] || exit 0
 printf '\nIn build/out/native/ (bytes):\n%s\n' "$table"
 [ ${#skipped[@]} -eq 0 ] || { printf '\nSkipped:\n'; printf '%s\n' "${skipped[@]}"; }

@@ -1,5 +1,5 @@
 # Builds _picolink.mpy for one architecture in the current folder, with MicroPython's own rules for native modules.
-# Called by build/native.sh with ARCH, ROOT, MPY_DIR and PYTHON.
+# Called by build/native.sh with ARCH, ROOT, NEWLIB, MPY_DIR and PYTHON.
 MOD = _picolink
 VPATH = $(ROOT)/native
 # First the file with mpy_init: mpy_ld.py of MicroPython 1.28 finds the entry point only there.
@@ -7,6 +7,9 @@ SRC = modpicolink.c $(filter-out modpicolink.c,$(notdir $(wildcard $(ROOT)/nativ
 # MicroPython's headers count as system headers, so that our stricter warnings look at our code only;
 # the signatures it prescribes have parameters that we do not use.
 CFLAGS_EXTRA = -Wextra -Wno-unused-parameter -isystem $(MPY_DIR)
+ifeq ($(ARCH),rv32imc)
+CFLAGS_EXTRA += -idirafter $(NEWLIB)
+endif
 
 include $(MPY_DIR)/py/dynruntime.mk
 

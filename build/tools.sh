@@ -29,6 +29,15 @@ cmake|the Pico SDK's build tool|has cmake
 g++|the Pico SDK's own tools|has g++
 libstdc++-arm-none-eabi-newlib|C++ library for the Pico|echo '#include <new>' | arm-none-eabi-g++ -x c++ -E - >/dev/null 2>&1
 LIST
+    riscv-firmware) cat <<'LIST' ;;
+gcc-riscv64-unknown-elf|C compiler for the RISC-V cores of the Pico 2|has riscv64-unknown-elf-gcc
+picolibc-riscv64-unknown-elf|C library for them (1 GB on disk)|[ -r /usr/lib/picolibc/riscv64-unknown-elf/lib/rv32imac/ilp32/libc.a ]
+LIST
+    qemu) cat <<'LIST' ;;
+qemu-system-arm|running native modules for ARM|has qemu-system-arm
+qemu-system-misc|running native modules for RISC-V|has qemu-system-riscv32
+gcc-riscv64-unknown-elf|C compiler for RISC-V|has riscv64-unknown-elf-gcc
+LIST
     emulator) cat <<'LIST' ;;
 nodejs|the emulated Pico|has node
 npm|the emulated Pico|has npm
@@ -36,10 +45,6 @@ LIST
     fuzz) cat <<'LIST' ;;
 clang|fuzzing the C engine|has clang
 libclang-rt-dev|libFuzzer and the sanitizers|echo 'int LLVMFuzzerTestOneInput(const void *d, long n) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null
-LIST
-    fuzz) cat <<'LIST' ;;
-clang|compiling the fuzz targets|has clang
-libclang-rt-dev|libFuzzer and the sanitizers|[ -n "$(find "$(clang -print-resource-dir 2>/dev/null)"/lib -name '*clang_rt.fuzzer*.a' 2>/dev/null)" ]
 LIST
     *) fail "build/tools.sh: no group of tools is called '$1'." ;;
     esac

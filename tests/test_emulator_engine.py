@@ -1,20 +1,17 @@
 """The engine on an emulated Pico: in its firmware, as a native module, and the fallback without either."""
 
-from pathlib import Path
+import functools
 
 import engine_suite
-import engines
 import pytest
+from board_suite import VECTORS, assert_engines_do_the_same, failures, package_files, suite_files
 from pico_firmware import WITH_PICOLINK, write_plain_firmware
 from picolink_pc import products
-from picolink_pc.bytecode import compile_file, compile_package
 from picolink_pc.emulator import Emulator, write_files
 
 pytestmark = pytest.mark.timeout(1800)  # half a minute, but much more on a PC that is busy
 
-TESTS = Path(__file__).parent
 SILENCE_S = 600
-VECTORS = engines.exchanges()
 
 NATIVE_TESTS = engine_suite.names(native=True) + VECTORS
 # The Python engine would take minutes for the whole suite at this speed.
@@ -22,20 +19,6 @@ PYTHON_TESTS = ["test_channels", *VECTORS]
 
 # send, feed, pull_into, recv_into and wait between micropython.heap_lock() and heap_unlock().
 HEAP_LOCKED = "test_native_calls_do_not_allocate"
-
-
-def suite_files():
-    modules = ("engine_suite", "engine_differential")
-    files = {f"{name}.mpy": compile_file(TESTS / f"{name}.py", f"{name}.py") for name in modules}
-    files |= {name: (TESTS / name).read_bytes() for name in VECTORS}
-    good = files["vectors/hello.json"]
-    files["vectors/broken.json"] = good.replace(b'"pending", [], 7', b'"pending", [], 8')
-    assert files["vectors/broken.json"] != good
-    return files
-
-
-def package_files():
-    return {f"lib/picolink/{name}": content for name, content in compile_package().items()}
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +49,8 @@ def fallback(tmp_path_factory):
         yield pico
 
 
-def failures(pico, engine, names):
-    """Runs tests of engine_suite on the board.  Returns the lines of those that failed; all must have run."""
-    program = f"import engine_suite\nengine_suite.run(engine_suite.engine_named({engine!r}), {names!r})"
-    lines = pico.run(program, SILENCE_S).splitlines()
-    ran = [line.split()[1].rstrip(":") for line in lines]
-    assert ran == names
-    return [line for line in lines if not line.startswith("ok ")]
+def run(pico):
+    return functools.partial(pico.run, timeout_s=SILENCE_S)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +64,7 @@ def test_the_board_picks_its_engine(request, board, engine):
 
 @pytest.mark.parametrize("board", ["in_firmware", "as_module"])
 def test_native_engine_passes_the_suite(request, board):
-    assert failures(request.getfixturevalue(board), "_picolink.Engine", NATIVE_TESTS) == []
+    assert failures(run(request.getfixturevalue(board)), "_picolink.Engine", NATIVE_TESTS) == []
 
 
 @pytest.mark.parametrize("board", ["in_firmware", "as_module"])
@@ -100,19 +78,14 @@ def test_an_engine_that_allocates_fails_with_the_heap_locked(fallback):
 
 
 def test_python_engine_passes_a_part_of_the_suite(fallback):
-    assert failures(fallback, "picolink.pyengine.Engine", PYTHON_TESTS) == []
+    assert failures(run(fallback), "picolink.pyengine.Engine", PYTHON_TESTS) == []
 
 
 @pytest.mark.parametrize("board", ["in_firmware", "as_module"])
 def test_native_and_python_engine_do_the_same(request, board):
-    program = """
-from engine_differential import engine_named, run
-total = run([engine_named("_picolink.Engine"), engine_named("picolink.pyengine.Engine")], 1, 1)
-print(total["packets_received"] > 20)
-"""
-    assert request.getfixturevalue(board).run(program, SILENCE_S).splitlines()[-1] == "True"
+    assert_engines_do_the_same(run(request.getfixturevalue(board)))
 
 
 def test_a_broken_vector_fails(in_firmware):
-    (line,) = failures(in_firmware, "_picolink.Engine", ["vectors/broken.json"])
+    (line,) = failures(run(in_firmware), "_picolink.Engine", ["vectors/broken.json"])
     assert line.startswith("FAILED vectors/broken.json: AssertionError")
