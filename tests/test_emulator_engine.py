@@ -69,11 +69,11 @@ def test_native_engine_passes_the_suite(request, board):
 
 @pytest.mark.parametrize("board", ["in_firmware", "as_module"])
 def test_native_engine_runs_with_the_heap_locked(request, board):
-    assert failures(request.getfixturevalue(board), "_picolink.Engine", [HEAP_LOCKED]) == []
+    assert failures(run(request.getfixturevalue(board)), "_picolink.Engine", [HEAP_LOCKED]) == []
 
 
 def test_an_engine_that_allocates_fails_with_the_heap_locked(fallback):
-    (line,) = failures(fallback, "picolink.pyengine.Engine", [HEAP_LOCKED])
+    (line,) = failures(run(fallback), "picolink.pyengine.Engine", [HEAP_LOCKED])
     assert "MemoryError" in line
 
 
