@@ -1,14 +1,20 @@
-"""What must not grow: CPU cycles of a message on the emulated Pico, against tests/budgets.json.
+"""What must not grow, against tests/budgets.json: CPU cycles on the emulated Pico, packets in the simulation.
 
-Cycles repeat exactly for the same code and compiler. After a change that is worth its price, or makes things
-better, put the figures that this test prints into the file.
+Cycles repeat exactly for the same code and compiler, packets for the same protocol. After a change that is
+worth its price, or makes things better, put the figures that these tests print into the file.
 """
 
 import json
 from pathlib import Path
 
 import pytest
-from picolink_pc.bench import engine
+from picolink_pc.bench import costs, engine
+from picolink_pc.bench import cycles as table
+from picolink_pc.radio.air import RadioSettings
+from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
+from picolink_pc.simulation.engines import engines
+from picolink_pc.simulation.faults import PacketFaults
+from picolink_pc.simulation.simulation import Setup, Simulation
 
 BUDGETS = json.loads(Path(__file__).with_name("budgets.json").read_text())
 MAY_GROW = 1.05
@@ -49,3 +55,71 @@ def test_the_native_engine_allocates_nothing(pico, module):
 
 def test_the_figures_repeat_exactly(pico, cycles):
     assert engine.whole_way(pico.costs("_picolink", MESSAGE)) == cycles["native"]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """As picolink bench costs does it: on a board that has done nothing else, for recv() allocates."""
+    with engine.emulated_board() as board:
+        return costs.measure(board)
+
+
+@pytest.mark.parametrize("name", table.load())
+@pytest.mark.parametrize("size", [18, 236])
+def test_the_sweep_computes_with_the_cycles_of_this_firmware(measured, name, size):
+    now, known = full_packet(measured[name], size), full_packet(table.load()[name], size)
+    assert now == pytest.approx(known, rel=0.05), "run make firmware, then picolink bench costs"
+
+
+@pytest.mark.parametrize(("module", "name"), [("_picolink", "native"), ("picolink.pyengine", "python")])
+def test_the_calls_of_the_sweep_add_up_to_the_whole_way(pico, measured, module, name):
+    whole = engine.whole_way(pico.costs(module, MESSAGE, into=False))
+    us = sum(full_packet(measured[name], MESSAGE))
+    assert us * table.RP2040_HZ / 1e6 == pytest.approx(whole, rel=0.15)  # without acknowledgements
+
+
+def full_packet(cycles_of_calls, size):
+    """us of send, pull, feed, recv, for each message in a full packet."""
+    calls = table.calls(cycles_of_calls, size)
+    packets = (size + (2 if size < 128 else 3)) / 224
+    pull, feed = calls.pull + 236 * calls.pull_octet, calls.feed + 236 * calls.feed_octet
+    return calls.send, pull * packets, feed * packets, calls.recv
+
+
+CASES = {
+    "one way": ((Traffic(count=3000), NO_TRAFFIC), PacketFaults()),
+    "both ways": ((Traffic(count=3000), Traffic(count=3000)), PacketFaults()),
+    "both ways, 5 % of packets lost": (
+        (Traffic(count=3000), Traffic(count=3000)),
+        PacketFaults(lost=0.05, corrupted=0.005),
+    ),
+}
+COUNTERS = ("packets_sent", "acks_alone", "retransmitted")
+
+
+def packets(case, engine_name):
+    """Packets that it takes to bring all messages across, of both boards."""
+    traffic, faults = CASES[case]
+    simulation = Simulation(engines(engine_name, 0), Setup(RadioSettings(interval_ms=15), traffic=traffic))
+    simulation.faults = faults
+    simulation.connect()
+    simulation.run(1)
+    while not all(board.idle for board in simulation.boards):
+        simulation.run(0.05)
+    assert simulation.broken_promises() == []
+    stats = {board.name: board.engine.stats() for board in simulation.boards}
+    return {board: {counter: counts[counter] for counter in COUNTERS} for board, counts in stats.items()}
+
+
+@pytest.mark.parametrize("engine_name", ["native", "python"])
+@pytest.mark.parametrize("case", CASES)
+def test_packets_of_a_case(case, engine_name):
+    found, budget = packets(case, engine_name), BUDGETS["packets"][case]
+    for board, counters in budget.items():
+        for counter, most in counters.items():
+            assert found[board][counter] <= most * MAY_GROW, f"{case}: {json.dumps(found)}"
+
+
+def test_packets_are_the_same_for_both_engines_and_every_time():
+    case = "both ways, 5 % of packets lost"
+    assert packets(case, "native") == packets(case, "python") == packets(case, "native")

@@ -21,7 +21,7 @@ from .plots import draw_air, draw_sweep
 from .report import Result, Row, new_console, publish, report_options
 
 _SECONDS = 2
-_LOSSY_SECONDS = 8
+_LOSSY_SECONDS = 6
 _IDLE_SECONDS = 40
 _RINGS = tuple(1 << bits for bits in range(8, 16))
 _SWEPT_WAYS = ("to central", "both at once")
@@ -72,7 +72,7 @@ SWEEPS = {
     "pdu": Sweep(
         "PDU",
         "the length of link-layer PDUs and the PHY",
-        {f"{octets}, {phy}": _pdu(octets, phy) for phy in ("1M", "2M") for octets in (27, 123, 251)},
+        {f"{octets}, {phy}": _pdu(octets, phy) for phy in ("1M", "2M") for octets in (27, 251)},
     ),
     "loss": Sweep(
         "PDUs lost %", "the loss of PDUs in the air", _radio("loss", _PERCENT, 0.01), _LOSSY_SECONDS
@@ -92,8 +92,7 @@ SWEEPS = {
 _COLUMNS = {
     "engine": "engine",
     "way": "way",
-    "per_second": "messages per second",
-    "goodput": "kB/s",
+    "per_second": "per second",
     "share": "% of air",
     "p50": "idle p50 ms",
     "p95": "p95",
@@ -113,7 +112,7 @@ _AIR_NOTES = (
 
 _NOTES = (
     "Simulated: real engines, a model of the radio and of BTstack, virtual time. It repeats exactly.",
-    "Both at once: messages/s each way, of the slower way. % of air: of what it allows without loss.",
+    "per second: messages; both at once: each way, the slower one. % of air: of what it allows without loss.",
     "idle: from send() to recv() of one message now and then; of the slower way.",
     "acks alone, sent again: of all packets of both boards.",
     "CPU: the engine's share on an RP2040 at 125 MHz; the link, asyncio and BTstack come on top.",

@@ -15,6 +15,7 @@ _LOSSY = 50
 """Percent of the rate without losses."""
 
 _SECONDS = 4
+_LOSSY_SECONDS = 10
 _IDLE_SECONDS = 200
 _STOCK_LATENCY = 4
 """Peripheral latency of MicroPython's BTstack."""
@@ -23,7 +24,7 @@ _STOCK_LATENCY = 4
 def _full(interval: float, way: str, data_length: int = 27, lost_packets: float = 0.0) -> Job:
     case = Case(lost_packets=lost_packets)
     radio = replace(case.radio, interval_ms=interval, data_length=data_length)
-    return Job(replace(case, radio=radio), "native", way, _SECONDS)
+    return Job(replace(case, radio=radio), "native", way, _LOSSY_SECONDS if lost_packets else _SECONDS)
 
 
 def _idle(interval: float, latency: int) -> Job:
@@ -96,7 +97,7 @@ def conclude(outcomes: Outcomes) -> Result:
     return Result(
         name="sweep-targets",
         title="Targets and figures: native engine, messages of 18 bytes as fast as it goes, or idle",
-        parameters={"seconds": _SECONDS, "idle_seconds": _IDLE_SECONDS},
+        parameters={"seconds": _SECONDS, "lossy_seconds": _LOSSY_SECONDS, "idle_seconds": _IDLE_SECONDS},
         columns={
             "what": "",
             "interval": "interval ms",
