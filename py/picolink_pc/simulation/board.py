@@ -9,7 +9,7 @@ import struct
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from errno import EALREADY, EBUSY, ENOMEM, errorcode
+from errno import EAGAIN, EALREADY, EBUSY, ENOMEM, errorcode
 from typing import Any
 
 from picolink.flags import (
@@ -37,13 +37,16 @@ TICK_US = 10_000
 READ_BURST = 32
 """Messages that are read before the pump hears of the room they have made: py/picolink/link.py."""
 
-FULL = frozenset((ENOMEM, EBUSY, EALREADY))
+FULL = frozenset((EAGAIN, ENOMEM, EBUSY, EALREADY))
 """Refusals after which the pump tries again; it hangs up after any other: py/picolink/link.py."""
 
-HANDSHAKE_US = SILENCE_US = 5_000_000
-"""How long a peer may take to greet, or acknowledge nothing, until it is hung up on: py/picolink/link.py."""
+HANDSHAKE_US = SILENCE_US = 4_500_000
+"""How long a peer may take to greet, or say nothing, until it is hung up on: py/picolink/link.py."""
 
-LOOK_US = 1_000_000
+ALIVE_US = 1_000_000
+"""Who has nothing to send says so this often, by an empty packet: py/picolink/link.py."""
+
+LOOK_US = 250_000
 """How often the pump looks after the connection if nothing wakes it: py/picolink/link.py."""
 
 _NUMBER = struct.Struct("<IH")  # at the beginning of a message: its number, and the sender's life
@@ -176,7 +179,7 @@ class Board:
         self._mtu = mtu
         self._peer_life = self.peer.life  # even if the peer dies and this side has not noticed
         self._called = self.opened = False
-        self._connected_at_us = self._heard_at_us = self._quiet_until_us = self._scheduler.now_us
+        self._connected_at_us = self._heard_at_us = self._sent_at_us = self._scheduler.now_us
         if calls:
             self._do(self._start, 0, self.connection)
         self._wake_pump(self._scheduler.now_us + LOOK_US)
@@ -271,6 +274,8 @@ class Board:
         self._heard_at_us = self._scheduler.now_us
         if not self._called:
             return self._start(connection)
+        if not packet:
+            return 0
         if self.engine.feed(packet, self._ticks()):
             self._wake_pump()
         self._report()
@@ -312,6 +317,8 @@ class Board:
         if self._refused is None:
             size = self.engine.pull_into(self._buffer, self._ticks())
             if not size:
+                if self.opened and now_us - self._sent_at_us >= ALIVE_US and self.stack.take(b"", now_us):
+                    self._sent_at_us = now_us
                 wait_ms = self.engine.wait(self._ticks())
                 if 0 <= wait_ms * 1000 < LOOK_US:
                     self._wake_pump(math.ceil((now_us + wait_ms * 1000 + 1) / TICK_US) * TICK_US)
@@ -325,6 +332,7 @@ class Board:
             self._wake_pump(now_us + RETRY_US)
         elif self.stack.take(self._refused, math.ceil(now_us + cost)):
             self._refused = None
+            self._sent_at_us = now_us
             return cost + self._costs.transmit
         else:
             errno = self.stack.errno
@@ -338,8 +346,7 @@ class Board:
     def _peer_is_silent(self, now_us: int) -> bool:
         if not self.opened:
             return now_us - self._connected_at_us > HANDSHAKE_US
-        silent_us = now_us - max(self._heard_at_us, self._quiet_until_us)
-        return silent_us > SILENCE_US and bool(self._unacknowledged)
+        return now_us - self._heard_at_us > SILENCE_US
 
     def _hang_up(self) -> None:
         self._scheduler.at(0, self._hang_up_now, self.connection)
@@ -431,8 +438,6 @@ class Board:
         if not self.engine.send(message, self.sent & 15):
             self._blocked = True
             return self._costs.send
-        if not self._unacknowledged:
-            self._quiet_until_us = self._scheduler.now_us
         octets = record_octets(self._size)
         self._unacknowledged.append((self.sent, octets))
         self._unacknowledged_octets += octets

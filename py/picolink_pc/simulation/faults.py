@@ -32,12 +32,12 @@ class PacketFaults:
         if rng.random() < self.lost:
             counts["lost"] += 1
             return []
-        if rng.random() < self.corrupted:
+        if packet and rng.random() < self.corrupted:
             counts["corrupted"] += 1
             damaged = bytearray(packet)
             damaged[rng.randrange(len(packet))] ^= 1 << rng.randrange(8)
             packet = bytes(damaged)
-        if rng.random() < self.truncated:
+        if packet and rng.random() < self.truncated:
             counts["truncated"] += 1
             packet = packet[: rng.randrange(len(packet))]
         delay_us = 0

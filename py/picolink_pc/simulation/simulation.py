@@ -307,7 +307,8 @@ class Simulation:
             self.counts["supervision timeouts"] += 1
             self._lose(outcome.side)
         elif outcome.kind == Kind.COMPLETED:
-            self._air_time.count(outcome.side, outcome.token)
+            if outcome.token:
+                self._air_time.count(outcome.side, outcome.token)
             board.stack.completed(self.scheduler.now_us)
         elif self.faults is NO_FAULTS:
             self._arrive(layer, board, outcome.token)
