@@ -468,7 +468,9 @@ class _BLE:
             self._event(op, struct.unpack("<2H", message) + (UUID(message[4:]),))
         else:  # a request is done
             fields = struct.unpack("<3H" if op == ops.GATTC_WRITE_DONE else "<2H", message)
-            self._connections[fields[0]].busy = False
+            connection = self._connections.get(fields[0])
+            if connection:  # else the request had come to the host when the connection was over already
+                connection.busy = False
             self._event(op, fields)
 
 
