@@ -5,6 +5,7 @@ endif
 ENGINE ?= native
 BOARD ?= RPI_PICO
 TUNED ?=
+DURATION ?= 1h
 export MPY_DIR PYTHON TUNED FUZZ_RUNS
 
 OUT := build/out
@@ -16,7 +17,7 @@ LINTED_C := $(C_FILES) $(wildcard tests/*/*.c tests/*/*.h)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench fuzz native firmware lint format clean setup
+.PHONY: help demo test bench fuzz chaos soak native firmware lint format clean setup
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
@@ -39,6 +40,13 @@ bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures
 
 fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for both engines; FUZZ_RUNS=N inputs for each target (default 10,000,000)
 	@build/fuzz.sh
+
+chaos: setup ## faults of every kind: 100,000 runs in simulation, 1,000 drops and 200 restarts of virtual boards; an hour
+	@$(VENV)/picolink chaos --seeds 100000
+	@$(VENV)/picolink chaos --boards --drops 1000 --restarts 100
+
+soak: setup ## two virtual boards with faults for DURATION (default 1h): heap, latency and messages, with a picture
+	@$(VENV)/picolink soak --plot --duration $(DURATION)
 
 native: $(STAMPS)/micropython ## the native modules (.mpy), for every architecture with a compiler here, and their sizes
 	@build/native.sh

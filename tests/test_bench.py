@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from picolink_pc.bench import engine, link, report, soak, traffic
+from picolink_pc.bench import engine, heap, link, report, traffic
 from picolink_pc.boards import BoardError
 from picolink_pc.radio.air import RadioSettings
 from rich.console import Console
@@ -153,10 +153,10 @@ def test_a_wrong_interval_is_explained():
     assert "from 7.5 to 4000 ms" in outcome.output
 
 
-def test_a_short_soak_looks_at_the_heap_of_both_boards(tmp_path):
-    outcome = CliRunner().invoke(soak.soak, ["--messages", "4000", "--out", str(tmp_path)])
+def test_a_short_run_looks_at_the_heap_of_both_boards(tmp_path):
+    outcome = CliRunner().invoke(heap.heap, ["--messages", "4000", "--out", str(tmp_path)])
     assert outcome.exit_code == 0, outcome.output
-    rows = report.load(tmp_path / "soak.json").rows
+    rows = report.load(tmp_path / "heap.json").rows
     assert [row["messages"] for row in rows] == list(range(200, 4001, 200))
     assert all(row[role] > 0 for row in rows for role in traffic.ROLES)
 

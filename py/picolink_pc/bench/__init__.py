@@ -9,7 +9,7 @@ _COMMANDS = {
     "link": ".bench.link",
     "engine": ".bench.engine",
     "sweep": ".bench.sweep",
-    "soak": ".bench.soak",
+    "heap": ".bench.heap",
     "costs": ".bench.costs",
     "docs": ".bench.docs",
 }
@@ -23,7 +23,7 @@ def bench() -> None:
     picolink bench link      two boards: messages/s, latency, loss; picolink beside aioble alone
     picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
     picolink bench sweep     what your boards would do, in a simulation that takes seconds
-    picolink bench soak      a million messages, and the heap meanwhile
+    picolink bench heap      a million messages, and the heap meanwhile
 
     Results go to build/out/bench.  docs/benchmarks.md explains the figures and how far to trust them.
     """

@@ -1,5 +1,5 @@
 # Both boards send numbered messages as fast as they can, check those that come, and print the heap in use:
-# soak.py ROLE MESSAGES LOOKS
+# heap.py ROLE MESSAGES LOOKS
 
 import asyncio
 import gc
@@ -34,7 +34,7 @@ async def receive(link, messages, every):
 async def main(role, messages, looks):
     messages = int(messages)
     open_link = picolink.advertise if role == "peripheral" else picolink.connect
-    async with open_link("Soak") as link:
+    async with open_link("Heap") as link:
         await asyncio.gather(send(link, messages), receive(link, messages, messages // int(looks)))
         await link.flush()
 

@@ -1,4 +1,4 @@
-"""`picolink bench soak`: very many messages through one link, and the heap of both boards meanwhile."""
+"""`picolink bench heap`: very many messages through one link, and the heap of both boards meanwhile."""
 
 import asyncio
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..run import radio_options
 from .report import Result, new_console, out_option, publish
 from .traffic import ROLES
 
-_PROGRAM = Path(__file__).parent / "programs" / "soak.py"
+_PROGRAM = Path(__file__).parent / "programs" / "heap.py"
 _LOOKS = 20
 _SILENCE_S = 600
 """Longest time between two looks at the heap; far more than it takes."""
@@ -32,12 +32,12 @@ MAY_GROW = 1024
 @click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
 @radio_options
 @out_option
-def soak(messages: int, engine: str, settings: RadioSettings, out: Path | None) -> None:
+def heap(messages: int, engine: str, settings: RadioSettings, out: Path | None) -> None:
     """Send a million messages through one link, check each, and watch the heap of both boards.
 
     \b
-    picolink bench soak                         six to seven minutes
-    picolink bench soak --messages 100000       less of it
+    picolink bench heap                         six to seven minutes
+    picolink bench heap --messages 100000       less of it
 
     Fails if a message is lost, doubled or out of order, or if the heap in use has grown at the end.
     """
@@ -53,7 +53,7 @@ def soak(messages: int, engine: str, settings: RadioSettings, out: Path | None) 
         for count in heaps[ROLES[0]]
     ]
     result = Result(
-        name="soak",
+        name="heap",
         title="Heap in use while messages pass, in bytes",
         parameters={"engine": engine, "message_bytes": 18, "interval_ms": settings.interval_ms},
         columns={"messages": "messages", **{role: role for role in ROLES}},
