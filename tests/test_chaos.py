@@ -1,6 +1,7 @@
 """The fault harness: that it hits what it aims at, that its oracles notice, and that picolink stands it."""
 
 import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +12,7 @@ from picolink_pc.chaos import simulated
 from picolink_pc.chaos.oracle import Oracle
 from picolink_pc.chaos.programs import messages
 from picolink_pc.chaos.soak import Duration, soak
-from picolink_pc.simulation import chaos
+from picolink_pc.simulation import board, chaos
 from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
 from picolink_pc.simulation.engines import engines
 from picolink_pc.simulation.simulation import Moment, Packet, Setup, Simulation, Trap
@@ -60,6 +61,22 @@ def test_engines_of_all_kinds(kind, seeds):
     summary = simulated.play(Console(quiet=True), range(seeds), kind, jobs=1)
     assert summary.runs == seeds
     assert summary.failures == []
+
+
+def test_simulated_boards_do_as_the_link_does():
+    link = (Path(__file__).parents[1] / "py/picolink/link.py").read_text()
+    constants = {name: int(value) for name, value in re.findall(r"^_(\w+) = const\((\d+)\)", link, re.M)}
+    assert constants["BURST"] == board.READ_BURST
+    for name, us in (
+        ("TICK_MS", board.TICK_US),
+        ("FULL_MS", board.RETRY_US),
+        ("LOOK_MS", board.LOOK_US),
+        ("HANDSHAKE_MS", board.HANDSHAKE_US),
+        ("ALIVE_MS", board.ALIVE_US),
+        ("SILENCE_MS", board.SILENCE_US),
+    ):
+        assert us == 1000 * constants[name], name
+    assert set(map(int, re.search(r"^_FULL = \((.*)\)", link, re.M)[1].split(","))) == board.FULL
 
 
 def test_a_run_repeats_with_its_seed():
