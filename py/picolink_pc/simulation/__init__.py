@@ -17,6 +17,8 @@ host_stack.py   what a Bluetooth host takes and refuses
 board.py        an engine, the pump that carries its packets, and its application
 faults.py       what happens to packets above the radio
 simulation.py   all of it together
+chaos.py        runs full of faults, each decided by its seed: picolink chaos
+engines.py      the engines that there are, by name
 
 The radio is picolink_pc.radio.link_layer, the same model that virtual boards talk over.
 """
