@@ -41,6 +41,7 @@ enum {
     RTO_MIN_MS = 300,
     RTO_MAX_MS = 4000,
     BACKOFF_MAX = 3,
+    REFILLS_MAX = 7,
 };
 
 enum { FLIGHT_LOSSY = 4 }; /* packets: losses do not push the flight limit below this */
@@ -202,11 +203,12 @@ static void go_back(picolink_engine_t *engine) {
     engine->timing = false;
 }
 
-/* Sends the gap again. */
-static void fill(picolink_engine_t *engine, uint32_t now) {
+/* Sends the gap again, which has been done `refills` times before. */
+static void fill(picolink_engine_t *engine, uint32_t now, uint32_t refills) {
     engine->stats.go_backs++;
     go_back(engine);
     engine->filling = true;
+    engine->refills = (uint8_t)least(refills, REFILLS_MAX);
     engine->filled_at = now;
 }
 
@@ -220,15 +222,17 @@ static uint32_t launch(picolink_engine_t *engine, uint32_t size, uint32_t now) {
     engine->ends[(uint32_t)(engine->ends_first + engine->flight) & (PICOLINK_FLIGHT_MAX - 1)] = nxt;
     engine->flight++;
     uint32_t ahead = distance(engine->high, nxt);
+    bool once = engine->filling && !engine->refills; /* what it replaces is lost for certain */
     if (ahead && ahead < BEHIND) {
         engine->high = nxt;
-        if (!engine->timing) {
-            engine->timing = true;
-            engine->timed_pos = nxt;
-            engine->timed_at = now;
-        }
+        once = true;
     } else {
         engine->stats.retransmitted++;
+    }
+    if (once && !engine->timing) {
+        engine->timing = true;
+        engine->timed_pos = nxt;
+        engine->timed_at = now;
     }
     if (engine->filling && nxt == engine->gap_end) {
         engine->filling = false;
@@ -247,6 +251,11 @@ static uint32_t launch(picolink_engine_t *engine, uint32_t size, uint32_t now) {
 /* ms without an acknowledgement until the next retransmission or probe. */
 static uint32_t timeout(const picolink_engine_t *engine) {
     return least((uint32_t)engine->rto << engine->backoff, RTO_MAX_MS);
+}
+
+/* ms until a gap that is still reported is sent again. */
+static uint32_t gap_timeout(const picolink_engine_t *engine) {
+    return least((uint32_t)engine->patience << engine->refills, RTO_MAX_MS);
 }
 
 /* One round trip in ms: RFC 6298. */
@@ -464,7 +473,7 @@ static void take_ack(picolink_engine_t *engine, uint32_t pos, uint32_t credit, b
     engine->gap_known = true;
     engine->gap_end = end;
     engine->limit = (uint8_t)most(engine->limit >> 1, least(FLIGHT_LOSSY, engine->limit));
-    fill(engine, now);
+    fill(engine, now, 0);
 }
 
 /* -- handshake ------------------------------------------------------------------------------------------ */
@@ -818,8 +827,8 @@ size_t picolink_pull(picolink_engine_t *engine, uint8_t *packet, size_t capacity
         return 0;
     }
     uint32_t flags = 0;
-    if (engine->gap_again && elapsed(now_ms, engine->filled_at) >= engine->patience) {
-        fill(engine, now_ms);
+    if (engine->gap_again && elapsed(now_ms, engine->filled_at) >= gap_timeout(engine)) {
+        fill(engine, now_ms, engine->refills + 1u);
     }
     uint32_t size = sendable(engine);
     if (engine->una != engine->head && elapsed(now_ms, engine->timer_at) >= timeout(engine)) {
@@ -897,7 +906,7 @@ int32_t picolink_wait(const picolink_engine_t *engine, uint32_t now_ms) {
         wait = left(ACK_MS, elapsed(now_ms, engine->ack_at));
     }
     if (engine->gap_again) {
-        int32_t again = left(engine->patience, elapsed(now_ms, engine->filled_at));
+        int32_t again = left(gap_timeout(engine), elapsed(now_ms, engine->filled_at));
         if (wait < 0 || again < wait) {
             wait = again;
         }

@@ -128,8 +128,9 @@ typedef struct {
 
     /* The gap that the peer has reported: una to gap_end. */
     bool gap_known;
-    bool filling;   /* it is being sent again; then sending goes on at `high` */
-    bool gap_again; /* it was reported again since */
+    bool filling;    /* it is being sent again; then sending goes on at `high` */
+    bool gap_again;  /* it was reported again since */
+    uint8_t refills; /* how often it was sent again before */
 
     /* What the next packet must tell the peer. */
     bool gap; /* bytes from `kept` to `kept_end` have come, those from `rcv` to `kept` have not */
@@ -163,7 +164,7 @@ typedef struct {
     uint16_t srtt8;
     uint16_t var4;
     uint16_t rto;
-    uint16_t patience; /* ms from filled_at until the gap is sent once more */
+    uint16_t patience; /* ms from filled_at until the gap is sent once more, the first time */
 
     uint16_t gap_end;
     uint16_t kept;

@@ -68,6 +68,7 @@ _RTO_FIRST_MS = const(1000)
 _RTO_MIN_MS = const(300)
 _RTO_MAX_MS = const(4000)
 _BACKOFF_MAX = const(3)
+_REFILLS_MAX = const(7)
 
 _FLIGHT_MAX = const(128)  # packets
 _FLIGHT_LOSSY = const(4)  # packets: losses do not push the flight limit below this
@@ -202,6 +203,7 @@ class Engine:
         # The gap that the peer has reported: it begins at una.
         self._gap_end = -1  # -1: none
         self._filling = False  # it is being sent again; then sending goes on at `high`
+        self._refills = 0  # how often it was sent again before
         self._gap_again = False  # it was reported again since
         self._filled_at = 0  # when it was last sent again, or grew smaller
         self._patience = 0  # ms from then until it is sent once more
@@ -375,7 +377,7 @@ class Engine:
         if self._ack_owed:
             wait = max(0, _ACK_MS - _elapsed(now, self._ack_at))
         if self._gap_again:
-            again = max(0, self._patience - _elapsed(now, self._filled_at))
+            again = max(0, self._gap_timeout() - _elapsed(now, self._filled_at))
             if wait < 0 or again < wait:
                 wait = again
         if self._una != self._head:
@@ -581,8 +583,8 @@ class Engine:
             return 0
         count = self._count
         flags = 0
-        if self._gap_again and _elapsed(now, self._filled_at) >= self._patience:
-            self._fill(now)
+        if self._gap_again and _elapsed(now, self._filled_at) >= self._gap_timeout():
+            self._fill(now, self._refills + 1)
         size = self._sendable()
         if self._una != self._head and _elapsed(now, self._timer_at) >= self._timeout():
             if self._una != self._high:
@@ -637,6 +639,10 @@ class Engine:
         """ms without an acknowledgement until the next retransmission or probe."""
         return min(self._rto << self._backoff, _RTO_MAX_MS)
 
+    def _gap_timeout(self):
+        """ms until a gap that is still reported is sent again."""
+        return min(self._patience << self._refills, _RTO_MAX_MS)
+
     def _launch(self, size, now):
         """Account for `size` stream bytes from nxt on, now in flight. Returns the ASK flag or 0."""
         nxt = (self._nxt + size) & _OFFSET
@@ -645,14 +651,16 @@ class Engine:
             self._timer_at = now
         self._ends[(self._ends_first + self._flight) % _FLIGHT_MAX] = nxt
         self._flight += 1
+        once = self._filling and not self._refills  # what it replaces is lost for certain
         if 0 < (nxt - self._high) & _OFFSET < _BEHIND:
             self._high = nxt
-            if not self._timing:
-                self._timing = True
-                self._timed_pos = nxt
-                self._timed_at = now
+            once = True
         else:
             self._count[_RETRANSMITTED] += 1
+        if once and not self._timing:
+            self._timing = True
+            self._timed_pos = nxt
+            self._timed_at = now
         if self._filling and nxt == self._gap_end:
             self._filling = False
             self._nxt = self._high
@@ -693,11 +701,12 @@ class Engine:
         self._grown = 0
         self._timing = False
 
-    def _fill(self, now):
-        """Send the gap again."""
+    def _fill(self, now, refills):
+        """Send the gap again, which has been done `refills` times before."""
         self._count[_GO_BACKS] += 1
         self._rewind()
         self._filling = True
+        self._refills = min(refills, _REFILLS_MAX)
         self._filled_at = now
 
     # -- receiving ----------------------------------------------------------------------------------------
@@ -758,7 +767,7 @@ class Engine:
         else:
             self._gap_end = end
             self._limit = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))
-            self._fill(now)
+            self._fill(now, 0)
 
     def _acknowledge(self, pos, now):
         gained = (pos - self._una) & _OFFSET

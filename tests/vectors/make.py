@@ -87,6 +87,9 @@ class Exchange:
         got = self.engines[name].recv()
         self._write(name, "recv", [], got and [got[0], got[1].hex()])
 
+    def pending(self, name):
+        self._write(name, "pending", [], self.engines[name].pending())
+
     def look(self, name, *attributes):
         for attribute in attributes:
             self._write(name, attribute, [], getattr(self.engines[name], attribute))
@@ -157,10 +160,10 @@ def hello():
     x.wait("b")
     x.now += 20
     ack = x.pull("b")
-    x.look("a", "pending")
+    x.pending("a")
     x.now += 10
     x.feed("a", ack)
-    x.look("a", "pending")
+    x.pending("a")
     x.take_flags("a")
     x.wait("a")
     x.wait("b")
@@ -183,7 +186,7 @@ def records():
         x.recv("b")
     x.look("b", "ended")
     x.recv("a")
-    x.look("a", "pending")
+    x.pending("a")
     return x
 
 
@@ -197,7 +200,7 @@ def resume():
     x.pull("a")  # lost with the connection
     x.now += 10
     x.feed("b", first)
-    x.look("a", "pending")
+    x.pending("a")
     x.now += 500
     x.open("a", "b", 104)
     x.carry("a", "b")
@@ -206,7 +209,7 @@ def resume():
     x.recv("b")
     x.recv("b")
     x.stats("a", "opened", "peer_restarts", "retransmitted")
-    x.look("a", "pending")
+    x.pending("a")
     return x
 
 
@@ -256,7 +259,8 @@ def earlier_peer():
         x.carry("a", peer)
         x.recv(peer)
         x.recv(peer)
-        x.look("a", "state", "pending")
+        x.look("a", "state")
+        x.pending("a")
         x.now += 1000
     return x
 
@@ -267,7 +271,7 @@ def too_large():
     x.engine("b", 0x55667788, 256, 256)
     for size in (3, 254, 253, 700, 1):
         x.send("a", counting(size))
-    x.look("a", "pending")
+    x.pending("a")
     x.open("a", "b")
     x.carry("a", "b")
     x.recv("b")
@@ -301,7 +305,7 @@ def credit():
         x.recv("b")
         x.now += 20
         x.carry("a", "b")
-    x.look("a", "pending")
+    x.pending("a")
     x.stats("a", "probes", "timeouts")
     return x
 
