@@ -4,6 +4,7 @@ simulated.py    very many short runs in virtual time, each decided by its seed
 on_boards.py    connections dropped and boards restarted, on virtual boards in real time
 pair.py         two virtual boards, and all that can be done to them
 oracle.py       whether what they have read is what docs/protocol.md promises
+soak.py         `picolink soak`: one pair for a long time, with its heap and latency over time
 programs/       what runs on the boards
 """
 

@@ -13,6 +13,7 @@ from ..bench.report import Result
 from ..bench.traffic import percentile
 from ..radio.air import RadioSettings
 from .pair import ROLES, BrokenPromiseError, Pair
+from .progress import tell_tenth
 
 LOSS = 0.02
 """Of PDUs in the air, as between rooms."""
@@ -117,7 +118,8 @@ def play(console: Console, drops: int, restarts: int, kind: str, seed: int, pair
     planned = strikes(random.Random(seed), drops, restarts)
     columns = (TextColumn("strikes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=len(planned))
+        total = len(planned)
+        task = progress.add_task("", total=total)
         engines = dict(zip(ROLES, _ENGINES[kind], strict=True))
 
         async def one(number: int) -> None:
@@ -130,6 +132,7 @@ def play(console: Console, drops: int, restarts: int, kind: str, seed: int, pair
                         await asyncio.sleep(pair.rng.uniform(0, _PAUSE_S))
                         await strike(pair)
                         progress.advance(task)
+                        tell_tenth(console, total - len(planned) - 1, total - len(planned), total, "strikes")
                     await pair.finish()
             except BrokenPromiseError as error:
                 found.errors.append(str(error))

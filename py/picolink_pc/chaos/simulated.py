@@ -12,6 +12,7 @@ from ..bench.report import Result
 from ..simulation import chaos
 from ..simulation.chaos import Count, Outcome
 from ..simulation.engines import engines
+from .progress import tell_tenth
 
 _CHUNK = 25
 """Runs that a process does between two reports: a second or two."""
@@ -112,9 +113,7 @@ def play(console: Console, seeds: range, kind: str, jobs: int) -> Summary:
             before = summary.runs
             summary.join(part)
             progress.update(task, completed=summary.runs, broken=_broken(summary))
-            tenth = len(seeds) // 10 or 1
-            if not console.is_terminal and before // tenth != summary.runs // tenth:
-                console.print(f"{summary.runs:,} of {len(seeds):,} runs{_broken(summary)}")
+            tell_tenth(console, before, summary.runs, len(seeds), f"runs{_broken(summary)}")
     return summary
 
 
