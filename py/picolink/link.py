@@ -110,7 +110,6 @@ class Link:
         self._due_at = time.ticks_ms()
         self._limit_at = 0
         self._limited = False  # is there a limit?
-        self._gave_up = False  # because of the limit
         self._reason = None  # why the last connection ended: a str or an exception
         self._burst = 0
         self._peer_ended = False
@@ -307,9 +306,9 @@ class Link:
                     await self._connect()
                     self._reason = await self._pump()
                 except asyncio.CancelledError:
-                    if not self._gave_up:
+                    # By the limit, or by aioble, which can forget that it no longer waits for a connection.
+                    if self._closed is not None:
                         raise
-                    self._gave_up = False
                     backoff = _BACKOFF_FIRST_MS
                 except _TROUBLES as e:
                     self._reason = e
@@ -413,7 +412,6 @@ class Link:
             dropped = self._connection and self._handle < 0
             if self._limited and (dropped or time.ticks_diff(now, self._limit_at) >= 0):
                 self._limit(_HANG_UP_MS)  # to get out of what it does to end
-                self._gave_up = True
                 self._tasks[0].cancel()
 
     def _report(self, flags):

@@ -14,7 +14,7 @@ import faults
 import picolink
 
 SIZE = 18
-HOG_MS = 30
+HOG_MS = 15
 HEAP = 100_000  # bytes free at the start: as on a Pico W, and quickly filled
 
 

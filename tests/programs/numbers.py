@@ -84,13 +84,13 @@ async def main(role, options):
         options.get("name", "Numbers"), on_event=on_event, **options.get("link", {})
     )
     tasks = []
-    if "off_ms" in options:
-        tasks.append(asyncio.create_task(faults.switch_off(options["off_ms"])))
     if options.get("heap"):
         tasks.append(asyncio.create_task(watch_heap(link)))
     async with link:
         if "faults" in options:
             faults.begin()
+        if "off_ms" in options:
+            tasks.append(asyncio.create_task(faults.switch_off(options["off_ms"])))
         print("engine", link.engine)
         await asyncio.gather(send(link, options), receive(link, options))
     print("stats", json.dumps(link.stats))
