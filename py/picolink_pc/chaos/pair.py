@@ -7,7 +7,6 @@ import asyncio
 import json
 import logging
 import random
-import re
 import tempfile
 import time
 from collections import Counter
@@ -24,6 +23,9 @@ SUPERVISION_S = 2.0
 
 _PROGRAM = Path(__file__).parent / "programs" / "board.py"
 _OPEN = {"peripheral": "advertise", "central": "connect"}
+_KEPT_LINES = 1000
+"""Of what a board prints, for complaints: a long run must not fill the memory."""
+
 _LIMIT_S = 60
 """In which messages flow again, or all have arrived: far more than it takes."""
 
@@ -73,6 +75,8 @@ class Pair:
         self._since_us = 0
         self._must_connect = False
         self._news = asyncio.Event()
+        self._exceptions: list[str] = []
+        self._in_exception = dict.fromkeys(ROLES, False)
 
     async def __aenter__(self) -> "Pair":
         # Bumble warns of packets for a connection that has just been dropped.
@@ -80,11 +84,15 @@ class Pair:
         await self._bench.__aenter__()
         self._folder = tempfile.TemporaryDirectory(prefix="picolink-chaos-")
         self._stop = Path(self._folder.name) / "stop"
-        self._boards = {role: self._bench.board(role, self._engines[role]) for role in ROLES}
-        self._expect_messages(connect=True)
-        for role in ROLES:
-            await self._start(role)
-        await self.flow()
+        try:
+            self._boards = {role: self._bench.board(role, self._engines[role]) for role in ROLES}
+            self._expect_messages(connect=True)
+            for role in ROLES:
+                await self._start(role)
+            await self.flow()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -94,12 +102,7 @@ class Pair:
     @property
     def errors(self) -> list[str]:
         """The promises broken, a line each."""
-        broken = [error for oracle in self._oracles.values() for error in oracle.errors]
-        return broken + [
-            f"{self._name}, the {role} printed an exception:\n{text}"
-            for role, board in self._boards.items()
-            for text in re.findall(r"^Traceback.*(?:\n +.*)*\n.*", "\n".join(board.output), re.MULTILINE)
-        ]
+        return self._exceptions + [error for oracle in self._oracles.values() for error in oracle.errors]
 
     @property
     def messages(self) -> Counter[str]:
@@ -119,9 +122,12 @@ class Pair:
         """The connection is lost, and so is the next one, somewhere in discovery or handshake."""
         self._count_drop("while messages flow")
         self._bench.radio.drop()
-        async with asyncio.timeout(_LIMIT_S):
-            while not self._bench.radio.connections:
-                await asyncio.sleep(0.005)
+        try:
+            async with asyncio.timeout(_LIMIT_S):
+                while not self._bench.radio.connections:
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise BrokenPromiseError(self._complaint(f"no connection within {_LIMIT_S} s")) from None
         await asyncio.sleep(self.rng.uniform(0, 0.35))
         self._count_drop("while they connect or greet")
         self._expect_messages(connect=True)
@@ -213,6 +219,13 @@ class Pair:
         self._got_us = dict.fromkeys(ROLES, 0)
 
     def _on_line(self, role: str, line: str) -> None:
+        output = self._boards[role].output
+        if len(output) > _KEPT_LINES:
+            del output[: _KEPT_LINES // 2]
+        if self._in_exception[role]:
+            self._exceptions[-1] += f"\n{line}"
+            self._in_exception[role] = line.startswith(" ")
+            return
         kind, _, rest = line.partition(" ")
         oracle = self._oracles[role]
         if kind == "got":
@@ -235,6 +248,9 @@ class Pair:
             self._sent[role] = int(rest)
         elif kind == "stats":
             self.stats[role] = json.loads(rest)
+        elif kind == "Traceback":
+            self._exceptions.append(f"{self._name}, the {role} printed an exception:\n{line}")
+            self._in_exception[role] = True
         elif kind == "damaged":
             oracle.errors.append(f"{self._name}, the {role}: {line}")
         self._news.set()

@@ -1,5 +1,6 @@
 """Very many runs of picolink_pc.simulation.chaos, in several processes, and what they add up to."""
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -133,12 +134,16 @@ def _parts(seeds: range, kind: str, jobs: int) -> Iterator[Summary]:
     if jobs == 1:
         yield from (_part(chunk, kind) for chunk in chunks)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_leave_ctrl_c_to_the_parent) as pool:
         try:
             for done in as_completed([pool.submit(_part, chunk, kind) for chunk in chunks]):
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _part(seeds: range, kind: str) -> Summary:
