@@ -3,16 +3,18 @@
 import asyncio
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from picolink_pc.bench import engine, heap, link, report, traffic
-from picolink_pc.boards import BoardError
+from picolink_pc.bench import docs, engine, heap, link, report, traffic
+from picolink_pc.boards import Bench, BoardError
 from picolink_pc.radio.air import RadioSettings
 from rich.console import Console
 
 STAND_IN = traffic.Stack()
+RAW_REPL = Path(__file__).parent / "programs/raw_repl.py"
 
 
 def play(program, how, *steps, stack=STAND_IN, **radio):
@@ -161,12 +163,76 @@ def test_a_short_run_looks_at_the_heap_of_both_boards(tmp_path):
     assert all(row[role] > 0 for row in rows for role in traffic.ROLES)
 
 
+def test_results_get_into_the_document_with_or_without_their_table(tmp_path, monkeypatch):
+    draw = {"a-result": lambda _, path: path.write_bytes(b"png")}
+    report.publish(Console(quiet=True), [result()], tmp_path, draw)
+    page = tmp_path / "page.md"
+    page.write_text(
+        "".join(f"<!-- {kind}: a-result -->\nold\n<!-- end -->\n" for kind in ("result", "picture"))
+    )
+    monkeypatch.setattr(docs, "_PAGE", page)
+    monkeypatch.setattr(docs, "_DOCS", tmp_path)
+    outcome = CliRunner().invoke(docs.docs, [str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    with_table, without = page.read_text().split("<!-- picture")
+    assert "| one | 1,742 | 0 |" in with_table
+    assert "|" not in without
+    for place in (with_table, without):
+        assert "images/bench-a-result.png" in place
+        assert "old" not in place
+    assert (tmp_path / "images" / "bench-a-result.png").exists()
+
+
 def test_the_document_has_a_result_in_every_place_and_every_picture():
     docs = Path(__file__).parents[1] / "docs"
     page = (docs / "benchmarks.md").read_text()
-    places = re.findall(r"<!-- result: (\S+) -->\n(.*?)<!-- end -->", page, re.DOTALL)
+    places = re.findall(r"<!-- (?:result|picture): (\S+) -->\n(.*?)<!-- end -->", page, re.DOTALL)
     assert len(places) >= 5
     assert [name for name, result in places if not result.strip()] == []
     pictures = re.findall(r"\]\((images/\S+)\)", page)
     assert pictures
     assert [picture for picture in pictures if not (docs / picture).exists()] == []
+
+
+async def on_ports(*steps):
+    """A run on two virtual boards that are reached as real ones are: mpremote, at a port each."""
+    async with Bench(RadioSettings()) as bench:
+        ports = []
+        for role in traffic.ROLES:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                number = free.getsockname()[1]
+            board = bench.board(role)
+            await board.start(RAW_REPL, str(number))
+            await board.line("listening")
+            ports.append(f"socket://127.0.0.1:{number}")
+        stack = traffic.Stack(ports=tuple(ports))
+        return await traffic.run(RadioSettings(), stack, "with_picolink.py", "native", 18, list(steps))
+
+
+def test_boards_at_ports_are_measured_as_virtual_ones_are():
+    run = asyncio.run(on_ports(traffic.Step("both", 1, rate=50), traffic.Step("central", 0.5)))
+    both, one = run.steps
+    assert [way.sent for way in both] == [50, 50]
+    for way in both + one:
+        assert way.received == way.sent > 0
+        assert way.wrong == 0
+        assert len(way.latencies_ms) == way.received
+    assert run.total("messages_sent") == run.total("messages_received")
+    assert run.late_events is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--port", "A"], "needed twice"),
+        (["--port", "A", "--port", "A"], "needed twice"),
+        (["--port", "A", "--port", "B", "--aioble", "."], "are for virtual ones"),
+        (["--port", "A", "--port", "B", "--interval", "15", "--interval", "30"], "give --interval once"),
+        (["--port", "/no/such", "--port", "/neither"], "cannot open /no/such"),
+    ],
+)
+def test_ports_that_cannot_be_are_explained(arguments, complaint):
+    outcome = CliRunner().invoke(link.link, ["rate", *arguments])
+    assert outcome.exit_code
+    assert complaint in outcome.output

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -23,8 +24,16 @@ _LOADS = (1, 20, 50, 100, 200, 1000, 0)  # messages/s; 0: as fast as it goes
 _LOAD_SECONDS = 1.5
 _LOAD_LIMIT = 2000  # messages: BTstack keeps notifications that wait on the heap, without bound
 _LOAD_BYTES = 18  # aioble's values have 20 bytes unless a program asks for more
+_ASKED_INTERVAL_MS = 15.0
+"""The greatest that picolink asks for when it connects."""
 _STOCK_LATENCY = 4
 """Peripheral latency of MicroPython's BTstack, which is what a Pico W runs."""
+
+_LATE = "late events: connection events that this PC played too late; with many of them, repeat the run."
+_ON_BOARDS = (
+    "Real boards: clocks compared over USB, to 1 ms or so. % of air: if the interval is what the table says "
+    "and no PDU is lost."
+)
 
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
@@ -55,7 +64,7 @@ def _name(part: str, stack: Stack, radio: air.RadioSettings) -> str:
     """Of a result: those of a real host stack or of longer PDUs stand beside the usual ones."""
     return (
         f"link-{part}"
-        + ("-real" if stack.micropython else "")
+        + ("-real" if stack.micropython else "-boards" if stack.ports else "")
         + (f"-{radio.data_length}-octets" if radio.data_length != _DEFAULTS.data_length else "")
     )
 
@@ -101,9 +110,9 @@ async def _rates(
                 steps = [Step(sender, seconds / 2, rate=most / 2), Step(sender, seconds)]
                 result = await plan.run(settings, stack, "with_picolink.py", engine, message, steps)
                 rows.append(_rate_row(settings, engine, way, message, most, result))
-    parameters = {"message_bytes": message, "seconds": seconds, "boards": "virtual", "stack": str(stack)}
+    parameters = {"message_bytes": message, "seconds": seconds, "boards": str(stack)}
     parameters |= _air(radios[0])
-    late = "late events: connection events that this PC played too late; with many of them, repeat the run."
+    late = _LATE if not stack.ports else _ON_BOARDS
     rate = Result(
         name=_name("rate", stack, radios[0]),
         title=f"Messages of {message} bytes through picolink, as fast as the boards can send",
@@ -166,7 +175,7 @@ def _rate_row(
         "packets": result.total("packets_sent"),
         **_latency("half", half),
         **_latency("full", full),
-        "late": result.radio.late_events,
+        "late": result.late_events,
     }
 
 
@@ -177,7 +186,7 @@ def _latency(name: str, ways: list[Way]) -> Row:
 
 async def _idle(radios: list[air.RadioSettings], stack: Stack, message: int, plan: _Plan) -> Result:
     steps = [Step(sender, _IDLE_SECONDS, gap_ms=_IDLE_GAP_MS) for sender in ("peripheral", "central")]
-    cases = [replace(radio, latency=latency) for radio in radios for latency in (0, _STOCK_LATENCY)]
+    cases = [replace(radio, latency=latency) for radio in radios for latency in _latencies(stack)]
     rows = []
     for case in cases:
         result = await plan.run(case, stack, "with_picolink.py", "native", message, steps)
@@ -202,8 +211,7 @@ async def _idle(radios: list[air.RadioSettings], stack: Stack, message: int, pla
         parameters={
             "message_bytes": message,
             "gap_ms": _IDLE_GAP_MS,
-            "boards": "virtual",
-            "stack": str(stack),
+            "boards": str(stack),
         }
         | _air(radios[0]),
         columns={
@@ -219,8 +227,14 @@ async def _idle(radios: list[air.RadioSettings], stack: Stack, message: int, pla
             "One message at a time, at random moments, from send() to the receiving program.",
             "Target, for peripheral latency 0: p50 at most the interval + 5 ms, p99 at most twice + 10 ms.",
             "Peripheral latency 4 is fixed in MicroPython's BTstack: what comes from the central waits.",
+            *([_ON_BOARDS] if stack.ports else []),
         ],
     )
+
+
+def _latencies(stack: Stack) -> tuple[int, ...]:
+    """The peripheral latencies to look at."""
+    return (_STOCK_LATENCY,) if stack.ports else (0, _STOCK_LATENCY)
 
 
 def _is_soon(told: Row, interval_ms: float) -> bool:
@@ -243,14 +257,14 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
         "tutorial: one board notifies, the other writes with response=True, as its programs mean to.",
         "A sender whose host stack is full tries again. What is lost was overwritten before it was read.",
     ]
-    if stack.aioble:
+    if stack.aioble or stack.ports:
         notes += _ratios(rows)
     else:
         notes.append("aioble alone needs the real aioble: --aioble, best with --micropython (see --help).")
     return Result(
         name=_name("load", stack, radios[0]),
         title=f"Delivered against offered load, messages of {_LOAD_BYTES} bytes",
-        parameters={"message_bytes": _LOAD_BYTES, "boards": "virtual", "stack": str(stack)} | _air(radios[0]),
+        parameters={"message_bytes": _LOAD_BYTES, "boards": str(stack)} | _air(radios[0]),
         columns={
             "interval": "interval ms",
             "who": "",
@@ -266,7 +280,7 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
 
 def contestants(stack: Stack) -> tuple[_Contestant, ...]:
     """Those that this stack can run: picolink's stand-in for aioble has only what picolink uses."""
-    return _PICOLINK + _AIOBLE if stack.aioble else _PICOLINK
+    return _PICOLINK + _AIOBLE if stack.aioble or stack.ports else _PICOLINK
 
 
 def _load_row(settings: air.RadioSettings, name: str, rate: int, ways: list[Way]) -> Row:
@@ -338,6 +352,13 @@ _PARTS = ("rate", "latency", "load")
     metavar="BYTES",
     help="Size of a message (rate and latency).",
 )
+@click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    metavar="PORT",
+    help="Serial port of a real board with picolink; give two, instead of virtual boards.",
+)
 @stack_options
 @report_options
 def link(
@@ -348,12 +369,13 @@ def link(
     loss: float,
     seconds: int,
     message: int,
+    ports: tuple[str, ...],
     micropython: Path | None,
     aioble: Path | None,
     plot: bool,
     out: Path | None,
 ) -> None:
-    """What two virtual boards carry, how late it is, and what gets lost without picolink.
+    """What two boards carry, how late it is, and what gets lost without picolink.
 
     \b
     picolink bench link                          all parts: about six minutes
@@ -362,16 +384,30 @@ def link(
     picolink bench link load --aioble FOLDER     delivered against offered load, aioble alone beside it
     picolink bench link load --micropython M --aioble FOLDER
                                                  the same on a real host stack
+    picolink bench link --port /dev/ttyACM0 --port /dev/ttyACM1
+                                                 two real boards (never run on hardware yet)
 
-    Boards are MicroPython processes; the radio is a model of a Pico W's that runs in real time. So this PC
-    has to keep up: look at "late events", and repeat when something else was running.
+    Virtual boards are MicroPython processes; the radio is a model of a Pico W's that runs in real time. So
+    this PC has to keep up: look at "late events", and repeat when something else was running. Real boards
+    settle the interval themselves, at most the 15 ms that picolink asks for: --interval says which it is.
     """
     console = new_console()
+    if ports:
+        if len(ports) != 2 or ports[0] == ports[1]:
+            raise click.UsageError("--port is needed twice: a link has two boards")
+        if micropython or aioble:
+            raise click.UsageError(
+                "--port is for real boards: --micropython and --aioble are for virtual ones"
+            )
+        if len(intervals) > 1:
+            if click.get_current_context().get_parameter_source("intervals") != ParameterSource.DEFAULT:
+                raise click.UsageError("real boards have one connection interval: give --interval once")
+            intervals = (_ASKED_INTERVAL_MS,)
     try:
         radios = [air.RadioSettings(ms, phy, data_length, loss=loss) for ms in intervals]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    stack = Stack(micropython, aioble)
+    stack = Stack(micropython, aioble, ports)
     parts = parts or _PARTS
     pictures = {"rate": draw_rate, "latency": draw_latency, "load": draw_load}
     draw = {_name(part, stack, radios[0]): drawing for part, drawing in pictures.items() if plot}
@@ -392,7 +428,7 @@ async def _parts(
 ) -> list[Result]:
     runs = {
         "rate": len(radios) * 2 * len(_SENDERS),
-        "latency": len(radios) * 2,
+        "latency": len(radios) * len(_latencies(stack)),
         "load": len(radios) * len(contestants(stack)),
     }
     results = []

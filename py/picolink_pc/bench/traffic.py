@@ -1,4 +1,4 @@
-"""One run of two virtual boards that send and count messages: the programs, and what they found."""
+"""One run of two boards that send and count messages: the programs, and what they found."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..boards import Bench, BoardError, VirtualBoard
 from ..radio.air import RadioSettings
-from ..radio.link_layer import RadioStatistics
+from . import real_boards
 
 ROLES = ("peripheral", "central")
 LEAST_BYTES = 13
@@ -60,11 +60,15 @@ class Way:
 
 @dataclass
 class Run:
-    """What came of a run: for each step the ways that had a sender, the links' counters, and the radio's."""
+    """What came of a run.
+
+    steps: for each the ways that had a sender.   stats: the links' counters.
+    late_events: connection events that this PC played too late; None on real boards.
+    """
 
     steps: list[list[Way]]
     stats: list[dict[str, int]]
-    radio: RadioStatistics
+    late_events: int | None
 
     def total(self, counter: str) -> int:
         """A counter of link.stats, both boards'."""
@@ -73,39 +77,56 @@ class Run:
 
 @dataclass(frozen=True)
 class Stack:
-    """Which Bluetooth the boards have: picolink's stand-in, or as in `picolink run --help`."""
+    """Which boards, with which Bluetooth. Without anything given: virtual ones with picolink's stand-in.
+
+    micropython, aioble: as in `picolink run --help`.
+    ports: serial ports of two real boards, the peripheral's and the central's.
+    """
 
     micropython: Path | None = None
     aioble: Path | None = None
+    ports: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        if self.ports:
+            return "real boards"
         if self.micropython:
-            return "a real host stack and the real aioble, on a virtual controller"
-        return "real aioble on a stand-in for bluetooth" if self.aioble else "picolink's stand-in for aioble"
+            return "virtual boards: a real host stack and the real aioble, on a virtual controller"
+        if self.aioble:
+            return "virtual boards: real aioble on a stand-in for bluetooth"
+        return "virtual boards: picolink's stand-in for aioble"
 
 
 async def run(
     settings: RadioSettings, stack: Stack, program: str, how: str, size: int, steps: list[Step]
 ) -> Run:
-    """Play `steps` on two new boards.
+    """Play `steps` on two boards, fresh or freshly reset.
 
+    settings: of the radio between virtual boards.
     program: in the folder programs.  how: its argument after the role.  size: bytes in a message.
     Raises BoardError with what a board printed if it fails.
     """
     # One argument each: MicroPython takes none that is longer than 255 bytes.
     script = [json.dumps(step.for_board()) for step in steps]
-    limit = sum(step.seconds for step in steps) + _SPARE_S
-    async with Bench(settings, stack.micropython, stack.aioble) as bench:
-        boards = [bench.board(role) for role in ROLES]
-        for board in boards:
-            await board.start(_PROGRAMS / program, board.name, how, str(size), *script)
-        await asyncio.gather(*(_finish(board, limit) for board in boards))
-        found = {board.name: _read(board.output, len(steps)) for board in boards}
-        return Run(
-            [_ways(found, step, number) for number, step in enumerate(steps)],
-            [told["stats"] for told in found.values()],
-            bench.radio.statistics,
-        )
+    arguments = [(role, how, str(size), *script) for role in ROLES]
+    late_events = None
+    if stack.ports:
+        outputs = await asyncio.to_thread(real_boards.play, stack.ports, program, arguments)
+    else:
+        limit = sum(step.seconds for step in steps) + _SPARE_S
+        async with Bench(settings, stack.micropython, stack.aioble) as bench:
+            boards = [bench.board(role) for role in ROLES]
+            for board, words in zip(boards, arguments, strict=True):
+                await board.start(_PROGRAMS / program, *words)
+            await asyncio.gather(*(_finish(board, limit) for board in boards))
+            outputs = [board.output for board in boards]
+            late_events = bench.radio.statistics.late_events
+    found = {role: _read(output, len(steps)) for role, output in zip(ROLES, outputs, strict=True)}
+    return Run(
+        [_ways(found, step, number) for number, step in enumerate(steps)],
+        [told["stats"] for told in found.values()],
+        late_events,
+    )
 
 
 async def _finish(board: VirtualBoard, limit: float) -> None:

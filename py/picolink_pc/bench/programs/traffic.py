@@ -3,7 +3,7 @@
 # A step is {"rate": messages/s offered, 0 for as fast as it goes; "seconds"; "limit": messages at most;
 # "gap_ms": [least, most] random pause after each message instead of a rate; "from": "peripheral", "central"
 # or "both"}.  A message holds its step, its number, and when it was sent: on the clock of the PC, which all
-# virtual boards share.
+# virtual boards share; for real boards the PC sets the difference.
 
 import asyncio
 import json
@@ -17,8 +17,11 @@ _SETTLE_MS = 400  # between steps
 _LINE = 500  # latencies in one line of output
 
 
+CLOCK_OFFSET_US = 0
+
+
 def now_us():
-    return time.time_ns() // 1000
+    return time.time_ns() // 1000 + CLOCK_OFFSET_US
 
 
 class Tally:
