@@ -8,7 +8,8 @@
 #   sent N                     at the end: how many messages this life has sent
 #   stats JSON                 of the link, and how many packets were lost or damaged above the radio
 #
-# US is the time on the PC's clock, which all virtual boards share.
+# US is the time on the PC's clock, which all virtual boards share.  Each line is one string: a board that loses
+# its power in mid-print leaves all of it or nothing.
 
 import asyncio
 import gc
@@ -33,7 +34,7 @@ def now_us():
 
 
 def on_event(event, detail):
-    print("event", now_us(), event + ":", detail)
+    print("event %d %s: %s" % (now_us(), event, detail))
 
 
 def lose_packets():
@@ -74,7 +75,11 @@ async def send(link, life, stop):
         await asyncio.sleep_ms(random.randint(0, _LONGEST_PAUSE_MS))
     await link.send(messages.pack(life, number, now_us(), messages.LEAST))
     await link.flush()
-    print("sent", number + 1)
+    print("sent %d" % (number + 1))
+
+
+def tell_got(life, first, following):
+    print("got %d %d %d %d" % (now_us(), life, first, following))
 
 
 async def receive(link, latencies):
@@ -86,18 +91,18 @@ async def receive(link, latencies):
             try:
                 life, number, sent_us = messages.unpack(message)
             except ValueError as error:
-                print("damaged", now_us(), error, message[:64])
+                print("damaged %d %s %s" % (now_us(), error, message[:64]))
                 continue
             if len(latencies) < _LINE:
                 latencies.append((now_us() - sent_us) // 1000)
             if (life, number) != (from_life, following):
                 if following != first:
-                    print("got", now_us(), from_life, first, following)
+                    tell_got(from_life, first, following)
                 from_life, first = life, number
             following = number + 1
             last = len(message) == messages.LEAST
         if following != first:
-            print("got", now_us(), from_life, first, following)
+            tell_got(from_life, first, following)
 
 
 async def watch(latencies):
@@ -106,7 +111,7 @@ async def watch(latencies):
         told = " ".join(map(str, latencies))
         latencies.clear()
         gc.collect()
-        print("heap", now_us(), gc.mem_alloc(), told)
+        print("heap %d %d %s" % (now_us(), gc.mem_alloc(), told))
 
 
 async def main(role, name, life, stop):
@@ -118,7 +123,7 @@ async def main(role, name, life, stop):
         watching.cancel()
         stats = link.stats
         stats["lost above the radio"], stats["damaged above the radio"] = lost
-        print("stats", json.dumps(stats))
+        print("stats " + json.dumps(stats))
 
 
 asyncio.run(main(*sys.argv[1:]))
