@@ -6,9 +6,9 @@ board=$1
 work=$OUT/firmware/$board${TUNED:+-tuned}
 
 case $board in *-RISCV)
-    command -v riscv32-unknown-elf-gcc riscv32-corev-elf-gcc >/dev/null ||
-        fail "$board needs the RISC-V compiler riscv32-unknown-elf-gcc on the PATH. Debian has none;" \
-            "builds of it: https://github.com/raspberrypi/pico-sdk-tools/releases" ;;
+    # The Pico SDK's own choice of compilers, or else Debian's (build/riscv64_toolchain).
+    PATH=${PICO_TOOLCHAIN_PATH:-}/bin:$PATH command -v riscv32-unknown-elf-gcc riscv32-corev-elf-gcc >/dev/null ||
+        "$ROOT/build/tools.sh" riscv-firmware ;;
 esac
 "$ROOT/build/firmware_source.sh" "$board" '[1/2]'
 build() {
