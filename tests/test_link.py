@@ -279,14 +279,14 @@ def test_messages_that_the_restarted_peer_cannot_hold_are_reported(run, pair):
 def test_a_heap_used_up_at_random_moments_costs_no_message(run, pair, engine):
     async def scenario():
         async with pair((engine, engine)) as (bench, a, b):
-            await a.start(PROGRAMS / "memory.py", "advertise", "300")
-            await b.start(PROGRAMS / "memory.py", "connect", "300")
-            await a.line("received some")
+            await a.start(PROGRAMS / "memory.py", "advertise", "100")
+            await b.start(PROGRAMS / "memory.py", "connect", "100")
+            await a.line("received some", timeout=60)
             bench.radio.in_range = False
             await asyncio.sleep(3)
             bench.radio.in_range = True
             for board in (a, b):
-                await board.line("received 300", timeout=110)
+                await board.line("received 100", timeout=110)
                 result = await stats(board)
                 faults = await counts(board)
                 assert faults["escaped"] == 0

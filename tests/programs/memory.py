@@ -44,7 +44,7 @@ async def receive(link, count):
         number = data[0] | data[1] << 8 | data[2] << 16
         assert number == expected, (number, expected)
         expected += 1
-        if expected == 100:
+        if expected == 30:
             print("received some")
     print("received", expected)
 
