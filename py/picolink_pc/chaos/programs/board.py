@@ -8,8 +8,8 @@
 #   sent N                     at the end: how many messages this life has sent
 #   stats JSON                 of the link, and how many packets were lost or damaged above the radio
 #
-# US is the time on the PC's clock, which all virtual boards share.  Each line is one string: a board that loses
-# its power in mid-print leaves all of it or nothing.
+# US is the time on the PC's clock, which all virtual boards share.  Each line is one string: of a board that
+# loses its power in mid-print there is all of it or nothing.
 
 import asyncio
 import gc
