@@ -36,6 +36,7 @@ test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/
 
 bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 10 minutes
 	@$(VENV)/picolink bench engine --plot
+	@$(VENV)/picolink bench sweep --plot
 	@$(VENV)/picolink bench link --plot
 
 fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for both engines; FUZZ_RUNS=N inputs for each target (default 10,000,000)

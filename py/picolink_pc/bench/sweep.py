@@ -72,7 +72,7 @@ SWEEPS = {
     "pdu": Sweep(
         "PDU",
         "the length of link-layer PDUs and the PHY",
-        {f"{octets}, {phy}": _pdu(octets, phy) for phy in ("1M", "2M") for octets in (27, 251)},
+        {f"{octets}, {phy}": _pdu(octets, phy) for octets in (27, 251) for phy in ("1M", "2M")},
     ),
     "loss": Sweep(
         "PDUs lost %", "the loss of PDUs in the air", _radio("loss", _PERCENT, 0.01), _LOSSY_SECONDS
@@ -294,7 +294,7 @@ def sweep(
     """What would two boards do?  Both engines, simulated in virtual time: no hardware, no waiting.
 
     \b
-    picolink bench sweep                                  all parts, in less than a minute
+    picolink bench sweep                                  all parts: a minute or so
     picolink bench sweep point --interval 30 --size 100   one case, and everything about it
     picolink bench sweep interval size --plot             these two, with pictures
     picolink bench sweep window --data-length 251         the window, with long PDUs
