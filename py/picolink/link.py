@@ -454,10 +454,8 @@ class Link:
                 self._on_event("refused", "the other board speaks protocol version %d, not 1" % version)
 
     async def _hang_up(self):
-        self._called = False
-        if self._connection:
-            quiet = time.ticks_diff(time.ticks_ms(), self._progress_at) > _STALL_MS
-            self._stalled = self._stalled + 1 if quiet and self._engine.pending() else 0
+        quiet = time.ticks_diff(time.ticks_ms(), self._progress_at) > _STALL_MS
+        self._stalled = self._stalled + 1 if quiet and self._engine.pending() else 0
         if self.connected:
             self.connected = False
             ending = self._ending or self._peer_ended
@@ -480,6 +478,7 @@ class Link:
             self._stack_restarts += 1
             core.stop()  # connecting starts it again
         self._handle = -1
+        self._called = False  # last: a peer that is not yet gone still calls
         self._connection = None
 
     def _end(self, reason):
