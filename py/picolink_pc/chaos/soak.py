@@ -189,5 +189,5 @@ def draw(result: Result, path: Path) -> None:
     thousands(messages.yaxis)
     for panel in (heap, latency, messages):
         panel.set(xlabel="minutes", xlim=(0, None))
-        panel.legend(loc="lower right" if panel is heap else "upper left", fontsize=9)
+        panel.legend(loc="upper left" if panel is messages else "lower right", fontsize=9)
     save(figure, path)
