@@ -36,7 +36,7 @@ enum {
 /* Timers in ms: docs/protocol.md, "Timers". */
 enum {
     HELLO_MS = 250,
-    ACK_MS = 20,
+    ACK_MS = 30,
     RTO_FIRST_MS = 1000,
     RTO_MIN_MS = 300,
     RTO_MAX_MS = 4000,
@@ -45,7 +45,7 @@ enum {
 };
 
 enum { FLIGHT_LOSSY = 4 }; /* packets: losses do not push the flight limit below this */
-enum { ASK_AHEAD = 2 };    /* packets: an answer is asked for so much before half of the flight limit */
+enum { ASK_AHEAD = 2 };    /* packets: after losses an answer is asked for so much before half of it */
 
 /* -- small tools ---------------------------------------------------------------------------------------- */
 
@@ -241,7 +241,11 @@ static uint32_t launch(picolink_engine_t *engine, uint32_t size, uint32_t now) {
         return FLAG_ASK;
     }
     engine->since_ask++;
-    if (engine->since_ask + ASK_AHEAD >= engine->limit >> 1 || nxt == engine->edge) {
+    uint32_t often = most(engine->limit >> 1, ASK_AHEAD) - ASK_AHEAD;
+    if (engine->limit == engine->flight_max) {
+        often = (uint32_t)engine->limit * 5 >> 3;
+    }
+    if (engine->since_ask >= often || nxt == engine->edge) {
         engine->since_ask = 0;
         return FLAG_ASK;
     }

@@ -63,7 +63,7 @@ _TICKS = const(0x3FFFFFFF)  # milliseconds are modulo 2^30, as ticks_ms on board
 
 # Timers in ms: docs/protocol.md, "Timers".
 _HELLO_MS = const(250)
-_ACK_MS = const(20)
+_ACK_MS = const(30)
 _RTO_FIRST_MS = const(1000)
 _RTO_MIN_MS = const(300)
 _RTO_MAX_MS = const(4000)
@@ -72,7 +72,7 @@ _REFILLS_MAX = const(7)
 
 _FLIGHT_MAX = const(128)  # packets
 _FLIGHT_LOSSY = const(4)  # packets: losses do not push the flight limit below this
-_ASK_AHEAD = const(2)  # packets: an answer is asked for so much before half of the flight limit
+_ASK_AHEAD = const(2)  # packets: after losses an answer is asked for so much before half of it
 _HELD_MAX = const(8)  # packets that came while another engine call was under way
 
 _COUNTERS = (
@@ -667,7 +667,9 @@ class Engine:
             self._since_ask = 0
             return _ASK
         self._since_ask += 1
-        if self._since_ask + _ASK_AHEAD >= self._limit >> 1 or nxt == self._edge:
+        limit = self._limit
+        often = limit * 5 >> 3 if limit == self._flight_max else (limit >> 1) - _ASK_AHEAD
+        if self._since_ask >= often or nxt == self._edge:
             self._since_ask = 0
             return _ASK
         return 0

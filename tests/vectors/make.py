@@ -158,7 +158,7 @@ def hello():
     x.recv("b")
     x.recv("b")
     x.wait("b")
-    x.now += 20
+    x.now += 30
     ack = x.pull("b")
     x.pending("a")
     x.now += 10
@@ -181,7 +181,7 @@ def records():
     x.send("b", b"other direction", 7)
     for _ in range(3):
         x.carry("a", "b", 40)
-        x.now += 20
+        x.now += 30
     for _ in range(6):
         x.recv("b")
     x.look("b", "ended")
@@ -204,7 +204,7 @@ def resume():
     x.now += 500
     x.open("a", "b", 104)
     x.carry("a", "b")
-    x.now += 20
+    x.now += 30
     x.carry("a", "b")
     x.recv("b")
     x.recv("b")
@@ -222,7 +222,7 @@ def peer_restart():
     x.send("a", b"done")
     x.send("b", b"whole")
     x.carry("a", "b")
-    x.now += 20
+    x.now += 30
     x.carry("a", "b")
     x.send("a", counting(80))
     x.send("b", counting(90))
@@ -230,14 +230,14 @@ def peer_restart():
     x.now += 10
     x.feed("b", torn[0])
     x.feed("a", torn[1])
-    x.now += 20
+    x.now += 30
     ack = x.pull("b")
     x.now += 10
     x.feed("a", ack)
     x.now += 1000
     x.open("a", "c", 77)
     x.carry("a", "c")
-    x.now += 20
+    x.now += 30
     x.carry("a", "c")
     x.recv("c")
     x.recv("a")
@@ -255,7 +255,7 @@ def earlier_peer():
         x.open("a", peer)
         x.send("a", b"to " + peer.encode())
         x.carry("a", peer)
-        x.now += 20
+        x.now += 30
         x.carry("a", peer)
         x.recv(peer)
         x.recv(peer)
@@ -278,7 +278,7 @@ def too_large():
     x.carry("a", "b")
     for _ in range(3):
         x.recv("b")
-        x.now += 20
+        x.now += 30
         x.carry("a", "b")
     x.stats("a", "too_large", "messages_sent")
     return x
@@ -292,7 +292,7 @@ def credit():
     for _ in range(4):
         x.send("a", counting(126), 1)
     x.carry("a", "b")
-    x.now += 20
+    x.now += 30
     x.carry("a", "b")
     for _ in range(3):
         x.wait("a")
@@ -303,7 +303,7 @@ def credit():
     x.carry("a", "b")
     for _ in range(4):
         x.recv("b")
-        x.now += 20
+        x.now += 30
         x.carry("a", "b")
     x.pending("a")
     x.stats("a", "probes", "timeouts")
@@ -325,7 +325,7 @@ def loss():
     x.now += 10
     x.feed("a", gap)
     x.carry("a", "b")
-    x.now += 20
+    x.now += 30
     x.carry("a", "b")
     x.recv("b")
     x.send("a", b"last")

@@ -13,7 +13,7 @@ _PACKETS = 4  # in each round, then the receiver acknowledges: as in a one-way s
 _PACKET = 236  # bytes
 _STREAM = 224  # bytes of a full packet that carry messages
 _ACK = 12  # bytes of a packet that only acknowledges
-_ACK_MS = 20
+_ACK_MS = 30
 
 _STAGES = ("send", "pull", "feed", "recv", "ack")  # the order of all sums
 
