@@ -41,8 +41,9 @@ Row = dict[str, float | int | str | bool | None]
 
 def command_line() -> str:
     """The command that runs now, without the folders of this machine."""
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
-    return shlex.join(words)
+    program, *words = sys.argv
+    words = [Path(word).name if Path(word).is_absolute() else word for word in words]
+    return shlex.join([Path(program).name, *words])
 
 
 def machine() -> dict[str, str | int | float]:
