@@ -111,6 +111,14 @@ def test_a_point_tells_everything_about_one_case(tmp_path):
 
 
 @pytest.mark.usefixtures("short")
+def test_nothing_comes_at_the_slowest_settings(tmp_path):
+    outcome = invoke("point", "--interval", 4000, "--out", tmp_path)
+    assert outcome.exit_code == 0, outcome.output
+    rows = report.load(tmp_path / "sweep-point.json").rows
+    assert all(row["per_second"] == 0 and row["p50"] is None for row in rows)
+
+
+@pytest.mark.usefixtures("short")
 def test_a_sweep_varies_one_thing_and_draws_it(tmp_path, monkeypatch):
     some = sweep.Sweep("ATT MTU", "the ATT MTU", sweep._radio("mtu", (23, 247)), SECONDS)
     monkeypatch.setitem(sweep.SWEEPS, "mtu", some)

@@ -124,7 +124,8 @@ def row(way: str, case: Case, full: Outcome, idle: Outcome) -> Row:
     flows = [full.flows[direction] for direction in WAYS[way]]
     slower = min(flows, key=lambda flow: flow.per_second)
     latencies = [idle.flows[direction].latency_ms for direction in WAYS[way]]
-    p50, p95, p99, most = max(latencies)
+    # At the slowest settings nothing comes in the time that is simulated.
+    p50, p95, p99, most = max(latencies) if all(latencies) else (None,) * 4
     counters = [flow.engine for flow in full.flows]
     packets = sum(each["packets_sent"] for each in counters)
     messages = sum(flow.messages for flow in flows)
@@ -141,8 +142,8 @@ def row(way: str, case: Case, full: Outcome, idle: Outcome) -> Row:
         "p99": p99,
         "max": most,
         "packets": packets / messages if messages else None,
-        "alone": 100 * sum(each["acks_alone"] for each in counters) / packets,
-        "again": 100 * sum(each["retransmitted"] for each in counters) / packets,
+        "alone": 100 * sum(each["acks_alone"] for each in counters) / packets if packets else None,
+        "again": 100 * sum(each["retransmitted"] for each in counters) / packets if packets else None,
         "air": 100 - parts[air_time.UNUSED],
         "cpu_central": 100 * full.cpu[0],
         "cpu_peripheral": 100 * full.cpu[1],
