@@ -14,9 +14,8 @@ from matplotlib.ticker import FuncFormatter
 
 from ..radio.air import RadioSettings, ceiling
 from .cases import AIR
+from .cycles import RP2040_HZ
 from .report import Result, Row
-
-RP2040_HZ = 125_000_000
 
 _STYLE = {
     "figure.dpi": 110,
