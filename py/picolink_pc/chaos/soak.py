@@ -99,7 +99,7 @@ def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) ->
             "Broken promises: " + (f"{len(errors)}." if errors else "none."),
         ],
     )
-    publish(console, [result], out, {"soak": draw} if plot else {})
+    publish(console, [result], out, {"soak": draw} if plot and rows else {})
     for error in errors:
         console.print(error, style="bold red", markup=False, emoji=False)
     click.get_current_context().exit(1 if errors else 0)
@@ -127,6 +127,8 @@ async def _run(pair: Pair, duration: int, rng: random.Random, console: Console) 
 
 def _rows(pair: Pair) -> list[Row]:
     """One for each period: what the boards have said once a second."""
+    if not all(pair.looks.values()):
+        return []  # a promise was broken before both had said anything
     begin_us = min(looks[0].at_us for looks in pair.looks.values())
     end_us = min(looks[-1].at_us for looks in pair.looks.values())
     periods = min(_PERIODS, (end_us - begin_us) // 5_000_000 or 1)
@@ -157,7 +159,7 @@ def _rows(pair: Pair) -> list[Row]:
 def _grown(rows: list[Row]) -> list[str]:
     quarter = len(rows) // 4 or 1
     errors = []
-    for role in ROLES:
+    for role in ROLES if rows else ():
         first, last = (min(row[role] for row in part) for part in (rows[:quarter], rows[-quarter:]))
         if last - first > MAY_GROW:
             errors.append(f"the heap of the {role} has grown by {last - first:,} bytes")
