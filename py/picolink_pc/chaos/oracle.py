@@ -2,12 +2,11 @@
 
 from collections import Counter
 
+from ..radio.air import record_octets
 from .programs.messages import size_of
 
 RING = 8192
 """Bytes of a board's receive ring: the default of picolink's links."""
-
-_RECORD_HEADER = 3
 
 
 class Oracle:
@@ -73,7 +72,7 @@ class Oracle:
             self.counts["messages again after a restart"] += read - first
         lost = range(read, first)
         self.counts["messages lost unread with a board's memory"] += len(lost)
-        if sum(size_of(number) + _RECORD_HEADER for number in lost) > RING:
+        if sum(record_octets(size_of(number)) for number in lost) > RING:
             self._error(f"messages {read} to {first - 1} did not come: more than the dead board's ring holds")
 
     def _error(self, text: str) -> None:
