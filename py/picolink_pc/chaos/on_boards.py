@@ -132,7 +132,8 @@ def play(console: Console, drops: int, restarts: int, kind: str, seed: int, pair
                         await asyncio.sleep(pair.rng.uniform(0, _PAUSE_S))
                         await strike(pair)
                         progress.advance(task)
-                        tell_tenth(console, total - len(planned) - 1, total - len(planned), total, "strikes")
+                        done = int(progress.tasks[task].completed)
+                        tell_tenth(console, done - 1, done, total, "strikes")
                     await pair.finish()
             except BrokenPromiseError as error:
                 found.errors.append(str(error))
