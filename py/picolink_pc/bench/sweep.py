@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..processes import in_processes
 from ..radio.air import RadioSettings
 from ..run import radio_options
 from ..simulation import air_time
@@ -333,10 +333,9 @@ def _simulate(jobs: set[Job], console: Console) -> Outcomes:
     """All of them, on all processors of this PC."""
     outcomes = {}
     columns = (TextColumn("simulations"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with ProcessPoolExecutor() as pool, Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(jobs))
-        futures = {pool.submit(simulate, job): job for job in jobs}
-        for future in as_completed(futures):
-            outcomes[futures[future]] = future.result()
+        for job, outcome in in_processes(simulate, jobs):
+            outcomes[job] = outcome
             progress.advance(task)
     return outcomes

@@ -1,15 +1,15 @@
 """Very many runs of picolink_pc.simulation.chaos, in several processes, and what they add up to."""
 
-import signal
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..bench.report import Result
+from ..processes import in_processes
 from ..simulation import chaos
 from ..simulation.chaos import Count, Outcome
 from ..simulation.engines import engines
@@ -134,16 +134,8 @@ def _parts(seeds: range, kind: str, jobs: int) -> Iterator[Summary]:
     if jobs == 1:
         yield from (_part(chunk, kind) for chunk in chunks)
         return
-    with ProcessPoolExecutor(jobs, initializer=_leave_ctrl_c_to_the_parent) as pool:
-        try:
-            for done in as_completed([pool.submit(_part, chunk, kind) for chunk in chunks]):
-                yield done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _leave_ctrl_c_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for _, part in in_processes(partial(_part, kind=kind), chunks, jobs):
+        yield part
 
 
 def _part(seeds: range, kind: str) -> Summary:
