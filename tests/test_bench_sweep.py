@@ -164,7 +164,6 @@ def outcomes():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "INTERVALS", (15.0,))
         patch.setattr(targets, "_SECONDS", 1)
-        patch.setattr(targets, "_LOSSY_SECONDS", 5)
         patch.setattr(targets, "_IDLE_SECONDS", 20)
         jobs = targets.jobs()
         yield {job: simulate(job) for job in jobs}
