@@ -233,6 +233,16 @@ class Peer:
         return packet(self.engine_tag, offset, self.ack, self.credit, data, flags)
 
 
+def full_flight(Engine, size):
+    """A peer that has heard the first 16 packets, all that may be in flight, of a message of `size` bytes."""
+    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    peer.settle()
+    peer.engine.send(bytes(size))
+    for _ in range(16):
+        peer.hears(0)
+    return peer
+
+
 def everything(_):
     return True
 
@@ -928,12 +938,8 @@ def test_asks_after_five_eighths_of_a_flight(Engine):
 
 
 def test_asks_more_often_after_a_loss(Engine):
-    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    peer = full_flight(Engine, 8000)
     engine = peer.engine
-    peer.settle()
-    engine.send(bytes(8000))
-    for _ in range(16):
-        peer.hears(0)
     peer.credit = 224  # the gap
     peer.says(b"", 10, GAP)
     counted(engine, flight_limit=8)
@@ -1092,12 +1098,8 @@ def test_what_is_kept_fits_the_ring(Engine):
 
 
 def test_only_the_gap_is_sent_again(Engine):
-    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    peer = full_flight(Engine, 4000)
     engine = peer.engine
-    peer.settle()
-    engine.send(bytes(4000))
-    for _ in range(16):
-        peer.hears(0)
     peer.ack = 224
     peer.says(b"", 80)  # a round trip of 80 ms: patience is 80 + 160 / 2
     peer.credit = 2 * 224 - 100  # the gap
@@ -1132,12 +1134,8 @@ def test_only_the_gap_is_sent_again(Engine):
 
 def test_the_same_gap_is_sent_more_and_more_rarely(Engine):
     """Else those on their way in a slow host stack would be followed by more and more of them."""
-    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    peer = full_flight(Engine, 4000)
     engine = peer.engine
-    peer.settle()
-    engine.send(bytes(4000))
-    for _ in range(16):
-        peer.hears(0)
     peer.ack = 224
     peer.says(b"", 10)  # a round trip of 10 ms: patience is 10 + 20 / 2
     peer.credit = 224
@@ -1166,12 +1164,8 @@ def test_the_same_gap_is_sent_more_and_more_rarely(Engine):
 
 
 def test_a_timeout_ends_the_filling(Engine):
-    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    peer = full_flight(Engine, 4000)
     engine = peer.engine
-    peer.settle()
-    engine.send(bytes(4000))
-    for _ in range(16):
-        peer.hears(0)
     peer.credit = 100
     peer.says(b"", 80, GAP)
     same(len(peer.hears(80)[5]), 100)
