@@ -443,6 +443,8 @@ static void begin(input_t *input) {
         exchange(4);
         side_age(&sides[0], 0, 0, streams_at, ~streams_at & 0xFFFF);
         side_age(&sides[1], 0, 0, ~streams_at & 0xFFFF, streams_at);
+        /* Packets from before are none of these streams: they cannot be repeated. */
+        world.last[0].size = world.last[1].size = 0;
     } else if (options & 0x80) {
         start(0, world.mtu);
         start(1, world.mtu);
