@@ -34,7 +34,7 @@ demo: setup ## two virtual boards greet each other, then send at full speed; ENG
 test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc ## everything: lint, then all tests
 	@$(VENV)/pytest -n 4 --dist worksteal
 
-bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 10 minutes
+bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 8 minutes
 	@$(VENV)/picolink bench engine --plot
 	@$(VENV)/picolink bench sweep --plot
 	@$(VENV)/picolink bench link --plot

@@ -45,7 +45,7 @@ enum {
 };
 
 enum { FLIGHT_LOSSY = 4 }; /* packets: losses do not push the flight limit below this */
-enum { ASK_AHEAD = 2 };    /* packets: after losses an answer is asked for so much before half of it */
+enum { ASK_AHEAD = 2 };    /* packets: after losses an answer is asked for this many before half the limit */
 
 /* -- small tools ---------------------------------------------------------------------------------------- */
 

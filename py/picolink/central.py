@@ -27,8 +27,8 @@ class Central(Link):
     async def _establish(self):
         aioble.config(mtu=gatt.MTU)
         if self._arrived >= 0:
-            core.ble.gap_disconnect(self._arrived)  # it came just as its attempt was given up
-            self._arrived = -1
+            arrived, self._arrived = self._arrived, -1
+            core.ble.gap_disconnect(arrived)  # it came just as its attempt was given up
         addr_type, addr = self._peer or await self._find()
         # A fresh Device each time: aioble's keep the connection of a failed attempt.
         device = aioble.Device(addr_type, addr)

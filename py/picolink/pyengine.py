@@ -72,7 +72,7 @@ _REFILLS_MAX = const(7)
 
 _FLIGHT_MAX = const(128)  # packets
 _FLIGHT_LOSSY = const(4)  # packets: losses do not push the flight limit below this
-_ASK_AHEAD = const(2)  # packets: after losses an answer is asked for so much before half of it
+_ASK_AHEAD = const(2)  # packets: after losses an answer is asked for this many before half the limit
 _HELD_MAX = const(8)  # packets that came while another engine call was under way
 
 _COUNTERS = (

@@ -20,7 +20,7 @@ from .traffic import LEAST_BYTES, Run, Stack, Step, Way, percentile, run
 _DEFAULTS = air.RadioSettings()
 _PACKET = 236
 _IDLE_GAP_MS = (60, 140)
-_IDLE_SECONDS = 8
+_IDLE_SECONDS = 15
 _LOADS = (1, 20, 50, 100, 200, 1000, 0)  # messages/s; 0: as fast as it goes
 _LOAD_SECONDS = 1.5
 _LOAD_LIMIT = 2000  # messages: BTstack keeps notifications that wait on the heap, without bound

@@ -295,7 +295,7 @@ def sweep(
     """What would two boards do?  Both engines, simulated in virtual time: no hardware, no waiting.
 
     \b
-    picolink bench sweep                                  all parts: a minute or so
+    picolink bench sweep                                  all parts: a minute and a half
     picolink bench sweep point --interval 30 --size 100   one case, and everything about it
     picolink bench sweep interval size --plot             these two, with pictures
     picolink bench sweep window --data-length 251         the window, with long PDUs

@@ -15,7 +15,7 @@ _LOSSY = 50
 """Percent of the rate without losses."""
 
 _SECONDS = 4
-_LOSSY_SECONDS = 10
+_LOSSY_SECONDS = 20
 _IDLE_SECONDS = 200
 STOCK_LATENCY = 4
 """Peripheral latency of MicroPython's BTstack, which is what a Pico W runs."""
