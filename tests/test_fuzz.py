@@ -80,7 +80,7 @@ def test_a_difference_is_found():
     class Slower(engines.IN_PROCESS["python"]):
         def wait(self, now):
             wait = super().wait(now)
-            return 21 if wait == 20 else wait
+            return 31 if wait == 30 else wait
 
     with pytest.raises(AssertionError, match="of fuzz_structured, call"):
         for data in inputs.corpus("structured"):
