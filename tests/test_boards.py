@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -197,9 +196,9 @@ def test_run_ends_cleanly(tmp_path, end):
     options = ["--seconds", "1"] if end == "seconds" else []
     command = [PICOLINK, "run", *options, program, program]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # A test run in a shell's background ignores Ctrl-C, and what it starts inherits that.
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, **pipes, start_new_session=True, preexec_fn=heed) as process:
+    # A test run in a shell's background ignores Ctrl-C, and what it starts would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, **pipes, start_new_session=True) as process:
         assert process.stdout.readline().startswith("count ")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         if end == "ctrl-c":
