@@ -205,7 +205,7 @@ static void go_back(picolink_engine_t *engine) {
 
 /* Sends the gap again, which has been done `refills` times before. */
 static void fill(picolink_engine_t *engine, uint32_t now, uint32_t refills) {
-    engine->stats.go_backs++;
+    engine->stats.gaps_resent++;
     go_back(engine);
     engine->filling = true;
     engine->refills = (uint8_t)least(refills, REFILLS_MAX);

@@ -68,7 +68,7 @@ typedef enum {
     X(acks_alone)                                                                                            \
     X(retransmitted)                                                                                         \
     X(timeouts)                                                                                              \
-    X(go_backs)                                                                                              \
+    X(gaps_resent)                                                                                           \
     X(probes)                                                                                                \
     X(gaps)                                                                                                  \
     X(duplicates)                                                                                            \

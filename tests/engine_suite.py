@@ -55,7 +55,7 @@ COUNTERS = (
     "acks_alone",
     "retransmitted",
     "timeouts",
-    "go_backs",
+    "gaps_resent",
     "probes",
     "gaps",
     "duplicates",
@@ -1104,7 +1104,7 @@ def test_only_the_gap_is_sent_again(Engine):
     peer.says(b"", 80)  # a round trip of 80 ms: patience is 80 + 160 / 2
     peer.credit = 2 * 224 - 100  # the gap
     peer.says(b"", 80, GAP)
-    counted(engine, go_backs=1, retransmitted=0, flight_limit=8, rtt_ms=80)
+    counted(engine, gaps_resent=1, retransmitted=0, flight_limit=8, rtt_ms=80)
     same(peer.hears(80)[0:3], (ASK, 0x40, 224))
     first = peer.hears(80)
     same((first[0], first[2], len(first[5])), (ASK, 448, 124))
@@ -1112,7 +1112,7 @@ def test_only_the_gap_is_sent_again(Engine):
     counted(engine, retransmitted=2)
     # Reported again: sent again when patience is over, unless una has moved.
     peer.says(b"", 100, GAP)
-    counted(engine, go_backs=1)
+    counted(engine, gaps_resent=1)
     same(engine.wait(100), 140)
     peer.ack = 448
     peer.credit = 124
@@ -1122,14 +1122,14 @@ def test_only_the_gap_is_sent_again(Engine):
     same(peer.hears(267), None)
     last = peer.hears(268)
     same((last[0], last[2], len(last[5])), (ASK, 448, 124))
-    counted(engine, go_backs=2, flight_limit=8)
+    counted(engine, gaps_resent=2, flight_limit=8)
     # Not reported again: not sent again.
     true(engine.wait(268) > 160, "sent again unasked")
     # Filled: the peer has kept what is behind it.
     peer.ack = 15 * 224
     peer.credit = 8192
     peer.says(b"", 300)
-    counted(engine, timeouts=0, go_backs=2)
+    counted(engine, timeouts=0, gaps_resent=2)
 
 
 def test_the_same_gap_is_sent_more_and_more_rarely(Engine):
@@ -1147,7 +1147,7 @@ def test_the_same_gap_is_sent_more_and_more_rarely(Engine):
             pass
         peer.says(b"", now, GAP)
         same(engine.wait(now), patience)
-        counted(engine, go_backs=1 + number, timeouts=0)
+        counted(engine, gaps_resent=1 + number, timeouts=0)
         now += patience
     # Filled: the next one is sent again after one patience.
     peer.ack = 16 * 224
@@ -1185,17 +1185,17 @@ def test_gap_that_cannot_be_does_nothing(Engine):
     for gap in (0, 403, 404, 8192):
         peer.credit = gap
         peer.says(b"", 10, GAP)
-    counted(engine, go_backs=0)
+    counted(engine, gaps_resent=0)
     peer.credit = 402
     peer.says(b"", 10, GAP)
-    counted(engine, go_backs=1)
+    counted(engine, gaps_resent=1)
 
 
 def test_gap_flag_without_loss_does_nothing(Engine):
     peer = Peer(new(Engine))
     peer.settle()
     peer.says(b"", 10, GAP)
-    counted(peer.engine, go_backs=0)
+    counted(peer.engine, gaps_resent=0)
     same(peer.engine.wait(10), -1)
 
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from picolink_pc.bench import docs, engine, heap, link, report, traffic
 from picolink_pc.boards import Bench, BoardError
+from picolink_pc.percentile import percentile
 from picolink_pc.radio.air import RadioSettings
 from rich.console import Console
 
@@ -78,12 +79,12 @@ def test_the_recorded_command_names_no_folders(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 50), (0.95, 95), (0.99, 99), (1.0, 100)])
 def test_percentiles(share, expected):
-    assert traffic.percentile(list(range(1, 101)), share) == expected
+    assert percentile(list(range(1, 101)), share) == expected
 
 
 def test_percentile_of_few():
-    assert traffic.percentile([7.0], 0.99) == 7.0
-    assert traffic.percentile([1.0, 2.0, 3.0], 0.5) == 2.0
+    assert percentile([7.0], 0.99) == 7.0
+    assert percentile([1.0, 2.0, 3.0], 0.5) == 2.0
 
 
 def test_the_sum_of_what_the_air_allows():

@@ -13,6 +13,7 @@ from picolink_pc.chaos.oracle import Oracle
 from picolink_pc.chaos.programs import messages
 from picolink_pc.chaos.soak import Duration, soak
 from picolink_pc.simulation import board, chaos
+from picolink_pc.simulation import engines as engine_classes
 from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
 from picolink_pc.simulation.engines import engines
 from picolink_pc.simulation.simulation import Moment, Packet, Setup, Simulation, Trap
@@ -54,6 +55,18 @@ def test_many_runs_and_every_fault_in_them(tmp_path):
         assert counts["write refused", error] > 0
     for fault in ("clock wrapped", "freezes", "heap exhausted", "reader slowed down", "reader stalled"):
         assert counts["boards", fault] > 0
+
+
+def test_a_core_that_does_not_compile_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(engine_classes, "_C_ENGINE", tmp_path / "host_engine.py")
+    engine_classes.c_engine.cache_clear()
+    try:
+        outcome = run("--seeds", 1)
+    finally:
+        engine_classes.c_engine.cache_clear()
+    assert outcome.exit_code == 1
+    assert outcome.output.startswith("Error: the native engine cannot be compiled for this PC")
+    assert len(outcome.output.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("kind", "seeds"), [("python", 20), ("mixed", 40)])

@@ -83,7 +83,7 @@ _COUNTERS = (
     "acks_alone",
     "retransmitted",
     "timeouts",
-    "go_backs",
+    "gaps_resent",
     "probes",
     "gaps",
     "duplicates",

@@ -340,7 +340,7 @@ def loss():
     x.carry("a", "b")
     x.recv("b")
     x.recv("b")
-    x.stats("a", "go_backs", "timeouts", "retransmitted")
+    x.stats("a", "gaps_resent", "timeouts", "retransmitted")
     x.stats("b", "gaps", "duplicates")
     return x
 

@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..boards import BoardError
+from ..percentile import percentile
 from ..radio import air
 from ..run import stack_options
 from .plots import draw_latency, draw_load, draw_rate
 from .report import Result, Row, new_console, publish, report_options
 from .targets import STOCK_LATENCY, idle_ms
-from .traffic import LEAST_BYTES, Run, Stack, Step, Way, percentile, run
+from .traffic import LEAST_BYTES, Run, Stack, Step, Way, run
 
 _DEFAULTS = air.RadioSettings()
 _PACKET = 236

@@ -1,6 +1,5 @@
 """`picolink bench sweep`: what two boards would do, by simulation in virtual time."""
 
-import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..processes import in_processes
 from ..radio.air import RadioSettings
 from ..run import radio_options
 from ..simulation import air_time
-from ..simulation.engines import c_engine
+from ..simulation.engines import CompileError, c_engine
 from . import targets
 from .cases import AIR, ENGINES, LEAST_BYTES, WAYS, Case, Job, Outcome, Outcomes, air_parts, simulate
 from .plots import draw_air, draw_sweep
@@ -319,8 +318,8 @@ def sweep(
     parts = tuple(dict.fromkeys(parts or _PARTS))
     try:
         c_engine()
-    except (OSError, subprocess.SubprocessError) as error:
-        raise click.ClickException(f"the native engine cannot be compiled for this PC: {error}") from None
+    except CompileError as error:
+        raise click.ClickException(str(error)) from None
     plans = [_plan(part, case) for part in parts]
     console = new_console()
     outcomes = _simulate({job for each in plans for job in each.jobs}, console)

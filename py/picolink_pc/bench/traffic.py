@@ -173,8 +173,3 @@ def _way(sent: dict, receiver: dict, step: Step, number: int) -> Way:
         delivered=(received["received"] - 1) * 1e6 / span_us if span_us else 0.0,
         latencies_ms=sorted(us / 1000 for us in receiver["latency"][number]),
     )
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The least of the sorted values that is not exceeded by `share` (0 to 1) of them."""
-    return values[max(0, -(-int(len(values) * share * 1000) // 1000) - 1)] if values else 0.0

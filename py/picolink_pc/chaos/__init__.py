@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from ..bench.report import new_console, out_option, publish
 from ..boards import BoardError
-from ..simulation.engines import KINDS
+from ..simulation.engines import KINDS, CompileError
 
 _OF_SIMULATION = ("seeds", "seed")
 _OF_BOARDS = ("drops", "restarts")
@@ -103,8 +103,6 @@ def chaos(
                 kept = not summary.failures
             else:
                 kept = simulated.tell(console, seed, engine)
-    except FileNotFoundError as error:
-        raise click.ClickException(f"{error}; run: make setup") from None
-    except BoardError as error:
+    except (BoardError, CompileError) as error:
         raise click.ClickException(str(error)) from None
     context.exit(0 if kept else 1)

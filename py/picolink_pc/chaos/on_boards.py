@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..bench.report import Result
-from ..bench.traffic import percentile
+from ..percentile import percentile
 from ..radio.air import RadioSettings
 from .pair import ROLES, BrokenPromiseError, Pair
 from .progress import tell_tenth

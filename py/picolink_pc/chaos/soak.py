@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..bench.report import Result, Row, new_console, publish, report_options
-from ..bench.traffic import percentile
 from ..boards import ENGINES, BoardError
+from ..percentile import percentile
 from ..radio.air import RadioSettings
 from .on_boards import LOSS
 from .pair import ROLES, BrokenPromiseError, Pair

@@ -1,6 +1,7 @@
 """The engines that a simulation can have, by the names that links use."""
 
 import importlib.util
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -11,11 +12,15 @@ KINDS = ("native", "python", "mixed")
 _C_ENGINE = Path(__file__).parents[3] / "tests" / "host_engine.py"
 
 
+class CompileError(Exception):
+    """The native engine's core cannot be compiled for this PC; says why."""
+
+
 def engines(kind: str, seed: int) -> tuple[type, type]:
     """The engine classes of the central and of the peripheral.
 
     kind: "native", "python", or "mixed": one of each, on the sides that `seed` says.
-    Raises FileNotFoundError without the project's folder or its C compiler.
+    Raises CompileError where the C core is wanted and cannot be had.
     """
     if kind == "native":
         return c_engine(), c_engine()
@@ -26,9 +31,15 @@ def engines(kind: str, seed: int) -> tuple[type, type]:
 
 @cache
 def c_engine() -> type:
-    """The native engine's core, run by ctypes as in the tests (tests/host_engine.py); compiled if need be."""
+    """The native engine's core, run by ctypes as in the tests (tests/host_engine.py); compiled if need be.
+
+    Raises CompileError.
+    """
     specification = importlib.util.spec_from_file_location("host_engine", _C_ENGINE)
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    module.HostEngine(1)  # compiles it
+    try:
+        specification.loader.exec_module(module)
+        module.HostEngine(1)  # compiles it
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CompileError(f"the native engine cannot be compiled for this PC: {error}") from None
     return module.HostEngine

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from picolink_pc.percentile import percentile
 from picolink_pc.radio import air
 from picolink_pc.radio.air import RadioSettings
 from picolink_pc.radio.link_layer import CENTRAL, PERIPHERAL, Kind, LinkLayer, RadioStatistics
@@ -356,6 +357,5 @@ def _percentiles(latencies_us: list[int]) -> tuple[float, float, float, float] |
     if not latencies_us:
         return None
     ordered = sorted(latencies_us)
-    last = len(ordered) - 1
-    p50, p95, p99 = (ordered[math.ceil(share * last)] / 1000 for share in (0.50, 0.95, 0.99))
-    return p50, p95, p99, ordered[last] / 1000
+    p50, p95, p99 = (percentile(ordered, share) / 1000 for share in (0.50, 0.95, 0.99))
+    return p50, p95, p99, ordered[-1] / 1000
