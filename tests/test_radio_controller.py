@@ -148,6 +148,11 @@ class RawHost:
     def send_acl(self, handle, data, boundary=0):
         self.send(hci.HCI_AclDataPacket(handle, boundary, 0, len(data), data))
 
+    def completed(self, handle, packets):
+        """This host has done with `packets` from its controller."""
+        op_code = hci.HCI_HOST_NUMBER_OF_COMPLETED_PACKETS_COMMAND
+        self.send(struct.pack("<BHBBHH", hci.HCI_COMMAND_PACKET, op_code, 5, 1, handle, packets))
+
 
 @asynccontextmanager
 async def two_hosts(**settings):
@@ -271,6 +276,18 @@ async def test_the_peripheral_stops_advertising_when_connected():
         assert len(radio.connections) == 1
 
 
+async def numbers(host, count):
+    """The first octets of the next ACL packets."""
+    return [(await host.next(hci.HCI_AclDataPacket)).data[0] for _ in range(count)]
+
+
+async def events(radio, count):
+    """Let connection events pass."""
+    last = radio.statistics.events + count
+    while radio.statistics.events < last:
+        await asyncio.sleep(0.005)
+
+
 @radio_test
 async def test_acl_data_arrives_whole_and_is_completed():
     async with connected(interval_ms=7.5) as (_, (central, there), (peripheral, here)):
@@ -310,6 +327,29 @@ async def test_a_host_with_a_small_buffer_gets_small_packets():
         parts = [await peripheral.next(hci.HCI_AclDataPacket) for _ in range(3)]
         assert [(part.pb_flag, len(part.data)) for part in parts] == [(2, 64), (1, 64), (1, 22)]
         assert b"".join(part.data for part in parts) == bytes(range(150))
+
+
+@radio_test
+async def test_a_host_with_flow_control_gets_as_much_as_it_has_room_for():
+    async with two_hosts(interval_ms=7.5) as (radio, central, peripheral):
+        await peripheral.ask(hci.HCI_Host_Buffer_Size_Command(1021, 0, 3, 0))
+        await peripheral.ask(hci.HCI_Set_Controller_To_Host_Flow_Control_Command(1))
+        for _ in range(2):  # a disconnection gives all the room back
+            there, here = await connect(central, peripheral)
+            for number in range(8):
+                central.send_acl(there, bytes([number]))
+            assert await numbers(peripheral, 3) == [0, 1, 2]
+            await events(radio, 5)
+            assert peripheral.received == []
+            peripheral.completed(here, 2)
+            assert await numbers(peripheral, 2) == [3, 4]
+            peripheral.completed(here, 0)
+            peripheral.completed(here + 1, 3)  # of no connection
+            await events(radio, 5)
+            assert peripheral.received == []
+            await central.status(hci.HCI_Disconnect_Command(there, reason=0x13))
+            await peripheral.next(DisconnectionComplete)
+            await central.next(DisconnectionComplete)
 
 
 @radio_test

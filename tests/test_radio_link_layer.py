@@ -227,6 +227,28 @@ def test_a_side_without_room_delays_its_peer():
     assert [outcome.token for outcome in play_events(link, 1)] == ["waits", "waits"]
 
 
+def test_a_side_without_room_for_data_takes_control():
+    link = LinkLayer(RadioSettings(latency=0))
+    link.sides[PERIPHERAL].accepting = False
+    link.send(CENTRAL, "goes", 2, 0, control=True)
+    assert [outcome.token for outcome in play_events(link, 1)] == ["goes", "goes"]
+
+
+def test_an_end_that_is_not_acknowledged_comes_after_the_supervision_timeout():
+    link = LinkLayer(RadioSettings(latency=0), supervision_timeout_ms=1000)
+    link.sides[PERIPHERAL].accepting = False
+    link.send(CENTRAL, "waits", 20, 0)  # and the end behind it
+    play_events(link, 10)
+    link.terminate(CENTRAL, "end", 2, link.anchor_us)
+    began_us = link.anchor_us
+    outcomes = link.play(10_000_000)
+    assert [(outcome.kind, outcome.side) for outcome in outcomes] == [
+        (Kind.LOST, CENTRAL),
+        (Kind.LOST, PERIPHERAL),
+    ]
+    assert 1_000_000 <= outcomes[0].time_us - began_us < 1_015_000
+
+
 def test_out_of_range_ends_the_connection_for_both_after_the_supervision_timeout():
     link = LinkLayer(RadioSettings(latency=0), supervision_timeout_ms=1000)
     play_events(link, 10)

@@ -72,6 +72,10 @@ class ConnectionEnd(bumble_controller.Connection):
         """Bumble's way to speak to the peer's link layer."""
         self.air.send(self.side, packet, _CONTROL_OCTETS[type(packet)], control=True)
 
+    def terminate(self, reason: int) -> None:
+        """Tell the peer's link layer that this is the end."""
+        self.air.terminate(self.side, ll.TerminateInd(reason))
+
 
 class AirConnection:
     """Plays a LinkLayer against the event loop's clock and tells both controllers what comes of it.
@@ -108,6 +112,10 @@ class AirConnection:
     def send(self, side: int, token: object, octets: int, control: bool = False) -> None:
         """Queue ACL data or an LL control PDU for the air."""
         self.layer.send(side, token, octets, self.radio.now_us(), control)
+
+    def terminate(self, side: int, packet: ll.TerminateInd) -> None:
+        """Queue the LL control PDU that ends the connection."""
+        self.layer.terminate(side, packet, _CONTROL_OCTETS[ll.TerminateInd], self.radio.now_us())
 
     def leave(self, side: int) -> None:
         """This side is gone without a word (reset, or the board has no power)."""

@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import secrets
 import struct
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from bumble import controller as bumble_controller
@@ -123,7 +124,10 @@ class RadioController(bumble_controller.Controller):
     def _forget_host(self) -> None:
         self._ends: dict[int, ConnectionEnd] = {}
         self._reported: set[tuple[hci.Address, int]] = set()  # advertisements of the present scan
-        self._host_acl_octets = 0xFFFF
+        self._host_acl_octets = self._host_acl_packets = 0xFFFF
+        self._flow_control = False
+        self._at_host: Counter[int] = Counter()  # ACL packets that the host has not done with, by handle
+        self._for_host: deque[tuple[int, bytes]] = deque()  # handle and ACL packet, waiting for room there
 
     def _handles(self, command_name: str) -> bool:
         return hasattr(self, f"on_{command_name.lower()}")
@@ -160,7 +164,7 @@ class RadioController(bumble_controller.Controller):
     @property
     def host_has_room(self) -> bool:
         """Does the host take data at present?"""
-        return getattr(self.hci_sink, "backlog", 0) < HOST_BACKLOG_LIMIT
+        return not self._for_host and getattr(self.hci_sink, "backlog", 0) < HOST_BACKLOG_LIMIT
 
     def on_hci_command_packet(self, command: hci.HCI_Command) -> None:
         """An unknown command is answered, also a vendor's: a host may wait for it."""
@@ -176,10 +180,19 @@ class RadioController(bumble_controller.Controller):
         flag = continuation if boundary == continuation else hci.HCI_ACL_PB_FIRST_FLUSHABLE
         for start in range(0, len(data), self._host_acl_octets):
             part = data[start : start + self._host_acl_octets]
-            self._send_to_host(
-                struct.pack("<BHH", hci.HCI_ACL_DATA_PACKET, end.handle | flag << 12, len(part)) + part
-            )
+            header = struct.pack("<BHH", hci.HCI_ACL_DATA_PACKET, end.handle | flag << 12, len(part))
+            self._for_host.append((end.handle, header + part))
             flag = continuation
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the host what waits for it, as far as its flow control allows (4.1.2)."""
+        while self._for_host:
+            if self._flow_control:
+                if self._at_host.total() >= self._host_acl_packets:
+                    return
+                self._at_host[self._for_host[0][0]] += 1
+            self._send_to_host(self._for_host.popleft()[1])
 
     def report_completed(self, end: ConnectionEnd, packets: int) -> None:
         """The peer has acknowledged `packets` of the host's ACL packets (7.7.19)."""
@@ -205,17 +218,23 @@ class RadioController(bumble_controller.Controller):
     ) -> hci.HCI_StatusReturnParameters:
         """7.3.39 Host Buffer Size command."""
         self._host_acl_octets = command.host_acl_data_packet_length
+        self._host_acl_packets = command.host_total_num_acl_data_packets
         return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
 
     def on_hci_set_controller_to_host_flow_control_command(
         self, command: hci.HCI_Set_Controller_To_Host_Flow_Control_Command
     ) -> hci.HCI_StatusReturnParameters:
-        """7.3.38 Set Controller To Host Flow Control command: not modelled, so it cannot be switched on."""
-        if command.flow_control_enable:
-            return hci.HCI_StatusReturnParameters(
-                hci.HCI_ErrorCode.UNSUPPORTED_FEATURE_OR_PARAMETER_VALUE_ERROR
-            )
+        """7.3.38 Set Controller To Host Flow Control command; bit 0 is for ACL data."""
+        self._flow_control = bool(command.flow_control_enable & 1)
         return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+
+    def on_hci_host_number_of_completed_packets_command(self, command: hci.HCI_Command) -> None:
+        """7.3.40 Host Number Of Completed Packets command; there is no answer to it."""
+        parameters = command.parameters
+        pairs = struct.iter_unpack("<HH", parameters[1:]) if len(parameters) % 4 == 1 else ()
+        for handle, packets in pairs:
+            self._at_host[handle] = max(0, self._at_host[handle] - packets)
+        self._hand_over()
 
     def on_hci_le_rand_command(self, _command: hci.HCI_LE_Rand_Command) -> hci.HCI_LE_Rand_ReturnParameters:
         """7.8.23 LE Rand command (Bumble's fails once in 2^64)."""
@@ -343,11 +362,14 @@ class RadioController(bumble_controller.Controller):
     def on_hci_disconnect_command(self, command: hci.HCI_Disconnect_Command) -> None:
         """7.1.6 Disconnect command: the host hears of it when the peer has acknowledged, or is not there."""
         if end := self._known(command.connection_handle, command):
-            end.send_ll_control_pdu(ll.TerminateInd(command.reason))
+            end.terminate(command.reason)
 
     def on_le_disconnected(self, connection: ConnectionEnd, reason: int) -> None:
-        """A connection is over; data of the host that was not yet sent is gone with it."""
+        """A connection is over; data on its way to or from the host is gone with it."""
         del self._ends[connection.handle]
+        self._at_host.pop(connection.handle, None)
+        self._for_host = deque(waits for waits in self._for_host if waits[0] != connection.handle)
+        self._hand_over()
         if self.le_connections.get(connection.peer_address) is connection:  # and not the peer's next one
             del self.le_connections[connection.peer_address]
         self.send_hci_packet(

@@ -84,10 +84,12 @@ class _Side:
         "accepting",
         "control",
         "flight_ends",
+        "flight_is_data",
         "flight_octets",
         "flight_received",
         "flight_sent",
         "heard_us",
+        "leaves_us",
         "present",
         "queue",
     )
@@ -98,8 +100,10 @@ class _Side:
         self.present = True
         self.accepting = True  # False: no room for data; the peer has to send it again
         self.heard_us = now_us  # when the last PDU of the peer arrived
+        self.leaves_us = math.inf  # when it ends the connection by itself, because it has said so before
         self.flight_octets = -1  # payload of the PDU being sent until it is acknowledged; -1: none, 0: empty
         self.flight_ends: _Packet | None = None  # the packet whose last PDU is in flight
+        self.flight_is_data = False  # and neither an LL control PDU nor empty
         self.flight_sent = False
         self.flight_received = False
 
@@ -124,9 +128,11 @@ class _Side:
         self.flight_octets = self.next_octets(now_us, data_length)
         self.flight_sent = self.flight_received = False
         self.flight_ends = None
+        self.flight_is_data = False
         if self.control and self.control[0].ready_us <= now_us:
             self.flight_ends = self.control.popleft()
         elif self.flight_octets:
+            self.flight_is_data = True
             packet = self.queue[0]
             packet.octets -= self.flight_octets
             if not packet.octets:
@@ -184,6 +190,15 @@ class LinkLayer:
         sender = self.sides[side]
         (sender.control if control else sender.queue).append(_Packet(token, octets, now_us))
 
+    def terminate(self, side: int, token: Any, octets: int, now_us: int) -> None:
+        """Queue the LL control PDU that ends the connection; see `send`.
+
+        If it is not acknowledged within the supervision timeout, this side ends it alone: LOST is the outcome
+        (Vol 6, Part B, 5.1.6).
+        """
+        self.send(side, token, octets, now_us, control=True)
+        self.sides[side].leaves_us = now_us + self.supervision_timeout_us
+
     def leave(self, side: int) -> None:
         """This side is gone without a word; the other one notices by its supervision timeout."""
         self.sides[side].present = False
@@ -208,7 +223,8 @@ class LinkLayer:
 
     def _begin_event(self, now_us: int, outcomes: list[Outcome]) -> None:
         for number, side in enumerate(self.sides):
-            if side.present and now_us - side.heard_us >= self.supervision_timeout_us:
+            ends_us = min(side.heard_us + self.supervision_timeout_us, side.leaves_us)
+            if side.present and now_us >= ends_us:
                 outcomes.append(Outcome(now_us, Kind.LOST, number, None))
                 self.leave(number)
         peripheral = self.sides[PERIPHERAL]
@@ -257,7 +273,7 @@ class LinkLayer:
             side.flight_received = False
             if side.flight_ends:
                 outcomes.append(Outcome(now_us, Kind.COMPLETED, number, side.flight_ends.token))
-        if not peer.flight_received and (side.accepting or not peer.flight_octets):
+        if not peer.flight_received and (side.accepting or not peer.flight_is_data):
             peer.flight_received = True
             if peer.flight_ends:
                 outcomes.append(Outcome(now_us, Kind.DELIVERED, number, peer.flight_ends.token))
