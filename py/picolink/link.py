@@ -35,6 +35,8 @@ _BACKOFF_FIRST_MS = const(20)  # aioble's own tasks need a turn after a drop
 _BACKOFF_MAX_MS = const(500)
 _BURST = const(32)  # messages read in a row before other tasks get a turn
 
+_LOST = "the connection was lost"
+
 # The radio's usual troubles: try again. A name, because a tuple in `except` takes memory.
 _TROUBLES = (OSError, asyncio.TimeoutError, GattError, DeviceDisconnectedError, MemoryError)
 
@@ -311,7 +313,7 @@ class Link:
                         raise
                     backoff = _BACKOFF_FIRST_MS
                 except _TROUBLES as e:
-                    self._reason = e
+                    self._reason = e if self._handle >= 0 else _LOST
                     await asyncio.sleep_ms(_FULL_MS)
             self._end("the peer has closed the link")
         except Exception as e:
@@ -397,7 +399,7 @@ class Link:
                     await asyncio.sleep_ms(_FULL_MS)
                 except AssertionError:  # asyncio had no memory when it was to wait for this flag before
                     await asyncio.sleep_ms(_FULL_MS)
-        return "the connection was lost"
+        return _LOST
 
     async def _tick(self):
         """What has its time: asyncio has no cheap way to wait for a flag and a time. Allocates nothing."""
