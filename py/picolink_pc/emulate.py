@@ -21,9 +21,11 @@ console = Console(stderr=True, highlight=False)
 
 
 @click.command()
-@click.argument("firmware", required=False, type=click.Path(path_type=Path))
-@click.argument("script", required=False, type=click.Path(path_type=Path))
-@click.option("--flash", type=click.Path(path_type=Path), help="Keep the board's flash in this file.")
+@click.argument("firmware", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("script", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--flash", type=click.Path(dir_okay=False, path_type=Path), help="Keep the board's flash in this file."
+)
 @click.option("--port", is_flag=True, help="Only offer the board's port to mpremote, until Ctrl-C.")
 def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port: bool) -> None:
     """A REPL on an emulated Raspberry Pi Pico, or the output of one program.

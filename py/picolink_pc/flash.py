@@ -47,7 +47,7 @@ console = Console(stderr=True, highlight=False)
 
 
 @click.command()
-@click.argument("firmware", required=False, type=click.Path(path_type=Path))
+@click.argument("firmware", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @port_option
 @click.option(
     "--drive",
