@@ -241,6 +241,21 @@ def test_a_stranger_is_turned_away_and_a_silent_one_is_hung_up_on(run, pair):
     run(scenario())
 
 
+def test_a_stranger_whose_name_is_not_utf_8_does_not_end_the_scan(run, pair):
+    async def scenario():
+        async with pair() as (bench, a, b):
+            stranger = bench.board("stranger")
+            await stranger.start(PROGRAMS / "bad_name.py")
+            await start(b, "connect", name="Wanted", send=1, expect=0)
+            await b.line("event not found")  # a whole scan with the stranger in sight
+            await start(a, "advertise", name="Wanted", send=0, expect=1)
+            await finish(a, 1)
+            await finish(b, 0)
+            assert not [line for line in b.output if "event not connected" in line]
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("engine", ["native", "python"])
 def test_noise_is_counted_and_the_real_peer_served_after_it(run, pair, engine):
     async def scenario():
@@ -529,7 +544,20 @@ def test_a_frozen_board_goes_on_where_it_was(run, pair):
 
 
 @pytest.mark.parametrize("engine", ["native", "python"])
-@pytest.mark.parametrize("program", ["closing", "cancelling", "arguments", "draining"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "arguments",
+        "cancelling",
+        "close_cancelled",
+        "closing",
+        "draining",
+        "giving_up",
+        "large_among_small",
+        "last_words",
+        "refused",
+    ],
+)
 def test_program(run, pair, program, engine):
     """Programs that check one property of the API on both boards, and print "ok"."""
 

@@ -77,12 +77,18 @@ class Central(Link):
             try:
                 async with aioble.scan(_SCAN_MS, _SCAN_US, _SCAN_US, active=True) as scanner:
                     async for result in scanner:
-                        if result.name() == self.name and gatt.SERVICE in result.services():
+                        if self._is_wanted(result):
                             return result.device.addr_type, result.device.addr
             except BaseException:
                 aioble.central._active_scanner = None  # else aioble waits for the end of what never began
                 raise
             self._on_event("not found", "no board named %r in sight, still looking" % self.name)
+
+    def _is_wanted(self, result):
+        try:
+            return result.name() == self.name and gatt.SERVICE in result.services()
+        except ValueError:  # a stranger whose name is not UTF-8, or whose services make no sense
+            return False
 
     def _irq(self, event, data):
         if event == _IRQ_PERIPHERAL_CONNECT:

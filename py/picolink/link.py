@@ -101,6 +101,7 @@ class Link:
         self._opened = asyncio.Event()
         self._readable = asyncio.Event()
         self._room = asyncio.Event()
+        self._line = []  # tasks whose messages wait for room, in the order in which they came
         self._tasks = []
         self._connection = None  # aioble's
         self._handle = -1  # of the connection
@@ -144,14 +145,18 @@ class Link:
         return self
 
     async def close(self, timeout_ms=3000):
-        """Send what is queued, tell the peer, disconnect. Waits at most timeout_ms (int, ms) for the peer."""
+        """Send what is queued, tell the peer, disconnect. Waits at most timeout_ms (int, ms) for the peer.
+
+        Cancelled, it waits no more and disconnects.
+        """
         self._ending = True
-        if self._closed is None:
-            try:
+        try:
+            if self._closed is None:
                 await asyncio.wait_for_ms(self._drain_and_end(), timeout_ms)
-            except asyncio.TimeoutError:
-                pass
-        await self._shut("this side has closed the link")
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            await self._shut("this side has closed the link")
 
     async def __aenter__(self):
         return await self.open()
@@ -164,15 +169,30 @@ class Link:
     async def send(self, message, channel=0):
         """Queue a message; wait while the transmit ring is full. Cancelled, it has queued nothing.
 
+        Tasks that wait are served in the order in which they came.
+
         message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
         Raises ValueError for a message that can never fit, LinkClosedError when the link is closed.
         """
-        while not self.send_nowait(message, channel):
-            await self._wait_room()
+        if self.send_nowait(message, channel):
+            return
+        task = asyncio.current_task()
+        self._line.append(task)
+        try:
+            while not self.send_nowait(message, channel):
+                await self._wait_room()
+        finally:
+            self._line.remove(task)
+            self._room.set()  # for the next in line
 
     def send_nowait(self, message, channel=0):
-        """Queue a message if there is room. Returns whether it was taken; arguments and errors as send()."""
+        """Queue a message if there is room and none waits for room before it.
+
+        Returns whether it was taken; arguments and errors as send().
+        """
         self._check_open()
+        if self._line and self._line[0] is not asyncio.current_task():
+            return False  # else a large message would wait for ever while small ones come
         if isinstance(message, str):
             message = message.encode()
         taken = self._engine.send(message, channel)
@@ -189,19 +209,19 @@ class Link:
                 self._burst += 1
                 self.channel, data = message
                 return data
-            if self._engine.ended or self._closed is not None:
-                raise LinkClosedError(self._closed or "the peer has closed the link")
+            self._check_more()
             await self._wait_readable()
 
     async def drain(self):
         """Wait for a message, then iterate over all that are here: `for message in await link.drain()`.
 
-        Iterates over nothing when the link is closed. Cheaper than `async for` at high rates.
+        Raises LinkClosedError after the last. Cheaper than `async for` at high rates.
         """
         while True:
             message = self._engine.recv()
-            if message or self._engine.ended or self._closed is not None:
+            if message:
                 return self._messages(message)
+            self._check_more()
             await self._wait_readable()
 
     def __aiter__(self):
@@ -216,7 +236,10 @@ class Link:
             raise StopAsyncIteration
 
     async def flush(self):
-        """Wait until the peer's board has all that was sent. Raises LinkClosedError on a closed link."""
+        """Wait until the peer's board has all that was sent.
+
+        Raises LinkClosedError when the link is closed and the peer has not said that it has everything.
+        """
         while self._engine.pending():
             self._check_open()
             await self._wait_room()
@@ -247,11 +270,14 @@ class Link:
     def _adopt(self, connection):
         """Take over aioble's new connection. Raises OSError when it has dropped meanwhile."""
         handle = connection._conn_handle
-        if handle is None or handle == self._gone:
-            raise OSError(_ENOTCONN)
-        self._connection = connection
-        self._progress_at = time.ticks_ms()
-        self._handle = handle
+        if handle is not None:
+            self._handle = handle  # before the look at _gone: a drop in between is seen here or there
+            if handle != self._gone:
+                self._connection = connection
+                self._progress_at = time.ticks_ms()
+                return
+            self._handle = -1
+        raise OSError(_ENOTCONN)
 
     def _irq(self, event, data):
         """One Bluetooth event. Returns True when nobody else needs to see it."""
@@ -308,9 +334,8 @@ class Link:
                     await self._connect()
                     self._reason = await self._pump()
                 except asyncio.CancelledError:
-                    # By the limit, or by aioble, which can forget that it no longer waits for a connection.
-                    if self._closed is not None:
-                        raise
+                    # By the limit, by _shut(), or by aioble, which can forget that it no longer waits for a
+                    # connection.
                     backoff = _BACKOFF_FIRST_MS
                 except _TROUBLES as e:
                     self._reason = e if self._handle >= 0 else _LOST
@@ -321,6 +346,7 @@ class Link:
             self._end("the link has failed")
             sys.print_exception(e)
             self._closed = "the link has failed: %r" % (e,)
+            await self._disconnect()
 
     async def _connect(self):
         """_establish() a connection. Whatever goes wrong is told, where it is not usual, and tried again."""
@@ -376,9 +402,9 @@ class Link:
                     self._progress_at = now
                 self._report(flags)
                 wait = engine.wait(now)
+            if started and engine.state == fl.REFUSING:
+                return "refused"
             if not self.connected:
-                if started and engine.state == fl.REFUSING:
-                    return "refused"
                 if time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
                     self._silences += 1
                     return "no greeting"
@@ -456,6 +482,7 @@ class Link:
                 self._on_event("refused", "the other board speaks protocol version %d, not 1" % version)
 
     async def _hang_up(self):
+        self._report(self._engine.take_flags())  # what came just before a drop: nobody has heard of it
         quiet = time.ticks_diff(time.ticks_ms(), self._progress_at) > _STALL_MS
         self._stalled = self._stalled + 1 if quiet and self._engine.pending() else 0
         if self.connected:
@@ -466,6 +493,9 @@ class Link:
                 self._on_event("disconnected", reason)
             except MemoryError:
                 pass
+        await self._disconnect()
+
+    async def _disconnect(self):
         # By hand: a wait of aioble's that times out leaves its connection object connected for ever.
         if self._handle >= 0:
             try:
@@ -479,6 +509,7 @@ class Link:
             self._stalled = 0
             self._stack_restarts += 1
             core.stop()  # connecting starts it again
+        self.connected = False
         self._handle = -1
         self._called = False  # last: a peer that is not yet gone still calls
         self._connection = None
@@ -509,7 +540,7 @@ class Link:
         self._end(reason)
         for task in self._tasks:
             # In the pump the task ends by itself and hangs up; anywhere else it waits for the other board.
-            if self._connection is None or task is not self._tasks[0]:
+            if self._limited or self._connection is None or task is not self._tasks[0]:
                 task.cancel()
             try:
                 await task
@@ -518,6 +549,10 @@ class Link:
         self._tasks = []
         if _link is self:
             _link = None
+
+    def _check_more(self):
+        if self._engine.ended or self._closed is not None:
+            raise LinkClosedError(self._closed or "the peer has closed the link")
 
     def _check_open(self):
         # The engine knows that the peer has ended before the pump has heard of it.

@@ -16,27 +16,24 @@ _ADVERTISE_US = const(30_000)
 _ADVERTISE_MS = const(10_000)  # then again, should the board have missed a central
 _VALUE = const(244)  # bytes that the written value must hold; MicroPython's default is 20
 
-_characteristics = None  # (notify, write), registered with the host stack
 
+class Peripheral(Link):
+    _write_handle = -1
 
-def _register():
-    global _characteristics
-    if _characteristics is None or not core.ble.active():
+    def _register(self):
+        """Offer the service: once for each link, and again after the host stack was stopped."""
         aioble.config(mtu=gatt.MTU)
         service = aioble.Service(gatt.SERVICE)
         notify = aioble.Characteristic(service, gatt.NOTIFY, notify=True)
         write = aioble.Characteristic(service, gatt.WRITE, write_no_response=True)
         aioble.register_services(service)
         core.ble.gatts_set_buffer(write._value_handle, _VALUE)
-        _characteristics = (notify, write)
-    return _characteristics
-
-
-class Peripheral(Link):
-    async def _establish(self):
-        notify, write = _register()
         self._notify_handle = notify._value_handle
         self._write_handle = write._value_handle
+
+    async def _establish(self):
+        if self._write_handle < 0 or not core.ble.active():
+            self._register()
         self._limit(_ADVERTISE_MS)
         # As bytes: aioble counts the characters of a str.
         connection = await aioble.advertise(_ADVERTISE_US, name=self.name.encode(), services=[gatt.SERVICE])

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+import aioble
 import picolink
 
 
@@ -36,7 +37,11 @@ async def main(role):
         raise AssertionError("the link was open")
     except picolink.LinkClosedError as error:
         print(error)
-    # A board has one connection: once this link is closed there can be another.
+    # A board has one connection: once this link is closed there can be another, whatever the program has done
+    # with Bluetooth in between.
+    aioble.stop()
+    async with aioble.scan(100, 30_000, 30_000, active=True):
+        pass
     async with getattr(picolink, role)("Closing") as link:
         await link.send("again")
         assert await link.recv() == b"again"

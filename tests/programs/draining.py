@@ -1,4 +1,4 @@
-"""link.drain(): every message that is here, without waiting in between; nothing at the end."""
+"""link.drain(): every message that is here, without waiting in between; LinkClosedError after the last."""
 
 import asyncio
 import sys
@@ -13,11 +13,12 @@ async def main(role):
                 await link.send(str(number), number & 15)
         else:
             received = []
-            while True:
-                batch = [(int(message), link.channel) for message in await link.drain()]
-                if not batch:
-                    break
-                received += batch
+            try:
+                while True:
+                    for message in await link.drain():
+                        received.append((int(message), link.channel))
+            except picolink.LinkClosedError as error:
+                assert "the peer has closed" in str(error)
             assert received == [(number, number & 15) for number in range(1000)]
     print("ok")
 

@@ -1,0 +1,14 @@
+"""Advertises picolink's service under a name that is not UTF-8: cut inside a character."""
+
+import asyncio
+
+import aioble
+from picolink import gatt
+
+
+async def main():
+    while True:
+        await aioble.advertise(20_000, name="Café".encode()[:-1], services=[gatt.SERVICE])
+
+
+asyncio.run(main())

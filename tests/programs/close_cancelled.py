@@ -1,0 +1,31 @@
+"""A close() that is cancelled waits no more for the peer, and leaves room for another link."""
+
+import asyncio
+import sys
+import time
+
+import picolink
+
+
+async def main(role):
+    async with getattr(picolink, role)("Close cancelled") as link:
+        if role == "advertise":
+            await link.recv()
+            await link.send("for nobody")
+            try:
+                await asyncio.wait_for_ms(link.close(), 100)
+                raise AssertionError("the peer was not busy")
+            except asyncio.TimeoutError:
+                pass
+            assert not link.connected
+        else:
+            await link.send("now")
+            await link.flush()
+            time.sleep_ms(600)
+    async with getattr(picolink, role)("Close cancelled") as link:
+        await link.send("again")
+        assert await link.recv() == b"again"
+    print("ok")
+
+
+asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,50 @@
+"""A link that is given up during set-up, or has failed, hangs up; the other board is not picolink's."""
+
+import asyncio
+import sys
+
+import aioble
+import picolink
+from picolink import gatt
+from picolink.central import Central
+
+NAME = "Giving up"
+
+
+async def be_called():
+    for _ in range(2):
+        connection = await aioble.advertise(30_000, name=NAME, services=[gatt.SERVICE])
+        await asyncio.wait_for_ms(connection.disconnected(), 3000)
+
+
+async def never(*_):
+    await asyncio.sleep(60)
+
+
+def on_event(event, _):
+    raise KeyError(event)
+
+
+async def give_up():
+    set_up = Central._set_up
+    Central._set_up = never
+    link = picolink.connect(NAME)
+    opening = asyncio.create_task(link.open())
+    while link._connection is None:
+        await asyncio.sleep_ms(10)
+    opening.cancel()
+    try:
+        await opening
+        raise AssertionError("the link was opened")
+    except asyncio.CancelledError:
+        pass
+    Central._set_up = set_up
+    try:
+        await picolink.connect(NAME, on_event=on_event).open()
+        raise AssertionError("the link was opened")
+    except picolink.LinkClosedError as error:
+        assert "the link has failed: KeyError" in str(error), error
+
+
+asyncio.run(be_called() if sys.argv[1] == "advertise" else give_up())
+print("ok")

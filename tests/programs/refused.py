@@ -1,0 +1,32 @@
+"""A peer that names another version on an open link is hung up on, and served when it comes again."""
+
+import asyncio
+import binascii
+import struct
+import sys
+
+import picolink
+
+
+def hello(version, session):
+    body = struct.pack("<BBBBIIBBH", 1, version, 1, 0, session, 0, 13, 0, 0)
+    return body + struct.pack("<I", binascii.crc32(body))
+
+
+async def main(role):
+    async with getattr(picolink, role)("Refused") as link:
+        await link.send("before")
+        assert await link.recv() == b"before"
+        if role == "connect":
+            link._transmit(hello(1, 77))  # of another life
+            await asyncio.sleep_ms(20)
+            link._transmit(hello(9, 77))
+        else:
+            while link.stats["connections"] < 2:
+                await asyncio.sleep_ms(10)
+        await link.send("after")
+        assert await link.recv() == b"after"
+    print("ok")
+
+
+asyncio.run(main(sys.argv[1]))
