@@ -64,12 +64,12 @@ def measured():
         return costs.measure(board)
 
 
-@pytest.mark.parametrize("name", table.load())
+# The Python engine looks names up, and how long that takes changes with their numbers in each firmware.
+@pytest.mark.parametrize(("name", "tolerance"), [("native", 0.01), ("python", 0.1)])
 @pytest.mark.parametrize("size", [18, 236])
-def test_the_sweep_computes_with_the_cycles_of_this_firmware(measured, name, size):
+def test_the_sweep_computes_with_the_cycles_of_this_firmware(measured, name, tolerance, size):
     now, known = full_packet(measured[name], size), full_packet(table.load()[name], size)
-    # Copying is faster between addresses that are aligned alike: some calls vary by 6 % from build to build.
-    assert now == pytest.approx(known, rel=0.1), "run make firmware, then picolink bench costs"
+    assert now == pytest.approx(known, rel=tolerance), "run make firmware, then picolink bench costs"
 
 
 @pytest.mark.parametrize(("module", "name"), [("_picolink", "native"), ("picolink.pyengine", "python")])

@@ -68,7 +68,7 @@ class Board:
 
     def heap(self, engine: str, size: int, into: bool = True) -> float:
         """Bytes of heap allocated per message."""
-        return sum(json.loads(self.run(f"measure({engine!r}, {size}, 1, 1, Heap(), {into})"))[0])
+        return sum(json.loads(self.run(f"measure({engine!r}, {size}, 1, 1, heap(), {into})"))[0])
 
 
 @contextlib.contextmanager
@@ -97,7 +97,7 @@ def virtual_board() -> Iterator[Board]:
         title="on a virtual board (MicroPython's unix port on this PC)",
         unit="us",
         scale=1000,
-        meter="Nanoseconds()",
+        meter="nanoseconds()",
         rounds=5,
         repeats=60,
         engines=tuple(engine for engine in ENGINES if engine != MPY_ON_BOARD),
@@ -128,7 +128,7 @@ def emulated_board() -> Iterator[Board]:
                 title="on an emulated Pico (RP2040)",
                 unit="cycles",
                 scale=1,
-                meter=f"Cycles({CYCLE_COUNTER})",
+                meter=f"cycles({CYCLE_COUNTER})",
                 rounds=4,
                 repeats=1,
                 engines=tuple(ENGINES),
@@ -157,7 +157,7 @@ def real_board(port: str) -> Iterator[Board]:
             title=f"on the board at {port}",
             unit="us",
             scale=1,
-            meter="Microseconds()",
+            meter="microseconds()",
             rounds=4,
             repeats=3,
             engines=tuple(engine for engine in ENGINES if engine not in skipped),

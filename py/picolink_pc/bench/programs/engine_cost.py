@@ -18,64 +18,52 @@ _ACK_MS = 30
 _STAGES = ("send", "pull", "feed", "recv", "ack")  # the order of all sums
 
 
-class Cycles:
+# A meter is two functions: start() begins a region, since(what start returned) says what it has cost. They look up no
+# name in a table, because what that costs depends on what was looked up before.
+
+
+def cycles(address):
     """CPU cycles of the emulated Pico; see picolink_pc.emulator."""
+    from machine import mem32
 
-    def __init__(self, address):
-        from machine import mem32
+    def start():
+        mem32[address] = 0
 
-        self._mem32 = mem32
-        self._address = address
+    def since(_start):
+        return mem32[address]
 
-    def start(self):
-        self._mem32[self._address] = 0
-
-    def since(self, _start):
-        return self._mem32[self._address]
+    return start, since
 
 
-class Nanoseconds:
+def nanoseconds():
     """Time on a PC."""
-
-    def start(self):
-        return time.time_ns()
-
-    def since(self, start):
-        return time.time_ns() - start
+    now = time.time_ns
+    return now, lambda start: now() - start
 
 
-class Microseconds:
+def microseconds():
     """Time on a board."""
-
-    def start(self):
-        return time.ticks_us()
-
-    def since(self, start):
-        return time.ticks_diff(time.ticks_us(), start)
+    now, difference = time.ticks_us, time.ticks_diff
+    return now, lambda start: difference(now(), start)
 
 
-class Heap:
+def heap():
     """Bytes allocated."""
-
-    def start(self):
-        return gc.mem_alloc()
-
-    def since(self, start):
-        return gc.mem_alloc() - start
+    now = gc.mem_alloc
+    return now, lambda start: now() - start
 
 
 def _loops(meter):
     """What the meter says of an empty region, and of one turn of an empty loop; the least of some tries."""
-    if isinstance(meter, Heap):
-        return 0, 0  # and each look at the heap takes its time
+    start, since = meter
     empty, loop = [], []
     for _ in range(10):
-        start = meter.start()
-        empty.append(meter.since(start))
-        start = meter.start()
+        began = start()
+        empty.append(since(began))
+        began = start()
         for _ in range(200):
             pass
-        loop.append(meter.since(start))
+        loop.append(since(began))
     return min(empty), (min(loop) - min(empty)) / 200
 
 
@@ -107,6 +95,8 @@ def _engine(module, size, rounds, meter, into):
     ack_alone = memoryview(ack)[:_ACK]
     send, pull, feed = sender.send, sender.pull_into, receiver.feed
     recv, recv_into = receiver.recv, receiver.recv_into
+    pull_ack, feed_ack = receiver.pull_into, sender.feed
+    start, since = meter
     empty, turn = _loops(meter)
     sums = [0] * len(_STAGES)
     queued = arrived = received = now = 0
@@ -119,39 +109,39 @@ def _engine(module, size, rounds, meter, into):
         gc.collect()
         count = -(-(_PACKETS * _STREAM - queued) // record)
         queued += count * record - _PACKETS * _STREAM
-        start = meter.start()
+        began = start()
         for _ in range(count):
             send(message)
-        add(0, meter.since(start), count)
+        add(0, since(began), count)
 
-        start = meter.start()
+        began = start()
         for packet in packets:
             pull(packet, now)
-        add(1, meter.since(start), _PACKETS)
+        add(1, since(began), _PACKETS)
 
-        start = meter.start()
+        began = start()
         for packet in packets:
             feed(packet, now)
-        add(2, meter.since(start), _PACKETS)
+        add(2, since(began), _PACKETS)
 
         arrived += _PACKETS * _STREAM
         count = arrived // record - received
         received += count
         if into:
-            start = meter.start()
+            began = start()
             for _ in range(count):
                 recv_into(buffer)
         else:
-            start = meter.start()
+            began = start()
             for _ in range(count):
                 recv()
-        add(3, meter.since(start), count)
+        add(3, since(began), count)
 
         now += _ACK_MS
-        start = meter.start()
-        receiver.pull_into(ack, now)
-        sender.feed(ack_alone, now)
-        add(4, meter.since(start), 0)
+        began = start()
+        pull_ack(ack, now)
+        feed_ack(ack_alone, now)
+        add(4, since(began), 0)
     gc.enable()
     if receiver.stats()["messages_received"] != received or sender.stats()["packets_received"] < rounds:
         raise RuntimeError("not all messages came through: the figures mean nothing")
@@ -182,17 +172,18 @@ def _by_hand(crc, size, rounds, meter):
             raise ValueError
         return json.loads(frame[4:-4])["text"]
 
+    start, since = meter
     empty, _ = _loops(meter)
     sums = [0] * len(_STAGES)
     gc.disable()
     for number in range(rounds):
         gc.collect()
-        start = meter.start()
+        began = start()
         frame = encode(number)
-        sums[0] += meter.since(start) - empty
-        start = meter.start()
+        sums[0] += since(began) - empty
+        began = start()
         decoded = decode(frame)
-        sums[3] += meter.since(start) - empty
+        sums[3] += since(began) - empty
         if decoded != text:
             raise RuntimeError("the message came out wrong")
     gc.enable()
@@ -223,6 +214,7 @@ def packets(module, messages, size, rounds, meter):
     ack_alone = memoryview(ack)[:_ACK]
     pull, feed, feed_ack = sender.pull_into, receiver.feed, sender.feed
     heard = sender.stats()["packets_received"]
+    start, since = meter
     empty, _ = _loops(meter)
     sums = [0] * 3
     now = 0
@@ -231,19 +223,19 @@ def packets(module, messages, size, rounds, meter):
         gc.collect()
         for _ in range(messages):
             sender.send(message)
-        start = meter.start()
+        began = start()
         pull(packet, now)
-        sums[0] += meter.since(start) - empty
-        start = meter.start()
+        sums[0] += since(began) - empty
+        began = start()
         feed(filled, now)
-        sums[1] += meter.since(start) - empty
+        sums[1] += since(began) - empty
         for _ in range(messages):
             receiver.recv()
         now += _ACK_MS
         receiver.pull_into(ack, now)
-        start = meter.start()
+        began = start()
         feed_ack(ack_alone, now)
-        sums[2] += meter.since(start) - empty
+        sums[2] += since(began) - empty
     gc.enable()
     acknowledged = sender.stats()["packets_received"] - heard
     if receiver.stats()["messages_received"] != messages * rounds or acknowledged != rounds:
@@ -254,15 +246,16 @@ def packets(module, messages, size, rounds, meter):
 def memory(module, meter):
     """Print bytes of heap that the module takes when imported, and an engine; and what a collection costs."""
     gc.collect()
-    start = gc.mem_alloc()
+    before = gc.mem_alloc()
     engine_class = __import__(module, None, None, ("Engine",)).Engine
     gc.collect()
     imported = gc.mem_alloc()
     engine = engine_class(1)
     gc.collect()
     made = gc.mem_alloc()
-    start_of_collection = meter.start()
+    start, since = meter
+    began = start()
     gc.collect()
-    collection = meter.since(start_of_collection)
+    collection = since(began)
     del engine
-    print(json.dumps({"import": imported - start, "engine": made - imported, "collection": collection}))
+    print(json.dumps({"import": imported - before, "engine": made - imported, "collection": collection}))
