@@ -40,7 +40,7 @@ _COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
 def demo(
     engine: str, seconds: int, settings: RadioSettings, micropython: Path | None, aioble: Path | None
 ) -> None:
-    """Watch two virtual boards greet each other, and then send to each other as fast as they can.
+    """Two virtual boards greet each other, then send at full speed.
 
     \b
     picolink demo                      the native engine

@@ -12,8 +12,9 @@ from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look
 @click.command()
 @port_option
 def doctor(port: str | None) -> None:
-    """Tell what is on a board and what to do next: firmware, engine, aioble, free memory.
+    """Tell what is on a board, and what to do next.
 
+    Shows firmware, architecture, engine, aioble, free memory and free space for files.
     Exits with 0 when two boards like this one can talk to each other.
     """
     port = device.find_port(port)

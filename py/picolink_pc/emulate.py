@@ -28,7 +28,7 @@ console = Console(stderr=True, highlight=False)
 )
 @click.option("--port", is_flag=True, help="Only offer the board's port to mpremote, until Ctrl-C.")
 def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port: bool) -> None:
-    """A REPL on an emulated Raspberry Pi Pico, or the output of one program.
+    """A REPL on an emulated Pico, or the output of one program.
 
     \b
     picolink emulate                          a REPL with picolink's own firmware

@@ -55,7 +55,7 @@ console = Console(stderr=True, highlight=False)
     help="Drive of the board in BOOTSEL mode, when it is not found by itself.",
 )
 def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
-    """Put a firmware (UF2) onto a Raspberry Pi Pico board, and read it back.
+    """Put a firmware (UF2) onto a Pico board, and read it back.
 
     A board that runs MicroPython is restarted into its USB bootloader. For any other, hold its BOOTSEL button
     while you connect the cable. The files on the board stay.

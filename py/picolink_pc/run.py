@@ -95,12 +95,13 @@ def run(
     micropython: Path | None,
     aioble: Path | None,
 ) -> None:
-    """Run PROGRAMS on virtual boards, one board each, and show what they print.
+    """Run PROGRAMS on virtual boards, one board each.
 
     \b
     picolink run examples/pico_a.py examples/pico_b.py
     picolink run --loss 0.1 --engine python examples/pico_a.py examples/pico_b.py
 
+    Shows what they print.
     A board is a MicroPython process that finds picolink; its program is the same as for a real board.
     The radio is that of a Pico W unless options say otherwise.  Ctrl-C switches the boards off.
     """

@@ -17,7 +17,7 @@ _COMMANDS = {
 
 @click.group(cls=Commands, modules=_COMMANDS)
 def bench() -> None:
-    """Benchmarks, each with a table, a JSON file and, with --plot, pictures on one HTML page.
+    """Benchmarks: tables, JSON and, with --plot, pictures on a page.
 
     \b
     picolink bench link      two boards: messages/s, latency, loss; picolink beside aioble alone

@@ -49,9 +49,10 @@ def _packet(board: engine.Board, module: str, messages: int, size: int) -> list[
 
 @click.command()
 def costs() -> None:
-    """For maintainers: measure what the engines' calls cost on the emulated Pico, for `picolink bench sweep`.
+    """For maintainers: the cycles that the sweep computes with.
 
-    Needs the firmware of this source: make firmware.  Writes cycles.json, which is in git.
+    Measures what the engines' calls cost on the emulated Pico, with the firmware of this source (make
+    firmware), and writes cycles.json, which is in git.
     """
     with Console(stderr=True).status("Measuring on the emulated Pico"), engine.emulated_board() as board:
         measured = measure(board)

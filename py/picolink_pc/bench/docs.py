@@ -16,7 +16,9 @@ _PLACE = re.compile(r"(<!-- (result|picture): (\S+) -->\n).*?(<!-- end -->)", re
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=FOLDER)
 def docs(folder: Path) -> None:
-    """For maintainers: put the results in FOLDER (build/out/bench by default) into docs/benchmarks.md.
+    """For maintainers: put results into docs/benchmarks.md.
+
+    FOLDER: where the results are, build/out/bench by default.
 
     Each place between the lines `<!-- result: NAME -->` and `<!-- end -->` gets that result if FOLDER has it,
     with its command, date and machine; `<!-- picture: NAME -->` the same without the table.  Pictures go to

@@ -33,13 +33,14 @@ MAY_GROW = 1024
 @radio_options
 @out_option
 def heap(messages: int, engine: str, settings: RadioSettings, out: Path | None) -> None:
-    """Send a million messages through one link, check each, and watch the heap of both boards.
+    """A million messages through one link, and the heap meanwhile.
 
     \b
     picolink bench heap                         six to seven minutes
     picolink bench heap --messages 100000       less of it
 
-    Fails if a message is lost, doubled or out of order, or if the heap in use has grown at the end.
+    Checks each message. Fails if one is lost, doubled or out of order, or if the heap in use has grown at
+    the end.
     """
     console = new_console()
     columns = (TextColumn("messages received"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -372,7 +372,7 @@ def link(
     plot: bool,
     out: Path | None,
 ) -> None:
-    """What two boards carry, how late it is, and what gets lost without picolink.
+    """What two boards carry, how late, and what aioble alone loses.
 
     \b
     picolink bench link                          all parts: about six minutes

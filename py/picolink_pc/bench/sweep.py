@@ -291,7 +291,7 @@ def sweep(
     plot: bool,
     out: Path | None,
 ) -> None:
-    """What would two boards do?  Both engines, simulated in virtual time: no hardware, no waiting.
+    """What would two boards do? Simulated in virtual time.
 
     \b
     picolink bench sweep                                  all parts: a minute and a half

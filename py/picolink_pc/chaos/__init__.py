@@ -66,7 +66,7 @@ def chaos(
     jobs: int,
     out: Path | None,
 ) -> None:
-    """Break what can be broken around two boards, and check that nothing is lost, doubled or out of order.
+    """Break what can be broken around two boards: is a message lost?
 
     \b
     picolink chaos                      1,000 runs in virtual time, some seconds each of them

@@ -58,7 +58,7 @@ class Duration(click.ParamType):
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the faults.")
 @report_options
 def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) -> None:
-    """Run two virtual boards for a long time, with faults, and watch heap, latency and messages.
+    """Two virtual boards for a long time, with faults: heap, latency.
 
     \b
     picolink soak --plot               an hour, with a picture

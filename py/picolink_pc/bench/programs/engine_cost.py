@@ -18,8 +18,8 @@ _ACK_MS = 30
 _STAGES = ("send", "pull", "feed", "recv", "ack")  # the order of all sums
 
 
-# A meter is two functions: start() begins a region, since(what start returned) says what it has cost. They look up no
-# name in a table, because what that costs depends on what was looked up before.
+# A meter is two functions: start() begins a region, since(what start returned) says what it has cost.
+# They look up no name in a table, because what that costs depends on what was looked up before.
 
 
 def cycles(address):
