@@ -11,7 +11,6 @@
 #include "py/dynruntime.h"
 #else
 #include "py/binary.h"
-#include "py/objstr.h"
 #include "py/runtime.h"
 #endif
 
@@ -139,9 +138,10 @@ static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywo
     }
     mp_obj_t data = values[DATA].u_obj;
     mp_buffer_info_t message;
-    if (mp_obj_is_str(data) || !mp_get_buffer(data, &message, MP_BUFFER_READ) ||
+    /* The buffer of a str is UTF-8. */
+    if (!mp_get_buffer(data, &message, MP_BUFFER_READ) ||
         (message.typecode != 'B' && message.typecode != BYTEARRAY_TYPECODE)) {
-        RAISE(mp_type_TypeError, "a message must be bytes, bytearray or memoryview, not %r", data);
+        RAISE(mp_type_TypeError, "a message must be bytes, bytearray, memoryview or str, not %r", data);
     }
     uint32_t channel = checked_int(MP_QSTR_channel, values[CHANNEL].u_obj, 0, PICOLINK_CHANNEL_MAX);
     picolink_engine_t *engine = engine_of(args[0]);

@@ -1752,7 +1752,7 @@ def test_call_arguments(Engine):
     for channel in (-1, 16, 1 << 40):
         raises(ValueError, str(channel), engine.send, b"x", channel)
     raises(TypeError, "'0'", engine.send, b"x", "0")
-    for data in ("text", 5, None, [1]):
+    for data in (5, None, [1]):
         raises(TypeError, repr(data), engine.send, data)
     raises(ValueError, "1022", engine.send, bytes(1022))
     same(engine.send(b"x", channel=1), True)

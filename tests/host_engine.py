@@ -123,8 +123,10 @@ class HostEngine:
         self._c.picolink_start(self._engine, _checked("mtu", mtu, 23, 517), now)
 
     def send(self, data, channel=0):
+        if isinstance(data, str):
+            data = data.encode()
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"a message must be bytes, bytearray or memoryview, not {data!r}")
+            raise TypeError(f"a message must be bytes, bytearray, memoryview or str, not {data!r}")
         _checked("channel", channel, 0, 15)
         sent = self._c.host_send(self._engine, channel, bytes(data), len(data))
         if sent == 2:

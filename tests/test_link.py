@@ -322,9 +322,9 @@ def test_handlers_without_memory_cost_no_message(run, pair, engines):
     async def scenario():
         async with pair(engines) as (_, a, b):
             for board, role in ((a, "advertise"), (b, "connect")):
-                await start(board, role, send=300, expect=300, faults={"locked": 0.25})
+                await start(board, role, send=1000, expect=1000, faults={"locked": 0.25})
             for board in (a, b):
-                await finish(board, 300)
+                await finish(board, 1000)
                 faults = await counts(board)
                 assert faults["escaped"] == 0
                 assert faults["short"] > 5

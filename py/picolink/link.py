@@ -118,6 +118,8 @@ class Link:
         self._peer_ended = False
         self._ending = False  # this side has begun to close
         self._closed = None  # why, for a person
+        self._sendable = True  # until either side closes
+        self._idle = False  # does the pump wait to be woken?
         self._error = False
         self._interrupted = False  # by Ctrl-C, in the handler of Bluetooth events
         self._irq_errors = 0
@@ -150,6 +152,7 @@ class Link:
         Cancelled, it waits no more and disconnects.
         """
         self._ending = True
+        self._sendable = False
         try:
             if self._closed is None:
                 await asyncio.wait_for_ms(self._drain_and_end(), timeout_ms)
@@ -174,66 +177,54 @@ class Link:
         message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
         Raises ValueError for a message that can never fit, LinkClosedError when the link is closed.
         """
-        if self.send_nowait(message, channel):
-            return
-        task = asyncio.current_task()
-        self._line.append(task)
-        try:
-            while not self.send_nowait(message, channel):
-                await self._wait_room()
-        finally:
-            self._line.remove(task)
-            self._room.set()  # for the next in line
+        if not self.send_nowait(message, channel):
+            await self._send_in_turn(message, channel)
 
     def send_nowait(self, message, channel=0):
         """Queue a message if there is room and none waits for room before it.
 
         Returns whether it was taken; arguments and errors as send().
         """
-        self._check_open()
+        engine = self._engine
+        if not self._sendable or engine.ended:
+            self._check_open()
         if self._line and self._line[0] is not asyncio.current_task():
             return False  # else a large message would wait for ever while small ones come
-        if isinstance(message, str):
-            message = message.encode()
-        taken = self._engine.send(message, channel)
-        self._wake.set()
-        return taken
+        if self._idle:
+            self._wake.set()
+        return engine.send(message, channel)
 
     async def recv(self):
         """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last."""
-        while True:
-            if self._burst >= _BURST:
-                await self._pause()  # before a message is taken: cancelled in here, none is lost
-            message = self._engine.recv()
-            if message:
-                self._burst += 1
-                self.channel, data = message
-                return data
-            self._check_more()
-            await self._wait_readable()
+        burst = self._burst
+        message = burst < _BURST and self._engine.recv()
+        if message:
+            self._burst = burst + 1
+        else:
+            message = await self._next(LinkClosedError)
+        self.channel, data = message
+        return data
 
     async def drain(self):
         """Wait for a message, then iterate over all that are here: `for message in await link.drain()`.
 
         Raises LinkClosedError after the last. Cheaper than `async for` at high rates.
         """
-        while True:
-            message = self._engine.recv()
-            if message:
-                return self._messages(message)
-            self._check_more()
-            await self._wait_readable()
+        return self._messages(await self._next(LinkClosedError))
 
     def __aiter__(self):
         return self
 
     async def __anext__(self):
-        try:
-            return await self.recv()
-        except LinkClosedError:
-            if self._error:
-                raise
-            raise StopAsyncIteration
+        # As recv(), in lines of its own: awaiting that would double the CPU time of a message.
+        burst = self._burst
+        message = burst < _BURST and self._engine.recv()
+        if message:
+            self._burst = burst + 1
+        else:
+            message = await self._next(StopAsyncIteration)
+        self.channel, data = message
+        return data
 
     async def flush(self):
         """Wait until the peer's board has all that was sent.
@@ -244,8 +235,7 @@ class Link:
             self._check_open()
             await self._wait_room()
 
-    @property
-    def stats(self):
+    def _stats(self):
         """A dict of counters: the engine's (docs/protocol.md, "Counters"), and
 
         connections: handshakes done.   strangers: boards turned away.
@@ -260,6 +250,13 @@ class Link:
         stats["stack_restarts"] = self._stack_restarts
         stats["irq_errors"] = self._irq_errors
         return stats
+
+    def __getattr__(self, name):
+        # A property would make every assignment to an attribute ten times as slow: MicroPython then searches
+        # the classes first.
+        if name == "stats":
+            return self._stats()
+        raise AttributeError(name)
 
     # -- what the roles fill in ---------------------------------------------------------------------------
 
@@ -376,6 +373,7 @@ class Link:
         started = False
         sent_at = began_at = time.ticks_ms()
         while self._handle >= 0 and self._closed is None:
+            self._idle = False
             now = time.ticks_ms()
             wait = -1
             full = False
@@ -400,7 +398,9 @@ class Link:
                 flags = engine.take_flags()
                 if flags & fl.WRITABLE or not engine.pending():
                     self._progress_at = now
-                self._report(flags)
+                if flags:
+                    self._report(flags)
+                self._idle = True  # before it looks: what is queued from here on wakes it
                 wait = engine.wait(now)
             if started and engine.state == fl.REFUSING:
                 return "refused"
@@ -446,6 +446,7 @@ class Link:
         """Wake who waits for what the engine said, and tell the application."""
         if flags & fl.PEER_ENDED:
             self._peer_ended = True
+            self._sendable = False
         if flags & (fl.WRITABLE | fl.PEER_ENDED):
             self._room.set()
         if flags & (fl.READABLE | fl.PEER_ENDED):
@@ -518,6 +519,7 @@ class Link:
         """Nothing goes or comes any more: wake everybody who waits."""
         if self._closed is None:
             self._closed = reason
+        self._sendable = False
         self._wake.set()
         self._opened.set()
         self._readable.set()
@@ -550,10 +552,6 @@ class Link:
         if _link is self:
             _link = None
 
-    def _check_more(self):
-        if self._engine.ended or self._closed is not None:
-            raise LinkClosedError(self._closed or "the peer has closed the link")
-
     def _check_open(self):
         # The engine knows that the peer has ended before the pump has heard of it.
         if self._peer_ended or self._engine.ended:
@@ -561,9 +559,30 @@ class Link:
         if self._closed is not None or self._ending:
             raise LinkClosedError(self._closed or "this side has closed the link")
 
+    async def _send_in_turn(self, message, channel):
+        task = asyncio.current_task()
+        self._line.append(task)
+        try:
+            while not self.send_nowait(message, channel):
+                await self._wait_room()
+        finally:
+            self._line.remove(task)
+            self._room.set()  # for the next in line
+
     async def _wait_room(self):
         self._room.clear()
         await self._room.wait()
+
+    async def _next(self, ended):
+        """Wait for the next (channel, message). Raises `ended` after the last."""
+        if self._burst >= _BURST:
+            await self._pause()  # before a message is taken: cancelled in here, none is lost
+        while not (message := self._engine.recv()):
+            if self._engine.ended or self._closed is not None:
+                reason = self._closed or "the peer has closed the link"
+                raise LinkClosedError(reason) if self._error else ended(reason)
+            await self._wait_readable()
+        return message
 
     async def _wait_readable(self):
         self._burst = 0
@@ -577,8 +596,9 @@ class Link:
         await asyncio.sleep_ms(0)
 
     def _messages(self, message):
+        recv = self._engine.recv
         while message:
             self.channel, data = message
             yield data
-            message = self._engine.recv()
+            message = recv()
         self._wake.set()

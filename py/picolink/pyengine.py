@@ -106,7 +106,7 @@ _COUNTERS = (
     _ACKS_ALONE,
     _RETRANSMITTED,
     _TIMEOUTS,
-    _GO_BACKS,
+    _GAPS_RESENT,
     _PROBES,
     _GAPS,
     _DUPLICATES,
@@ -258,12 +258,15 @@ class Engine:
     def send(self, data, channel=0):
         """Queue one message. Returns True, or False when there is no room now and nothing was taken.
 
-        data: bytes, bytearray or memoryview.   channel: 0 to 15.
+        data: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
         Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold.
         """
         # The usual types first: isinstance() and a call each cost as much as the rest of it.
-        if type(data) is not bytes and not isinstance(data, _BYTES_LIKE):
-            raise TypeError(f"a message must be bytes, bytearray or memoryview, not {data!r}")
+        if type(data) is not bytes:
+            if isinstance(data, str):
+                data = data.encode()
+            elif not isinstance(data, _BYTES_LIKE):
+                raise TypeError(f"a message must be bytes, bytearray, memoryview or str, not {data!r}")
         if type(channel) is not int or not 0 <= channel <= 15:
             _checked("channel", channel, 0, 15)
         size = len(data)
@@ -705,7 +708,7 @@ class Engine:
 
     def _fill(self, now, refills):
         """Send the gap again, which has been done `refills` times before."""
-        self._count[_GO_BACKS] += 1
+        self._count[_GAPS_RESENT] += 1
         self._rewind()
         self._filling = True
         self._refills = min(refills, _REFILLS_MAX)
