@@ -320,6 +320,7 @@ static void acknowledge(picolink_engine_t *engine, uint32_t pos, uint32_t now) {
         if (distance(tail, pos) < total) {
             break;
         }
+        engine->stats.messages_acknowledged += !(*ring_at(&engine->tx, tail) & RECORD_END);
         tail = advanced(tail, total);
     }
     if (tail != engine->tail) {

@@ -63,6 +63,7 @@ typedef enum {
 #define PICOLINK_STATS(X)                                                                                    \
     X(messages_sent)                                                                                         \
     X(messages_received)                                                                                     \
+    X(messages_acknowledged)                                                                                 \
     X(packets_sent)                                                                                          \
     X(packets_received)                                                                                      \
     X(acks_alone)                                                                                            \

@@ -18,6 +18,7 @@ import gc
 import json
 import struct
 import sys
+from array import array
 from binascii import crc32, hexlify, unhexlify
 
 READABLE = 0x01
@@ -50,6 +51,7 @@ FAR = 0x55667788
 COUNTERS = (
     "messages_sent",
     "messages_received",
+    "messages_acknowledged",
     "packets_sent",
     "packets_received",
     "acks_alone",
@@ -834,11 +836,12 @@ def test_full_ring_takes_nothing(Engine):
 def test_kinds_of_buffers(Engine):
     wire = linked(Engine)
     big = bytearray(b"..memoryview..")
-    for data in (b"bytes", bytearray(b"bytearray"), memoryview(big)[2:12]):
-        wire.transfer(0, (data,) if isinstance(data, bytes) else (bytes(data),))
+    kinds = (b"bytes", bytearray(b"bytearray"), memoryview(big)[2:12], array("B", b"array"), "t\xfc\u4e16")
+    for data in kinds:
+        wire.transfer(0, (b"before",))
         same(wire.sides[0].send(data, 3), True)
         wire.until(lambda: wire.got[1], "arrival")
-        same(wire.got[1].pop(), (3, bytes(data)))
+        same(wire.got[1].pop(), (3, data.encode() if isinstance(data, str) else bytes(data)))
 
 
 def test_recv_into(Engine):
@@ -1720,8 +1723,9 @@ def test_stats(Engine):
         same(stats[name], 0, name)
     wire = linked(Engine)
     wire.transfer(0, [message(i, 100) for i in range(20)])
-    counted(wire.sides[0], messages_sent=20, messages_received=0, opened=1)
-    counted(wire.sides[1], messages_sent=0, messages_received=20, opened=1)
+    wire.until(lambda: not wire.sides[0].pending(), "acknowledgement")
+    counted(wire.sides[0], messages_sent=20, messages_received=0, messages_acknowledged=20, opened=1)
+    counted(wire.sides[1], messages_sent=0, messages_received=20, messages_acknowledged=0, opened=1)
     same(wire.sides[0].stats()["packets_received"], wire.sides[1].stats()["packets_sent"])
 
 
@@ -1752,7 +1756,7 @@ def test_call_arguments(Engine):
     for channel in (-1, 16, 1 << 40):
         raises(ValueError, str(channel), engine.send, b"x", channel)
     raises(TypeError, "'0'", engine.send, b"x", "0")
-    for data in (5, None, [1]):
+    for data in (5, None, [1], array("H", [1])):
         raises(TypeError, repr(data), engine.send, data)
     raises(ValueError, "1022", engine.send, bytes(1022))
     same(engine.send(b"x", channel=1), True)

@@ -10,6 +10,7 @@ import ctypes
 import os
 import subprocess
 import tempfile
+from array import array
 from functools import cache
 from pathlib import Path
 
@@ -125,7 +126,7 @@ class HostEngine:
     def send(self, data, channel=0):
         if isinstance(data, str):
             data = data.encode()
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, bytes | bytearray | memoryview | array) or memoryview(data).itemsize != 1:
             raise TypeError(f"a message must be bytes, bytearray, memoryview or str, not {data!r}")
         _checked("channel", channel, 0, 15)
         sent = self._c.host_send(self._engine, channel, bytes(data), len(data))

@@ -459,6 +459,37 @@ def test_a_stack_that_stalls_again_and_again_is_restarted(run, pair, victim):
     run(scenario())
 
 
+def test_a_peer_that_does_not_read_is_no_stall(run, pair):
+    async def scenario():
+        async with pair() as (bench, a, b):
+            await a.start(PROGRAMS / "not_reading.py", "advertise")
+            await b.start(PROGRAMS / "not_reading.py", "connect")
+            for _ in range(3):
+                await asyncio.gather(a.line("picolink: connected"), b.line("picolink: connected"))
+                await asyncio.sleep(4.5)  # longer than a stall takes to be one
+                bench.radio.in_range = False
+                await asyncio.gather(a.line("picolink: disconnected"), b.line("picolink: disconnected"))
+                bench.radio.in_range = True
+            await a.line("^ok$")
+            await b.line("^ok$")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("victim", ["advertise", "connect"])
+def test_a_link_given_up_as_the_other_board_comes_leaves_no_connection(run, pair, victim):
+    async def scenario():
+        async with pair() as (_, a, b):
+            for board, role in ((a, "advertise"), (b, "connect")):
+                await board.start(
+                    PROGRAMS / "given_up_late.py", role, *(["victim"] if role == victim else [])
+                )
+            await a.line("^ok$")
+            await b.line("^ok$")
+
+    run(scenario())
+
+
 def test_an_idle_link_stays_and_a_dead_peer_is_noticed(run, pair):
     """7 s without a message keep the connection; a peer that freezes meanwhile is noticed all the same."""
 
@@ -547,7 +578,10 @@ def test_a_frozen_board_goes_on_where_it_was(run, pair):
 @pytest.mark.parametrize(
     "program",
     [
+        "after_ctrl_c",
         "arguments",
+        "beside_a_flood",
+        "cancelled_at_the_end",
         "cancelling",
         "close_cancelled",
         "closing",
@@ -556,6 +590,7 @@ def test_a_frozen_board_goes_on_where_it_was(run, pair):
         "large_among_small",
         "last_words",
         "refused",
+        "slow_at_the_end",
     ],
 )
 def test_program(run, pair, program, engine):

@@ -9,7 +9,6 @@ from micropython import const
 from . import gatt
 from .link import Link
 
-_IRQ_PERIPHERAL_CONNECT = const(7)
 _IRQ_GATTC_NOTIFY = const(18)
 _SCAN_MS = const(5000)
 _SCAN_US = const(30_000)
@@ -22,13 +21,9 @@ _ENODEV = const(19)
 
 class Central(Link):
     _notify_handle = -1
-    _arrived = -1  # the handle of a connection that was made and is not adopted
 
     async def _establish(self):
         aioble.config(mtu=gatt.MTU)
-        if self._arrived >= 0:
-            arrived, self._arrived = self._arrived, -1
-            core.ble.gap_disconnect(arrived)  # it came just as its attempt was given up
         addr_type, addr = self._peer or await self._find()
         # A fresh Device each time: aioble's keep the connection of a failed attempt.
         device = aioble.Device(addr_type, addr)
@@ -40,7 +35,6 @@ class Central(Link):
             self._cancel_connect()
             raise
         self._adopt(connection)
-        self._arrived = -1
         self._limit(_SETUP_MS)
         await self._set_up(connection)
         self._called = True
@@ -64,7 +58,7 @@ class Central(Link):
         write = service and await service.characteristic(gatt.WRITE)
         if not notify or not write:
             if self._handle >= 0 and self._irq_errors == errors:  # nothing was missed
-                self._on_event("refused", "the other board does not offer picolink's service")
+                self._event("refused", "the other board does not offer picolink's service")
             raise OSError(_ENODEV)
         self._notify_handle = notify._value_handle
         self._write_handle = write._value_handle
@@ -82,7 +76,7 @@ class Central(Link):
             except BaseException:
                 aioble.central._active_scanner = None  # else aioble waits for the end of what never began
                 raise
-            self._on_event("not found", "no board named %r in sight, still looking" % self.name)
+            self._event("not found", "no board named %r in sight, still looking" % self.name)
 
     def _is_wanted(self, result):
         try:
@@ -91,8 +85,6 @@ class Central(Link):
             return False
 
     def _irq(self, event, data):
-        if event == _IRQ_PERIPHERAL_CONNECT:
-            self._arrived = data[0]
         if event != _IRQ_GATTC_NOTIFY:
             return super()._irq(event, data)
         if data[0] != self._handle or data[1] != self._notify_handle:

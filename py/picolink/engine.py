@@ -5,7 +5,8 @@ def load(kind=None):
     """The Engine class and the name of its kind.
 
     kind: "native", "python", or None for the native one where there is one.
-    Raises ValueError for another kind, ImportError when "native" is asked for and cannot be imported.
+    Raises ValueError for another kind; ImportError or ValueError when "native" is asked for and cannot be
+    imported.
     """
     if kind not in (None, "native", "python"):
         raise ValueError('engine must be "native", "python" or None, not %r' % (kind,))
@@ -14,7 +15,7 @@ def load(kind=None):
             from _picolink import Engine
 
             return Engine, "native"
-        except ImportError:
+        except (ImportError, ValueError):  # there is none, or it is for another processor or MicroPython
             if kind:
                 raise
     from .pyengine import Engine

@@ -31,8 +31,10 @@ _SILENCE_MS = const(4500)  # a peer that says nothing for this time is gone
 _STALL_MS = const(4000)  # a connection that acknowledges nothing for this time has stalled
 _STALLS = const(3)  # so many in a row: it is this board's host stack
 _HANG_UP_MS = const(3000)  # longer than any supervision timeout: a host stack without an answer is stuck
+_SHUT_MS = const(5000)  # hanging up takes less
 _BACKOFF_FIRST_MS = const(20)  # aioble's own tasks need a turn after a drop
 _BACKOFF_MAX_MS = const(500)
+_HEADER_MAX = const(4)  # bytes: a record's, docs/protocol.md, "Records"
 _BURST = const(32)  # messages read in a row before other tasks get a turn
 
 _LOST = "the connection was lost"
@@ -44,7 +46,12 @@ _TROUBLES = (OSError, asyncio.TimeoutError, GattError, DeviceDisconnectedError, 
 # and EAGAIN mean the same.
 _FULL = (11, 12, 16, 114)
 
+# Tasks of a link that have begun and are not over.
+_RUN = const(1)
+_TICK = const(2)
+
 _link = None  # the link that is open: a board has one connection, so there is one
+_gone = -1  # the handle of the connection that dropped last
 
 
 def _irq(event, data):
@@ -62,6 +69,14 @@ def _irq(event, data):
             _link._keep(e)
 
 
+def _size(message):
+    """Bytes of a message."""
+    try:
+        return len(message.encode() if isinstance(message, str) else message)
+    except TypeError:
+        return 0  # it is none: the engine says so
+
+
 def print_event(event, detail):
     """The on_event that prints each event."""
     print("picolink: %s: %s" % (event, detail))
@@ -75,8 +90,8 @@ class Link:
     tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768. A message (plus 2 to 4 bytes) must
         fit this side's transmit ring and the peer's receive ring.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
-        "restarted", "too large", "refused", "not found" or "not connected"; detail: str for a person.
-        Printed by default.
+        "restarted", "too large", "refused", "not found", "not connected" or "undelivered"; detail: str for a
+        person. Printed by default. An exception that it raises ends the link.
 
     Attributes: engine ("native" or "python"), connected (bool), channel (of the message last received).
     """
@@ -95,21 +110,26 @@ class Link:
         engine_class, self.engine = engines.load(engine)
         session = int.from_bytes(os.urandom(4), "little") or 1
         self._engine = engine_class(session, tx_size=tx_size, rx_size=rx_size)
+        self._tx_size = tx_size
         self._on_event = on_event
         self._packet = memoryview(bytearray(_PACKET))
         self._wake = asyncio.ThreadSafeFlag()  # for the pump
         self._opened = asyncio.Event()
         self._readable = asyncio.Event()
         self._room = asyncio.Event()
-        self._line = []  # tasks whose messages wait for room, in the order in which they came
+        self._line = []  # (task, bytes of its message) that wait for room, in the order in which they came
         self._tasks = []
+        self._working = 0  # _RUN, _TICK
+        self._ticks = 0
         self._connection = None  # aioble's
         self._handle = -1  # of the connection
-        self._gone = -1  # the handle that dropped last
+        self._arrived = -1  # the handle of a connection that was made and is not adopted
         self._called = False  # the peer is ready for packets
         self._peer = None  # (addr_type, addr): this link serves one board, and stays with it
         self._heard_at = 0
-        self._progress_at = 0  # the peer had everything, or acknowledged something
+        self._progress_at = 0  # the peer had everything, or acknowledged a message
+        self._progress = 0  # counts how often it acknowledged one
+        self._timeouts = 0  # the engine's, until the last connection ended
         self._due_at = time.ticks_ms()
         self._limit_at = 0
         self._limited = False  # is there a limit?
@@ -117,6 +137,7 @@ class Link:
         self._burst = 0
         self._peer_ended = False
         self._ending = False  # this side has begun to close
+        self._end_queued = False
         self._closed = None  # why, for a person
         self._sendable = True  # until either side closes
         self._idle = False  # does the pump wait to be woken?
@@ -125,6 +146,7 @@ class Link:
         self._irq_errors = 0
         self._strangers = 0
         self._silences = 0
+        self._full = False  # the host stack could not take the last packet
         self._stalled = 0  # connections in a row
         self._stack_restarts = 0
         self._connections = 0
@@ -134,8 +156,16 @@ class Link:
     async def open(self):
         """Wait for the other board. `async with` does this."""
         global _link
-        if _link is not None:
-            raise RuntimeError("a link is open already (%r): a board has one connection" % _link.name)
+        while _link is not None:
+            other = _link
+            if await other._lives():
+                raise RuntimeError(
+                    "a link is open already (%r): a board has one connection. Close it; after Ctrl-C "
+                    "asyncio.new_event_loop() stops what still runs" % other.name
+                )
+            await other._disconnect()
+            if _link is other:
+                _link = None
         _link = self
         try:
             self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._tick())]
@@ -147,17 +177,22 @@ class Link:
         return self
 
     async def close(self, timeout_ms=3000):
-        """Send what is queued, tell the peer, disconnect. Waits at most timeout_ms (int, ms) for the peer.
+        """Send what is queued, tell the peer, disconnect.
 
-        Cancelled, it waits no more and disconnects.
+        Waits as long as the peer takes messages; when it has taken none for timeout_ms (int, ms), the rest is
+        given up, with the event "undelivered". Cancelled, it waits no more and disconnects.
         """
         self._ending = True
         self._sendable = False
         try:
-            if self._closed is None:
-                await asyncio.wait_for_ms(self._drain_and_end(), timeout_ms)
-        except asyncio.TimeoutError:
-            pass
+            while self._closed is None:
+                progress = self._progress
+                try:
+                    await asyncio.wait_for_ms(self._drain_and_end(), timeout_ms)
+                    break
+                except asyncio.TimeoutError:
+                    if progress == self._progress:
+                        break
         finally:
             await self._shut("this side has closed the link")
 
@@ -181,15 +216,15 @@ class Link:
             await self._send_in_turn(message, channel)
 
     def send_nowait(self, message, channel=0):
-        """Queue a message if there is room and none waits for room before it.
+        """Queue a message if there is room, also for the one that has waited longest in send().
 
         Returns whether it was taken; arguments and errors as send().
         """
         engine = self._engine
         if not self._sendable or engine.ended:
             self._check_open()
-        if self._line and self._line[0] is not asyncio.current_task():
-            return False  # else a large message would wait for ever while small ones come
+        if self._line and not self._may_overtake(message):
+            return False
         if self._idle:
             self._wake.set()
         return engine.send(message, channel)
@@ -227,11 +262,13 @@ class Link:
         return data
 
     async def flush(self):
-        """Wait until the peer's board has all that was sent.
+        """Wait until the peer's board has all that was sent before this call.
 
         Raises LinkClosedError when the link is closed and the peer has not said that it has everything.
         """
-        while self._engine.pending():
+        stats = self._engine.stats()
+        last = stats["messages_sent"] - stats["too_large"]
+        while self._engine.pending() and self._engine.stats()["messages_acknowledged"] < last:
             self._check_open()
             await self._wait_room()
 
@@ -267,9 +304,10 @@ class Link:
     def _adopt(self, connection):
         """Take over aioble's new connection. Raises OSError when it has dropped meanwhile."""
         handle = connection._conn_handle
+        self._arrived = -1
         if handle is not None:
             self._handle = handle  # before the look at _gone: a drop in between is seen here or there
-            if handle != self._gone:
+            if handle != _gone:
                 self._connection = connection
                 self._progress_at = time.ticks_ms()
                 return
@@ -279,10 +317,14 @@ class Link:
     def _irq(self, event, data):
         """One Bluetooth event. Returns True when nobody else needs to see it."""
         # Connections are followed here: aioble learns of a drop only when its tasks run.
+        global _gone
         if event in (_IRQ_CENTRAL_CONNECT, _IRQ_PERIPHERAL_CONNECT):
-            self._gone = -1
+            _gone = -1
+            self._arrived = data[0]
         elif event in (_IRQ_CENTRAL_DISCONNECT, _IRQ_PERIPHERAL_DISCONNECT):
-            self._gone = data[0]
+            _gone = data[0]
+            if data[0] == self._arrived:
+                self._arrived = -1
             if data[0] == self._handle:
                 self._handle = -1
                 self._wake.set()
@@ -314,6 +356,7 @@ class Link:
 
     async def _run(self):
         """Connect, pump, and again after a drop, until the link is closed."""
+        self._working |= _RUN
         backoff = _BACKOFF_FIRST_MS
         try:
             while True:
@@ -344,15 +387,20 @@ class Link:
             sys.print_exception(e)
             self._closed = "the link has failed: %r" % (e,)
             await self._disconnect()
+        finally:
+            self._working &= ~_RUN
 
     async def _connect(self):
         """_establish() a connection. Whatever goes wrong is told, where it is not usual, and tried again."""
+        if self._arrived >= 0:  # one came just as its attempt was given up
+            arrived, self._arrived = self._arrived, -1
+            core.ble.gap_disconnect(arrived)
         try:
             await self._establish()
         except _TROUBLES:
             raise
         except Exception as e:  # aioble's, after a drop or when it had no memory, are of all kinds
-            self._on_event("not connected", repr(e))
+            self._event("not connected", repr(e))
             raise OSError(_EIO)
         finally:
             self._limited = False
@@ -395,6 +443,7 @@ class Link:
                     if e.errno not in _FULL:
                         raise
                     full = True
+                self._full = full
                 flags = engine.take_flags()
                 if flags & fl.WRITABLE or not engine.pending():
                     self._progress_at = now
@@ -429,18 +478,30 @@ class Link:
 
     async def _tick(self):
         """What has its time: asyncio has no cheap way to wait for a flag and a time. Allocates nothing."""
-        while True:
-            core.ble.irq(_irq)  # again and again: whoever has switched it off
-            await asyncio.sleep_ms(_TICK_MS)
-            if self._interrupted:
-                raise KeyboardInterrupt
-            now = time.ticks_ms()
-            if time.ticks_diff(now, self._due_at) >= 0:
-                self._wake.set()
-            dropped = self._connection and self._handle < 0
-            if self._limited and (dropped or time.ticks_diff(now, self._limit_at) >= 0):
-                self._limit(_HANG_UP_MS)  # to get out of what it does to end
-                self._tasks[0].cancel()
+        self._working |= _TICK
+        run = self._tasks[0]
+        try:
+            while True:
+                core.ble.irq(_irq)  # again and again: whoever has switched it off
+                await asyncio.sleep_ms(_TICK_MS)
+                if self._interrupted:
+                    raise KeyboardInterrupt
+                self._ticks = (self._ticks + 1) & 0xFF
+                now = time.ticks_ms()
+                if time.ticks_diff(now, self._due_at) >= 0:
+                    self._wake.set()
+                dropped = self._connection and self._handle < 0
+                if self._limited and (dropped or time.ticks_diff(now, self._limit_at) >= 0):
+                    self._limit(_HANG_UP_MS)  # to get out of what it does to end
+                    run.cancel()
+        finally:
+            self._working &= ~_TICK
+
+    async def _lives(self):
+        """Whether its tasks run: not when Ctrl-C has ended one, nor after asyncio.new_event_loop()."""
+        ticks = self._ticks
+        await asyncio.sleep_ms(5 * _TICK_MS)
+        return self._ticks != ticks
 
     def _report(self, flags):
         """Wake who waits for what the engine said, and tell the application."""
@@ -449,6 +510,8 @@ class Link:
             self._sendable = False
         if flags & (fl.WRITABLE | fl.PEER_ENDED):
             self._room.set()
+        if flags & (fl.WRITABLE | fl.OPENED) == fl.WRITABLE:
+            self._progress += 1
         if flags & (fl.READABLE | fl.PEER_ENDED):
             self._readable.set()
         if flags & fl.OPENED:
@@ -466,35 +529,52 @@ class Link:
         if flags & fl.OPENED:
             address = self._connection.device.addr_hex()
             mtu = self._connection.mtu or 23
-            self._on_event("connected", "%s, %s engine, MTU %d" % (address, self.engine, mtu))
+            self._event("connected", "%s, %s engine, MTU %d" % (address, self.engine, mtu))
         if flags & fl.PEER_RESTARTED:
             resent = self._engine.stats()["resent"]
-            self._on_event("peer restarted", "%d messages sent again since the start" % resent)
+            self._event("peer restarted", "%d messages sent again since the start" % resent)
         if flags & fl.FORGOTTEN:
-            self._on_event("restarted", "the other board knew this one before: what lay unread here is lost")
+            self._event("restarted", "the other board knew this one before: what lay unread here is lost")
         if flags & fl.TOO_LARGE:
             removed = self._engine.stats()["too_large"]
-            self._on_event("too large", "%d messages removed that the other board cannot hold" % removed)
+            self._event("too large", "%d messages removed that the other board cannot hold" % removed)
         if flags & fl.REFUSED:
             version = self._engine.peer_version
             if version == 1:
-                self._on_event("refused", "the other board's HELLO makes no sense")
+                self._event("refused", "the other board's HELLO makes no sense")
             else:
-                self._on_event("refused", "the other board speaks protocol version %d, not 1" % version)
+                self._event("refused", "the other board speaks protocol version %d, not 1" % version)
+
+    def _event(self, event, detail):
+        """Tell the application. Its errors end the link, and must not be taken for the radio's."""
+        try:
+            self._on_event(event, detail)
+        except MemoryError:
+            pass
+        except _TROUBLES as e:
+            raise RuntimeError("on_event raised %r" % (e,))
 
     async def _hang_up(self):
         self._report(self._engine.take_flags())  # what came just before a drop: nobody has heard of it
-        quiet = time.ticks_diff(time.ticks_ms(), self._progress_at) > _STALL_MS
-        self._stalled = self._stalled + 1 if quiet and self._engine.pending() else 0
-        if self.connected:
-            self.connected = False
-            ending = self._ending or self._peer_ended
-            try:
+        try:
+            self._count_stall()
+            if self.connected:
+                self.connected = False
+                ending = self._ending or self._peer_ended
                 reason = "closing" if ending else "%s, looking for it again" % (self._reason,)
-                self._on_event("disconnected", reason)
-            except MemoryError:
-                pass
+                self._event("disconnected", reason)
+        except MemoryError:
+            pass
         await self._disconnect()
+
+    def _count_stall(self):
+        """Counts connections in a row that carried nothing to the peer."""
+        timeouts, before = self._engine.stats()["timeouts"], self._timeouts
+        self._timeouts = timeouts
+        quiet = time.ticks_diff(time.ticks_ms(), self._progress_at) > _STALL_MS
+        # Not when the peer has answered all the time, and only does not read.
+        unheard = self._full or timeouts - before > 1 or not self.connected
+        self._stalled = self._stalled + 1 if quiet and unheard and self._engine.pending() else 0
 
     async def _disconnect(self):
         # By hand: a wait of aioble's that times out leaves its connection object connected for ever.
@@ -531,8 +611,10 @@ class Link:
             while self._closed is None:
                 await self._wait_room()
             return
-        while not self._engine.end():
-            await self._wait_room()
+        while not self._end_queued:
+            self._end_queued = self._engine.end()
+            if not self._end_queued:
+                await self._wait_room()
         self._wake.set()
         while self._closed is None and self._engine.pending():
             await self._wait_room()
@@ -540,17 +622,38 @@ class Link:
     async def _shut(self, reason):
         global _link
         self._end(reason)
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             # In the pump the task ends by itself and hangs up; anywhere else it waits for the other board.
-            if self._limited or self._connection is None or task is not self._tasks[0]:
+            if self._limited or self._connection is None or task is not tasks[0]:
                 task.cancel()
+        # Not by awaiting them: that hands a cancellation of this task on to them, and never ends when Ctrl-C
+        # has ended one of them.
+        cancelled = None
+        began_at = time.ticks_ms()
+        while self._working and time.ticks_diff(time.ticks_ms(), began_at) < _SHUT_MS:
             try:
-                await task
-            except asyncio.CancelledError:
-                pass
-        self._tasks = []
+                await asyncio.sleep_ms(_TICK_MS)
+            except asyncio.CancelledError as e:
+                cancelled = e
+        if self._arrived >= 0:  # in the turn in which it was given up
+            self._handle = self._arrived
+        if self._handle >= 0:
+            await self._disconnect()
         if _link is self:
             _link = None
+            self._tell_undelivered()
+        if cancelled:
+            raise cancelled
+
+    def _tell_undelivered(self):
+        try:
+            stats = self._engine.stats()
+        except MemoryError:
+            return
+        lost = stats["messages_sent"] - stats["messages_acknowledged"] - stats["too_large"]
+        if lost:
+            self._event("undelivered", "%d messages were not acknowledged before the link was closed" % lost)
 
     def _check_open(self):
         # The engine knows that the peer has ended before the pump has heard of it.
@@ -560,14 +663,20 @@ class Link:
             raise LinkClosedError(self._closed or "this side has closed the link")
 
     async def _send_in_turn(self, message, channel):
-        task = asyncio.current_task()
-        self._line.append(task)
+        turn = (asyncio.current_task(), _size(message))
+        self._line.append(turn)
         try:
             while not self.send_nowait(message, channel):
                 await self._wait_room()
         finally:
-            self._line.remove(task)
+            self._line.remove(turn)
             self._room.set()  # for the next in line
+
+    def _may_overtake(self, message):
+        """Whether it may be queued now: else a large message would wait for ever while small ones come."""
+        task, size = self._line[0]
+        room = self._tx_size - self._engine.pending()
+        return task is asyncio.current_task() or size + _size(message) + 2 * _HEADER_MAX <= room
 
     async def _wait_room(self):
         self._room.clear()

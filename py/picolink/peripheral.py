@@ -41,8 +41,7 @@ class Peripheral(Link):
             raise asyncio.CancelledError  # which aioble has swallowed
         core.ble.gap_advertise(None)  # BTstack would begin again by itself after a drop
         if not self._is_peer(connection.device):
-            core.ble.gap_disconnect(connection._conn_handle)
-            raise OSError(_EACCES)
+            raise OSError(_EACCES)  # and it is hung up on
         # From here on writes are taken; the first one says that the central is ready.
         self._adopt(connection)
 

@@ -78,6 +78,7 @@ _HELD_MAX = const(8)  # packets that came while another engine call was under wa
 _COUNTERS = (
     "messages_sent",
     "messages_received",
+    "messages_acknowledged",
     "packets_sent",
     "packets_received",
     "acks_alone",
@@ -101,6 +102,7 @@ _COUNTERS = (
 (
     _MESSAGES_SENT,
     _MESSAGES_RECEIVED,
+    _MESSAGES_ACKNOWLEDGED,
     _PACKETS_SENT,
     _PACKETS_RECEIVED,
     _ACKS_ALONE,
@@ -120,10 +122,7 @@ _COUNTERS = (
     _PEER_RESTARTS,
     _RESENT,
     _TOO_LARGE,
-) = range(21)
-
-
-_BYTES_LIKE = (bytes, bytearray, memoryview)
+) = range(22)
 
 
 def _checked(name, value, low, high):
@@ -139,6 +138,18 @@ def _ring_size(name, value):
     if value & (value - 1):
         raise ValueError(f"{name} must be a power of two from 256 to 32768, not {value}")
     return value
+
+
+def _message_bytes(data):
+    if isinstance(data, str):
+        return data.encode()
+    try:
+        copy = bytes(memoryview(data))
+        if len(copy) == len(data):  # else its items are larger than bytes
+            return copy
+    except TypeError:
+        pass
+    raise TypeError(f"a message must be bytes, bytearray, memoryview or str, not {data!r}")
 
 
 class Engine:
@@ -261,12 +272,9 @@ class Engine:
         data: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
         Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold.
         """
-        # The usual types first: isinstance() and a call each cost as much as the rest of it.
+        # The usual types first: a call costs as much as the rest of it.
         if type(data) is not bytes:
-            if isinstance(data, str):
-                data = data.encode()
-            elif not isinstance(data, _BYTES_LIKE):
-                raise TypeError(f"a message must be bytes, bytearray, memoryview or str, not {data!r}")
+            data = _message_bytes(data)
         if type(channel) is not int or not 0 <= channel <= 15:
             _checked("channel", channel, 0, 15)
         size = len(data)
@@ -809,6 +817,8 @@ class Engine:
             total = size + 2 if size < 0x80 else self._record_total(ring, tail)
             if (pos - tail) & _OFFSET < total:
                 break
+            if not ring[tail & mask] & _END:
+                self._count[_MESSAGES_ACKNOWLEDGED] += 1
             tail = (tail + total) & _OFFSET
         if tail != self._tail:
             self._tail = tail

@@ -12,7 +12,7 @@ NAME = "Giving up"
 
 
 async def be_called():
-    for _ in range(2):
+    for _ in range(3):
         connection = await aioble.advertise(30_000, name=NAME, services=[gatt.SERVICE])
         await asyncio.wait_for_ms(connection.disconnected(), 3000)
 
@@ -21,8 +21,12 @@ async def never(*_):
     await asyncio.sleep(60)
 
 
-def on_event(event, _):
+def wrong(event, _):
     raise KeyError(event)
+
+
+def disk_full(*_):
+    raise OSError(28)
 
 
 async def give_up():
@@ -39,11 +43,12 @@ async def give_up():
     except asyncio.CancelledError:
         pass
     Central._set_up = set_up
-    try:
-        await picolink.connect(NAME, on_event=on_event).open()
-        raise AssertionError("the link was opened")
-    except picolink.LinkClosedError as error:
-        assert "the link has failed: KeyError" in str(error), error
+    for on_event, reason in ((wrong, "KeyError"), (disk_full, "OSError")):
+        try:
+            await picolink.connect(NAME, on_event=on_event).open()
+            raise AssertionError("the link was opened")
+        except picolink.LinkClosedError as error:
+            assert "the link has failed" in str(error) and reason in str(error), error
 
 
 asyncio.run(be_called() if sys.argv[1] == "advertise" else give_up())

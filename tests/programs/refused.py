@@ -1,4 +1,4 @@
-"""A peer that names another version on an open link is hung up on, and served when it comes again."""
+"""A peer that greets anew with another version is hung up on, and served when it comes again."""
 
 import asyncio
 import binascii

@@ -1,0 +1,38 @@
+"""A task that is cancelled while its link hangs up is cancelled."""
+
+import asyncio
+import sys
+
+import picolink
+
+
+async def use(link, log):
+    async with link:
+        await link.recv()
+    log.append("went on")
+
+
+async def main(role):
+    link = getattr(picolink, role)("Cancelled at the end")
+    if role == "connect":
+        async with link:
+            await link.send("ready")
+            async for _ in link:
+                pass
+    else:
+        log = []
+        task = asyncio.create_task(use(link, log))
+        while not link._closed:
+            await asyncio.sleep_ms(0)
+        assert task.cancel()
+        try:
+            await task
+            raise AssertionError("it was not cancelled")
+        except asyncio.CancelledError:
+            pass
+        assert log == []
+    async with getattr(picolink, role)("Cancelled at the end"):
+        print("ok")
+
+
+asyncio.run(main(sys.argv[1]))
