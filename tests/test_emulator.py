@@ -186,6 +186,19 @@ def test_files_survive_a_reset_and_the_end_of_the_emulator(tmp_path, firmware):
         assert pico.run("print(open('LICENSE').read(), end='')") == LICENSE.read_text()
 
 
+def test_a_watchdog_that_nobody_feeds_resets_the_board(firmware):
+    with Emulator(firmware) as pico:
+        with pico.raw_repl() as board:
+            board.exec_raw_no_follow("import machine\nmachine.WDT(timeout=100)\nwhile True: pass")
+        pico.wait_for("reset")
+        pico.wait_for("serial")
+        with pico.raw_repl() as board:  # asleep, too
+            board.exec_raw_no_follow("import machine, time\nmachine.WDT(timeout=100)\ntime.sleep(100)")
+        pico.wait_for("reset")
+        pico.wait_for("serial")
+        assert pico.run("print('back')") == "back\n"
+
+
 def test_the_bootloader_takes_a_uf2_from_its_drive(tmp_path, firmware):
     with Emulator(firmware, drive=tmp_path) as pico:
         assert not list(tmp_path.iterdir())
@@ -289,6 +302,12 @@ def test_emulate_fails_with_the_program(tmp_path, firmware):
     result = CliRunner().invoke(emulate, [str(firmware), str(script)])
     assert result.exit_code == 1
     assert "ImportError: no module named 'nothing'" in result.stderr
+
+
+def test_emulate_needs_a_terminal_for_a_repl(firmware):
+    result = CliRunner().invoke(emulate, [str(firmware)])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: a REPL needs a terminal: name a program to run, or use --port\n"
 
 
 def test_emulate_names_what_is_missing(tmp_path):

@@ -85,6 +85,8 @@ def _offer(pico: Emulator) -> None:
 
 
 def _repl(pico: Emulator) -> None:
+    if not sys.stdin.isatty():
+        raise click.ClickException("a REPL needs a terminal: name a program to run, or use --port")
     settings = argparse.Namespace(
         escape_non_printable=False, capture=None, inject_code=None, inject_file=None
     )

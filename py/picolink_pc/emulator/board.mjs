@@ -10,7 +10,7 @@ const SHORTEST_PAUSE_NANOS = 2_000_000;
 
 /**
  * Events: 'serial' (the USB serial port is there), 'output' (bytes from it), 'reset' and 'bootloader' (firmware asked
- * for them; nothing runs until `boot` is called again).
+ * for them, or the watchdog timed out; nothing runs until `boot` is called again).
  */
 export class Board extends EventEmitter {
   #pause; // the pause of real time that runs while the CPU sleeps: {started, nanos, timer}
@@ -75,18 +75,14 @@ export class Board extends EventEmitter {
     const { clock } = this;
     const { core } = this.chip;
     const sliceEnd = core.cycles + SLICE_CYCLES;
-    while (core.cycles < sliceEnd) {
+    while (core.cycles < sliceEnd && !this.stopped) {
       if (core.waiting && !this.#sleep()) {
         return;
       }
       this.execute(sliceEnd);
-      if (this.stopped) {
-        setImmediate(() => this.emit(this.stopped));
-        return;
-      }
-      clock.fireDueAlarms();
+      clock.fireDueAlarms(); // one of them may be the watchdog's
     }
-    setImmediate(() => this.#run());
+    setImmediate(() => (this.stopped ? this.emit(this.stopped) : this.#run()));
   }
 
   /**

@@ -18,7 +18,8 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
  * A chip as it is after power-on, or after a reset for `watchdogReason` (register REASON of its watchdog).
  *
  * @param flash Flash
- * @param stop called with 'reset' or 'bootloader' when firmware asks for it; the chip must not run on
+ * @param stop called with 'reset' (or when the watchdog times out) or 'bootloader' when firmware asks for it; the chip
+ *   must not run on
  * @returns {chip, clock, serial}
  */
 export function buildChip(flash, stop, watchdogReason = 0) {
@@ -37,7 +38,10 @@ export function buildChip(flash, stop, watchdogReason = 0) {
 
   const watchdog = chip.peripherals[WATCHDOG_ADDRESS >>> 12];
   watchdog.reason = watchdogReason;
-  watchdog.onWatchdogTrigger = () => stop('reset');
+  watchdog.onWatchdogTrigger = () => {
+    watchdog.alarm.enable = false; // fault of the emulator: an alarm that has come is due again at once, for ever
+    stop('reset');
+  };
   chip.peripherals[CYCLE_COUNTER_ADDRESS >>> 12] = new CycleCounter(chip, 'cycle counter');
   chip.uart.forEach(raiseTransmitInterruptAfterWrites);
   return { chip, clock, serial: new UsbSerial(chip.usbCtrl) };

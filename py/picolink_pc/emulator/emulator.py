@@ -67,7 +67,8 @@ class Emulator:
         """The next event of this name; earlier ones of other names are dropped.
 
         "serial": the USB serial port is there (after each boot).  "reset" and "bootloader": a program on the
-        board asked for them.  Raises EmulatorError when the board stopped, or on a time-out.
+        board asked for them, or its watchdog timed out.  Raises EmulatorError when the board stopped, or on
+        a time-out.
         """
         while True:
             try:

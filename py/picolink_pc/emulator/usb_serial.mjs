@@ -31,7 +31,9 @@ export class UsbSerial extends USBCDC {
   /** Opens or closes the port, as the board sees it: it keeps no output for a port that nobody has open. */
   setOpen(open) {
     this.open = open;
-    this.toBoard = [];
+    if (open) {
+      this.toBoard = []; // what was written before the port was closed has time to arrive
+    }
     if (this.initialized) {
       this.cdcSetControlLineState();
     }
