@@ -1,7 +1,7 @@
 """UF2 files are checked before anything happens to a board."""
 
 import pytest
-from pico_firmware import FLASH_BASE, RP2040, RP2350_ABSOLUTE, RP2350_ARM, uf2_blocks
+from pico_firmware import FLASH_BASE, RP2040, RP2350_ABSOLUTE, RP2350_ARM, RP2350_RISC_V, uf2_blocks
 from picolink_pc.uf2 import Uf2Error, read_uf2
 
 DATA = bytes(range(256)) * 5
@@ -62,7 +62,14 @@ def changed(block, position, value):
         ([*BLOCKS[:2], changed(BLOCKS[2], 20, 9), *BLOCKS[3:]], "is damaged in block 2"),
         (uf2_blocks(DATA, 0xADA52840), r"is for another chip \(family id 0xada52840 in block 0\)"),
         (uf2_blocks(DATA, RP2040, flags=0), "does not say for which chip it is"),
-        (BLOCKS + uf2_blocks(DATA, RP2350_ARM), "is for RP2040 and RP2350: one is needed"),
+        (BLOCKS + uf2_blocks(DATA, RP2350_ARM), r"is for RP2040 and RP2350 \(ARM\): one is needed"),
+        (
+            uf2_blocks(DATA, RP2350_ARM) + uf2_blocks(DATA, RP2350_RISC_V),
+            r"is for RP2350 \(ARM\) and RP2350 \(RISC-V\): one is needed",
+        ),
+        (BLOCKS + BLOCKS, "has blocks of several files, or some twice"),
+        (BLOCKS + uf2_blocks(DATA[:300]), "has blocks of several files, or some twice"),
+        ([*BLOCKS, BLOCKS[0]], "has blocks of several files, or some twice"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_one_line(file, blocks, message):

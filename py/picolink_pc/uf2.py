@@ -13,12 +13,12 @@ _LARGEST_PAYLOAD = 476
 _NOT_MAIN_FLASH = 0x00000001
 _FAMILY_ID_PRESENT = 0x00002000
 
-# Chip that a family id stands for (the uf2 project's utils/uf2families.json).
-_CHIPS = {
-    0xE48BFF56: "RP2040",
-    0xE48BFF59: "RP2350",  # ARM, secure
-    0xE48BFF5A: "RP2350",  # RISC-V
-    0xE48BFF5B: "RP2350",  # ARM, non-secure
+# Chip, and what its image is for, by family id (the uf2 project's utils/uf2families.json).
+_FAMILIES = {
+    0xE48BFF56: ("RP2040", "RP2040"),
+    0xE48BFF59: ("RP2350", "RP2350 (ARM)"),
+    0xE48BFF5A: ("RP2350", "RP2350 (RISC-V)"),
+    0xE48BFF5B: ("RP2350", "RP2350 (ARM, non-secure)"),
 }
 # A block for any RP2350: the Pico SDK's tools put one in front because of erratum RP2350-E10.
 _ABSOLUTE_FAMILY = 0xE48BFF57
@@ -60,24 +60,30 @@ def read_uf2(path: Path) -> Uf2:
     if len(content) % BLOCK_SIZE:
         raise Uf2Error(f"{path} is cut short: its last block is not whole. Get or build it again")
     blocks = []
-    chips = set()
-    numbers: set[int] = set()
-    announced = 0
+    families = set()
+    numbers = []
+    counts = set()
     for position, (family, number, count, address, payload) in enumerate(_parse(path, content)):
         if family == _ABSOLUTE_FAMILY:
             continue
-        if family not in _CHIPS:
+        if family not in _FAMILIES:
             raise Uf2Error(f"{path} is for another chip (family id 0x{family:08x} in block {position})")
-        chips.add(_CHIPS[family])
-        numbers.add(number)
-        announced = count
+        families.add(_FAMILIES[family])
+        numbers.append(number)
+        counts.add(count)
         blocks.append((address, payload))
-    if len(chips) != 1:
-        raise Uf2Error(f"{path} is for {' and '.join(sorted(chips)) or 'no chip'}: one is needed")
-    if numbers != set(range(announced)):
-        missing = len(set(range(announced)) - numbers)
-        raise Uf2Error(f"{path}: {missing} of {announced} blocks are missing. Get or build it again")
-    return Uf2(chips.pop(), tuple(blocks), content)
+    if len(families) != 1:
+        names = " and ".join(sorted(name for _, name in families)) or "no chip"
+        raise Uf2Error(f"{path} is for {names}: one is needed")
+    if len(counts) > 1 or len(set(numbers)) < len(numbers):
+        raise Uf2Error(f"{path} has blocks of several files, or some twice. Get or build it again")
+    missing = counts.pop() - len(numbers)
+    if missing:
+        raise Uf2Error(
+            f"{path}: {missing} of {missing + len(numbers)} blocks are missing. Get or build it again"
+        )
+    ((chip, _),) = families
+    return Uf2(chip, tuple(blocks), content)
 
 
 def _parse(path: Path, content: bytes) -> Iterator[tuple[int, int, int, int, bytes]]:
