@@ -14,17 +14,18 @@ import pytest
 from click.testing import CliRunner
 from mpremote.commands import CommandError
 from pico_firmware import WITH_PICOLINK, write_plain_firmware
-from picolink_pc import device, products
+from picolink_pc import bootsel, device, findings, products
 from picolink_pc import doctor as doctor_module
 from picolink_pc import install as install_module
 from picolink_pc.device import DeviceError
 from picolink_pc.emulator import Emulator
 from picolink_pc.findings import Findings
 from picolink_pc.flash import flash
-from serial import SerialException
+from serial import SerialException, serial_for_url
 
 COMMANDS = {"install": install_module.install, "flash": flash, "doctor": doctor_module.doctor}
 ROOT = Path(__file__).parents[1]
+LIMIT_S = 60
 
 READY = Findings(
     version=(1, 25, 0),
@@ -38,7 +39,7 @@ READY = Findings(
     bluetooth="firmware",
     aioble="firmware",
     native="/lib/_picolink.mpy",
-    package="/lib/picolink/__init__.mpy",
+    package="/lib/picolink",
     package_version="0.1.0",
     engine="native",
 )
@@ -212,6 +213,83 @@ def test_a_full_filesystem_is_refused_and_keeps_what_works(installed, monkeypatc
     assert ".new" not in installed.run("import os\nprint(os.listdir('/lib'))")
 
 
+def test_a_filesystem_that_takes_no_folder_is_said_in_one_line(installed):
+    installed.run(
+        "import os\n"
+        "for file in os.listdir('/lib/picolink'):\n    os.remove('/lib/picolink/' + file)\n"
+        "os.rmdir('/lib/picolink')\nos.remove('/lib/_picolink.mpy')\nos.rmdir('/lib')\n"
+        "open('/lib', 'w').close()\n"
+    )
+    assert "is /lib a folder?" in error_line(picolink("install", "--port", installed.port))
+    installed.run(
+        "import os\nos.remove('/lib')\nfile = open('/large', 'w')\n"
+        "try:\n    while True:\n        file.write(bytes(4096))\n        file.flush()\n"
+        "except OSError:\n    pass\n"
+    )
+    assert "has no room" in error_line(picolink("install", "--port", installed.port))
+
+
+def test_a_native_module_that_hangs_is_named_and_replaced(installed, plain_firmware, tmp_path, monkeypatch):
+    monkeypatch.setattr(findings, "_IMPORT_S", 3)
+    with installed.raw_repl() as board:
+        board.fs_writefile("/lib/_picolink.mpy", products.native_module("armv6m").read_bytes()[:100])
+    line = error_line(picolink("doctor", "--port", installed.port))
+    assert "importing _picolink hangs: reset the board, then picolink install" in line
+    monkeypatch.undo()
+
+    installed.close()  # nothing else stops the import
+    with Emulator(plain_firmware, flash=tmp_path / "flash.bin") as pico:
+        assert "with the native engine" in picolink("install", "--port", pico.port).stdout
+
+
+def test_a_file_that_hides_the_package_is_named_and_not_run(installed):
+    installed.run("with open('/picolink.py', 'w') as file:\n    file.write('while True: pass')")
+    assert "/picolink.py hides the package" in error_line(picolink("install", "--port", installed.port))
+    assert "To do: /picolink.py hides" in picolink("doctor", "--port", installed.port).stdout
+
+
+def test_half_of_aioble_is_fetched_again(installed, monkeypatch):
+    with installed.raw_repl() as board:
+        board.fs_mkdir("/lib/aioble")
+        board.fs_writefile("/lib/aioble/__init__.py", b"def advertise(): pass\n")
+        board.fs_writefile("/lib/bluetooth.py", b"")
+    doctor = picolink("doctor", "--port", installed.port)
+    assert re.search(r"aioble +broken: incomplete", doctor.stdout)
+    assert "picolink install fetches aioble" in doctor.stdout
+    monkeypatch.setattr(install_module, "do_mip", lambda state, _command: state.transport.exec("1"))
+    assert "aioble is installed" in picolink("install", "--port", installed.port).stdout
+
+
+def test_a_filesystem_may_be_elsewhere(installed):
+    with installed.raw_repl() as board:
+        board.fs_writefile(
+            "/boot.py",
+            b"import os, rp2, sys, vfs\nvfs.umount('/')\n"
+            b"vfs.mount(vfs.VfsLfs2(rp2.Flash(), progsize=256), '/flash')\n"
+            b"os.chdir('/flash')\nsys.path[:] = ['', '.frozen', '/flash', '/flash/lib']\n",
+        )
+    assert "with the native engine" in picolink("install", "--port", installed.port).stdout
+    doctor = picolink("doctor", "--port", installed.port).stdout
+    assert re.search(r"picolink +0\.1\.0, /flash/lib/picolink", doctor)
+    assert re.search(r"files free +1\d\d\d KiB", doctor)
+
+
+def test_the_boards_own_program_starts_again_and_its_watchdog_does_not_disturb(installed):
+    with installed.raw_repl() as board:
+        board.fs_writefile(
+            "/main.py",
+            b"import machine, time\nwatchdog = machine.WDT(timeout=8000)\n"
+            b"while True:\n    watchdog.feed()\n    print('main.py runs')\n    time.sleep_ms(20)\n",
+        )
+    for command in ("doctor", "doctor", "install"):
+        picolink(command, "--port", installed.port)
+    with serial_for_url(installed.port, timeout=LIMIT_S) as port:
+        assert port.read_until(b"main.py runs").endswith(b"main.py runs")
+    with device.connect(installed.port) as board:
+        enabled = "from machine import mem32\nprint(mem32[0x40058000] >> 30 & 1)"
+        assert device.run(board, enabled) == "0\n"
+
+
 def test_firmware_with_picolink_inside_needs_no_install():
     with Emulator(WITH_PICOLINK) as pico:
         assert "part of this board's firmware" in error_line(picolink("install", "--port", pico.port))
@@ -221,7 +299,8 @@ def test_firmware_with_picolink_inside_needs_no_install():
 
 
 @pytest.mark.parametrize("command", ["install", "doctor", "flash"])
-def test_no_board_and_several_boards_are_refused(monkeypatch, command):
+def test_no_board_and_several_boards_are_refused(monkeypatch, tmp_path, command):
+    monkeypatch.setattr(bootsel, "_USB", tmp_path)
     monkeypatch.setattr(device, "list_ports", list)
     assert "no board found" in error_line(picolink(command))
     monkeypatch.setattr(device, "list_ports", lambda: ["/dev/ttyACM0", "/dev/ttyACM1"])
@@ -245,9 +324,19 @@ def test_a_port_that_falls_silent_is_reported():
     assert "is gone: check its cable" in line
 
 
-def test_old_micropython_is_refused():
-    with pytest.raises(DeviceError, match=r"MicroPython 1\.22\.2, picolink needs 1\.23 or newer"):
-        install_module._refuse(replace(EMPTY, version=(1, 22, 2)))
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (replace(EMPTY, version=(1, 22, 2)), r"MicroPython 1\.22\.2, picolink needs 1\.23 or newer"),
+        (replace(EMPTY, package="firmware"), "part of this board's firmware: nothing to install"),
+        (replace(EMPTY, package="/picolink.py"), r"/picolink\.py hides the package: rename it"),
+        (replace(EMPTY, lib=None), "put /lib back there"),
+        (replace(EMPTY, block_size=0), "no filesystem for /lib"),
+    ],
+)
+def test_boards_that_picolink_cannot_be_installed_on_are_refused(found, message):
+    with pytest.raises(DeviceError, match=message):
+        install_module._refuse(found)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +347,6 @@ def test_old_micropython_is_refused():
         (7, {"armv6m"}, "armv6m"),
         (4, {"armv7m"}, None),
         (10, {"armv6m", "x64"}, None),
-        (0, {"armv6m"}, None),
     ],
 )
 def test_the_native_module_fits_the_processor(tmp_path, monkeypatch, architecture, built, chosen):
@@ -273,18 +361,40 @@ def test_the_native_module_fits_the_processor(tmp_path, monkeypatch, architectur
         assert install_module._native_module(found) == tmp_path / chosen
 
 
+def test_firmware_that_loads_no_native_modules_is_told_from_a_module_that_is_not_built():
+    with pytest.raises(DeviceError, match="loads no native modules: install with --engine python"):
+        install_module._native_module(replace(EMPTY, mpy=6))
+
+
 def test_another_format_of_native_modules_is_refused():
     with pytest.raises(DeviceError, match=r"format 6\.2, ours are 6\.3: install with --engine python"):
         install_module._native_module(replace(EMPTY, mpy=4 << 10 | 2 << 8 | 6))
 
 
-def test_aioble_that_cannot_be_fetched_is_said_with_what_to_do(monkeypatch):
-    def offline(_state, command: argparse.Namespace):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (CommandError("no network"), r"picolink is installed, but aioble .* \(no network\): run"),
+        (ConnectionResetError("reset"), r"picolink is installed, but aioble .* \(reset\): run"),
+        (OSError(errno.ENOSPC, "/lib/aioble"), "no room for aioble: remove files"),
+    ],
+)
+def test_aioble_that_cannot_be_fetched_is_said_with_what_to_do(monkeypatch, error, message):
+    def fail(_state, command: argparse.Namespace):
         assert command.packages == ["aioble"]
-        raise CommandError("no network")
+        raise error
 
-    monkeypatch.setattr(install_module, "do_mip", offline)
-    with pytest.raises(DeviceError, match=r"picolink is installed, but aioble .* \(no network\): run"):
+    monkeypatch.setattr(install_module, "do_mip", fail)
+    with pytest.raises(DeviceError, match=message):
+        install_module._install_aioble(None)
+
+
+def test_a_board_that_is_unplugged_while_aioble_is_fetched_is_gone(monkeypatch):
+    def unplugged(*_arguments):
+        raise SerialException("unplugged")
+
+    monkeypatch.setattr(install_module, "do_mip", unplugged)
+    with pytest.raises(SerialException):
         install_module._install_aioble(None)
 
 
@@ -299,6 +409,10 @@ def test_aioble_that_cannot_be_fetched_is_said_with_what_to_do(monkeypatch):
         (replace(READY, bluetooth=None), "has no Bluetooth"),
         (replace(READY, aioble=None), "picolink install fetches aioble"),
         (replace(READY, aioble="broken: OSError()"), "picolink install fetches aioble"),
+        (replace(READY, package="/picolink.py"), "/picolink.py hides the package: rename it"),
+        (replace(READY, package="/lib/picolink.py", engine=None), "picolink install"),
+        (replace(READY, package_version="0.0.9"), "picolink install puts picolink 0.1.0 there"),
+        (replace(READY, package_version="0.0.9", package="firmware"), "picolink flash puts picolink 0.1.0"),
     ],
 )
 def test_doctor_says_what_to_do_next(found, advice):

@@ -8,11 +8,27 @@ import click
 import serial.tools.list_ports
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
-from serial import SerialException
+from serial import Serial, SerialException
 
 _RASPBERRY_PI_VID = 0x2E8A
+_DEBUG_PROBE = (_RASPBERRY_PI_VID, 0x000C)
 _SILENCE_S = 120
 """Longest silence of a board at work; compiling a large module takes seconds."""
+
+_FIRST_TRY_S = 3
+"""A board that has just been reset may lose the Ctrl-C that comes while it starts: then it is sent again."""
+
+# Out of the raw REPL, then a soft reset, after which the board runs its main.py. Nothing waits for that.
+_LEAVE = b"\r\x02\x04"
+
+# A watchdog that the board's program has started runs on after the soft reset, and nobody feeds it any more.
+# Bit ENABLE of its register CTRL.
+_STOP_WATCHDOG = """
+import sys
+if sys.platform == "rp2":
+    from machine import mem32
+    mem32[0x400d8000 if "RP2350" in sys.implementation._machine else 0x40058000] &= ~(1 << 30)
+"""
 
 port_option = click.option("--port", help="Serial port of the board; needed when there are several.")
 
@@ -21,9 +37,14 @@ class DeviceError(click.ClickException):
     """Something that the user can act on, said in one line."""
 
 
+class ProgramError(DeviceError):
+    """A program ended on the board with a traceback."""
+
+
 def list_ports() -> list[str]:
     """Serial ports that look like a MicroPython board: of Raspberry Pi's, or else of any USB device."""
     usb = [port for port in serial.tools.list_ports.comports() if port.vid is not None]
+    usb = [port for port in usb if (port.vid, port.pid) != _DEBUG_PROBE]
     picos = [port for port in usb if port.vid == _RASPBERRY_PI_VID]
     return sorted(port.device for port in picos or usb)
 
@@ -47,7 +68,8 @@ def find_port(port: str | None) -> str:
 def connect(port: str) -> Iterator[SerialTransport]:
     """mpremote's transport to the board at `port`, in its raw REPL after a soft reset.
 
-    Raises DeviceError when the board does not answer, or is gone before the end.
+    At the end another soft reset starts the board's own program again.
+    Raises DeviceError when the board does not answer, fails, or is gone before the end.
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -56,28 +78,59 @@ def connect(port: str) -> Iterator[SerialTransport]:
         raise DeviceError(
             f"cannot open {port}: is the name right, is another program using it, may you use serial ports?"
         ) from None
+    _tell_when_unplugged(transport.serial)
     try:
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it did not expect
-                transport.enter_raw_repl()
+            soft_reset(transport)
         except TransportError:
             raise DeviceError(
                 f"{port} does not answer as a MicroPython board: reset it, or give it firmware with "
                 "picolink flash"
             ) from None
         yield transport
-        with contextlib.suppress(OSError):
-            transport.exit_raw_repl()
     except SerialException:
         raise DeviceError(f"the board at {port} is gone: check its cable and start again") from None
+    except TransportExecError as error:
+        raise ProgramError(f"the board at {port} failed: {error.error_output.splitlines()[-1]}") from None
+    except TransportError:
+        raise DeviceError(f"the board at {port} stopped answering: reset it and start again") from None
     finally:
+        with contextlib.suppress(OSError):
+            if transport.in_raw_repl:
+                transport.serial.write(_LEAVE)
         with contextlib.suppress(OSError):
             transport.close()
 
 
-def run(board: SerialTransport, program: str) -> str:
-    """What a MicroPython program prints.  Raises mpremote's TransportExecError with the board's traceback."""
-    output, error = board.exec_raw(program, timeout=_SILENCE_S)
+def soft_reset(board: SerialTransport) -> None:
+    """A fresh raw REPL: nothing is imported, main.py does not run.  Raises mpremote's TransportError."""
+    with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it did not expect
+        try:
+            board.enter_raw_repl(timeout_overall=_FIRST_TRY_S)
+        except TransportError:
+            board.enter_raw_repl()
+    run(board, _STOP_WATCHDOG)
+
+
+def run(board: SerialTransport, program: str, silence_s: float = _SILENCE_S) -> str:
+    """What a MicroPython program prints.
+
+    silence_s: longest silence.  Raises mpremote's TransportError, and for a traceback TransportExecError.
+    """
+    output, error = board.exec_raw(program, timeout=silence_s)
     if error:
         raise TransportExecError(output.decode(), error.decode())
     return output.decode().replace("\r\n", "\n")
+
+
+def _tell_when_unplugged(port: Serial) -> None:
+    """Makes a SerialException of the one OSError that pyserial lets through: of the bytes that wait."""
+    waiting = port.inWaiting
+
+    def in_waiting() -> int:
+        try:
+            return waiting()
+        except OSError as error:
+            raise SerialException(str(error)) from None
+
+    port.inWaiting = in_waiting

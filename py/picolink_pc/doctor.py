@@ -1,12 +1,14 @@
 """`picolink doctor`: what is on a board, and what to do next."""
 
+from importlib.metadata import version
+
 import click
 from rich.console import Console
 from rich.table import Table
 
 from . import device
 from .device import port_option
-from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look
+from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look, try_imports
 
 
 @click.command()
@@ -15,11 +17,13 @@ def doctor(port: str | None) -> None:
     """Tell what is on a board, and what to do next.
 
     Shows firmware, architecture, engine, aioble, free memory and free space for files.
-    Exits with 0 when two boards like this one can talk to each other.
+    Exits with 0 when two boards like this one can talk to each other. The board starts its main.py again.
     """
     port = device.find_port(port)
     with device.connect(port) as board:
         found = look(board)
+        if found.hiding is None:
+            found = try_imports(board, found)
     table = Table(show_header=False, box=None)
     for name, value in _rows(port, found):
         table.add_row(name, value)
@@ -63,12 +67,17 @@ def _advice(found: Findings) -> str | None:
     """The first thing to do, or None."""
     if found.version < OLDEST_MICROPYTHON:
         return f"update MicroPython: picolink needs {OLDEST_MICROPYTHON[0]}.{OLDEST_MICROPYTHON[1]} or newer."
+    if found.hiding is not None:
+        return f"{found.hiding} hides the package: rename it."
     if found.engine is None:
         return "picolink install"
+    if found.package_version != version("picolink"):
+        command = "picolink flash" if found.package == "firmware" else "picolink install"
+        return f"{command} puts picolink {version('picolink')} there, as on this PC."
     if found.engine == "python" and found.mpy_version == MPY_VERSION and found.architecture != "none":
         return "picolink install puts the native engine beside the Python one, which works but is slow."
     if not found.bluetooth:
         return "this board has no Bluetooth. Links need one that has, such as the Pico W."
-    if found.aioble is None or found.aioble.startswith("broken"):
+    if not found.aioble_ready:
         return "picolink install fetches aioble."
     return None

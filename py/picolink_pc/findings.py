@@ -1,11 +1,14 @@
 """What is on a MicroPython board: its firmware, and how far picolink is installed."""
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
 from . import device
+from .device import DeviceError
 
 OLDEST_MICROPYTHON = (1, 23, 0)
 MPY_VERSION = "6.3"
@@ -28,53 +31,98 @@ _ARCHITECTURES = (
     "rv64imc",
 )
 
+# As an import looks for a module, but nothing of a file is loaded: a damaged one may never come to an end.
 _LOOK = """
 import gc, os, sys
 
-def where(name):
+def exists(path):
     try:
-        module = __import__(name)
-    except ImportError:
-        return None
-    except Exception as error:
-        return "broken: %r" % error
-    file = getattr(module, "__file__", "")
-    try:
-        os.stat(file or "no file")
+        os.stat(path)
+        return True
     except OSError:
+        return False
+
+def in_firmware(name, path):
+    saved, loaded = sys.path[:], dict(sys.modules)
+    sys.path[:] = path
+    sys.modules.clear()
+    try:
+        __import__(name)
+        return True
+    except ImportError:
+        return False
+    except Exception:
+        return True
+    finally:
+        sys.path[:] = saved
+        sys.modules.clear()
+        sys.modules.update(loaded)
+
+def where(name):
+    if in_firmware(name, []):
         return "firmware"
-    return "/" + file.lstrip("/")
+    for folder in sys.path:
+        if folder == ".frozen":
+            if in_firmware(name, [folder]):
+                return "firmware"
+            continue
+        for ending in ("", ".py", ".mpy"):
+            path = (folder or os.getcwd()).rstrip("/") + "/" + name + ending
+            if exists(path):
+                return path
 
 gc.collect()
 free = gc.mem_free()
 about = sys.implementation
+lib = ([path for path in sys.path if path.endswith("/lib") and path[:4] != "/rom"] or [None])[0]
 try:
-    disk = os.statvfs("/")
+    disk = os.statvfs(lib and lib.rpartition("/")[0] or "/")
 except OSError:
     disk = (0, 0, 0, 0)
-found = {
+print({
     "version": about.version[:3],
     "machine": getattr(about, "_machine", sys.platform),
     "build": getattr(about, "_build", ""),
     "mpy": getattr(about, "_mpy", 0),
     "memory_free": free,
-    "lib": ([path for path in sys.path if path.endswith("/lib") and path[:4] != "/rom"] or [None])[0],
+    "lib": lib,
     "block_size": disk[0],
     "files_free": disk[0] * disk[3],
     "bluetooth": where("bluetooth"),
     "aioble": where("aioble"),
     "native": where("_picolink"),
     "package": where("picolink"),
-    "package_version": None,
-    "engine": None,
-}
+})
+"""
+
+_IMPORT_S = 30
+"""Longest for an import; of source files it takes seconds."""
+
+# None when the module imports and has these names.
+_IMPORT = """
+def broken(module, names):
+    try:
+        module = __import__(module)
+    except Exception as error:
+        return "broken: %r" % error
+    if [name for name in names if not hasattr(module, name)]:
+        return "broken: incomplete"
+
+print(repr(broken({module!r}, {names})))
+"""
+
+# What picolink needs of aioble, which leaves out the parts that are not there.
+_AIOBLE_NAMES = ("advertise", "scan", "Service", "Characteristic")
+
+_ENGINE = """
+version = engine = None
 try:
     import picolink, picolink.engine
-    found["package_version"] = picolink.__version__
-    found["engine"] = picolink.engine.load()[1]
+    version = picolink.__version__
+    engine = picolink.engine.load()[1]
 except Exception:
     pass
-print(found)
+print({"package_version": version, "engine": engine})
 """
 
 
@@ -87,8 +135,10 @@ class Findings:
     mpy: sys.implementation._mpy.
     memory_free: bytes of heap, with nothing imported.  files_free, block_size: bytes of the filesystem.
     lib: folder for libraries; None when sys.path has none.
-    bluetooth, aioble, native, package: where the module is: a file, "firmware", "broken: ...", or None.
-    package_version: of picolink.  engine: "native" or "python"; None when picolink does not import.
+    bluetooth, aioble, native, package: where the module is: a folder or file, "firmware", or None; after
+        try_imports "broken: ...", too.
+    package_version: of picolink.  engine: "native" or "python".  Both None before try_imports, and when
+        picolink does not import.
     """
 
     version: tuple[int, int, int]
@@ -103,8 +153,19 @@ class Findings:
     aioble: str | None
     native: str | None
     package: str | None
-    package_version: str | None
-    engine: str | None
+    package_version: str | None = None
+    engine: str | None = None
+
+    @property
+    def aioble_ready(self) -> bool:
+        """After try_imports: whether aioble is there, with what picolink needs of it."""
+        return self.aioble is not None and not self.aioble.startswith("broken")
+
+    @property
+    def hiding(self) -> str | None:
+        """A file that an import finds before the folder picolink, wherever that is put; or None."""
+        file = self.package or ""
+        return file if file.endswith((".py", ".mpy")) and not file.startswith(f"{self.lib}/") else None
 
     @property
     def architecture(self) -> str:
@@ -124,5 +185,29 @@ class Findings:
 
 
 def look(board: SerialTransport) -> Findings:
-    """Asks the board.  Imports picolink there, so memory_free is what it was before."""
+    """Asks the board.  Loads no file there, so it works whatever is broken."""
     return Findings(**ast.literal_eval(device.run(board, _LOOK)))
+
+
+def try_imports(board: SerialTransport, found: Findings) -> Findings:
+    """`found`, with what came of importing the modules.  Raises DeviceError when that does not end."""
+    modules = {"aioble": ("aioble", _AIOBLE_NAMES), "native": ("_picolink", ()), "package": ("picolink", ())}
+    news = {}
+    for field, (module, names) in modules.items():
+        if getattr(found, field) is not None:
+            broken = _run_import(board, _IMPORT.format(module=module, names=names), module, found)
+            if broken is not None:
+                news[field] = broken
+    return replace(found, **news, **_run_import(board, _ENGINE, "picolink", found))
+
+
+def _run_import(board: SerialTransport, program: str, module: str, found: Findings) -> Any:
+    try:
+        return ast.literal_eval(device.run(board, program, _IMPORT_S))
+    except TransportExecError:
+        raise
+    except TransportError:
+        first = f"remove it (mpremote fs rm -r :{found.aioble}), then " if module == "aioble" else ""
+        raise DeviceError(
+            f"importing {module} hangs: reset the board, then {first}picolink install"
+        ) from None

@@ -5,6 +5,8 @@ import contextlib
 import errno
 import hashlib
 import io
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import click
 from mpremote.commands import CommandError
 from mpremote.main import State
 from mpremote.mip import do_mip
+from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
 from rich.console import Console
 from rich.progress import Progress
@@ -20,7 +23,7 @@ from serial import SerialException
 from . import device, products
 from .bytecode import compile_package
 from .device import DeviceError, port_option
-from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look
+from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look, try_imports
 
 _CHUNK_BYTES = 2048
 """Written at once: the board compiles each chunk as a line of source."""
@@ -106,7 +109,7 @@ def install(port: str | None, engine: str) -> None:
     """Put picolink onto a board with stock MicroPython.
 
     Copies the package and the native module for the board's processor, and aioble if it is missing. The
-    version that is on the board works until the new one is complete.
+    version that is on the board works until the new one is complete. Then the board starts its main.py again.
 
     \b
     picolink install                        the only board that is connected
@@ -119,8 +122,8 @@ def install(port: str | None, engine: str) -> None:
         _refuse(found)
         native = _native_module(found) if engine == "native" else None
         _install(board, found, native)
-    with device.connect(port) as board:
-        now = look(board)
+        device.soft_reset(board)
+        now = try_imports(board, look(board))
         if now.engine != engine:
             raise DeviceError(f"the board still uses the engine {now.engine}: see picolink doctor")
         click.echo(
@@ -129,7 +132,7 @@ def install(port: str | None, engine: str) -> None:
         )
         if now.bluetooth is None:
             click.echo("This board has no Bluetooth: the engine works there, links do not.")
-        elif now.aioble is None:
+        elif not now.aioble_ready:
             with console.status("Fetching aioble"):
                 _install_aioble(board)
             click.echo("aioble is installed.")
@@ -144,15 +147,24 @@ def _refuse(found: Findings) -> None:
         )
     if found.package == "firmware":
         raise DeviceError(
-            f"picolink {found.package_version} is part of this board's firmware: nothing to install. "
+            "picolink is part of this board's firmware: nothing to install. "
             "For another version flash a firmware: picolink flash"
         )
+    if found.hiding is not None:
+        raise DeviceError(f"{found.hiding} hides the package: rename it")
     if found.lib is None:
-        raise DeviceError("the board has no folder for libraries on its sys.path: format its filesystem")
+        raise DeviceError(
+            "the board has no folder for libraries on its sys.path: put /lib back there "
+            '(boot.py: sys.path.append("/lib"))'
+        )
+    if not found.block_size:
+        raise DeviceError(f"the board has no filesystem for {found.lib}: mount one there (boot.py)")
 
 
 def _native_module(found: Findings) -> Path:
     architecture = found.architecture
+    if architecture == "none":
+        raise DeviceError("this board's firmware loads no native modules: install with --engine python")
     if found.mpy_version != MPY_VERSION:
         raise DeviceError(
             f"the board loads native modules of format {found.mpy_version}, ours are {MPY_VERSION}: "
@@ -173,29 +185,49 @@ def _install(board: SerialTransport, found: Findings, native: Path | None) -> No
     files = {f"{lib}/picolink.new/{name}": content for name, content in compile_package().items()}
     if native is not None:
         files[f"{lib}/_picolink.new"] = native.read_bytes()
+    try:
+        _put(board, found, files)
+    except SerialException:
+        raise
+    except (TransportExecError, OSError) as error:
+        if _is_full(error):
+            with contextlib.suppress(TransportExecError):
+                device.run(board, _SWAP + f"prepare({lib!r})")
+            raise DeviceError(_full(files)) from None
+        if isinstance(error, OSError):  # of the board: mpremote puts the path where the text is
+            raise DeviceError(
+                f"the board cannot write {error.strerror} ({os.strerror(error.errno)}): is {lib} a folder?"
+            ) from None
+        raise
+
+
+def _put(board: SerialTransport, found: Findings, files: dict[str, bytes]) -> None:
+    """Raises OSError or mpremote's TransportExecError when the board cannot write them."""
+    lib = found.lib
     free = int(device.run(board, _SWAP + f"prepare({lib!r})"))
     if free < _size_on_board(files, found.block_size):
         raise DeviceError(_full(files))
-    try:
-        board.fs_mkdir(f"{lib}/picolink.new")
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("Copying", total=sum(len(content) for content in files.values()))
-            for path, content in files.items():
-                _copy(board, path, content, lambda size: progress.advance(task, size))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        device.run(board, _SWAP + f"prepare({lib!r})")
-        raise DeviceError(_full(files)) from None
+    board.fs_mkdir(f"{lib}/picolink.new")
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Copying", total=sum(len(content) for content in files.values()))
+        for path, content in files.items():
+            _copy(board, path, content, lambda size: progress.advance(task, size))
     _check(board, files)
     root = lib.rpartition("/")[0]
-    device.run(board, _SWAP + f"swap({root!r}, {lib!r}, {native is not None})")
+    native = f"{lib}/_picolink.new" in files
+    device.run(board, _SWAP + f"swap({root!r}, {lib!r}, {native})")
 
 
 def _size_on_board(files: dict[str, bytes], block_size: int) -> int:
     """Bytes of filesystem that the files and their folders take."""
     folders = 4 * block_size  # littlefs keeps each folder in a pair of blocks
     return folders + sum(-(-len(content) // block_size) * block_size for content in files.values())
+
+
+def _is_full(error: TransportExecError | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return re.search(rf"OSError: (\[Errno )?{errno.ENOSPC}\b", error.error_output) is not None
 
 
 def _full(files: dict[str, bytes]) -> str:
@@ -235,6 +267,11 @@ def _install_aioble(board: SerialTransport) -> None:
     except SerialException:
         raise
     except (CommandError, OSError) as error:
+        if isinstance(error, OSError) and _is_full(error):
+            raise DeviceError(
+                "picolink is installed, but the board's filesystem has no room for aioble: remove files "
+                "(mpremote fs ls, mpremote fs rm) and run picolink install again"
+            ) from None
         raise DeviceError(
             f"picolink is installed, but aioble could not be fetched ({error}): "
             "run picolink install again on a PC with internet access"
