@@ -1,5 +1,6 @@
 """`picolink flash` against an emulated board, whose bootloader drive is a folder."""
 
+import errno
 import os
 import re
 import shutil
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from pico_firmware import RP2350_ARM, WITH_PICOLINK, uf2_blocks, write_plain_firmware
-from picolink_pc import device, products
+from picolink_pc import bootsel, device, products
 from picolink_pc import flash as flash_module
 from picolink_pc.bootsel import Drive, find_drives, read_drive
+from picolink_pc.device import DeviceError
 from picolink_pc.emulator import Emulator
+from picolink_pc.uf2 import read_uf2
 from test_install import error_line
 
 INFO = "UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\nBoard-ID: {}\n"
@@ -19,6 +22,16 @@ INFO = "UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\nBoard-ID: {}\n"
 
 def flash(*arguments):
     return CliRunner().invoke(flash_module.flash, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(autouse=True)
+def usb(tmp_path, monkeypatch):
+    """Stands for Linux's folder of USB devices: no board in BOOTSEL mode is on this PC."""
+    folder = tmp_path / "usb"
+    folder.mkdir()
+    monkeypatch.setattr(bootsel, "_USB", folder)
+    monkeypatch.setattr(flash_module, "find_drives", list)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +58,7 @@ def in_bootsel(pico, drive):
     with device.connect(pico.port) as board:
         board.exec_raw_no_follow("import machine, time\ntime.sleep_ms(100)\nmachine.bootloader()")
     pico.wait_for("bootloader")
-    assert flash_module._wait(lambda: read_drive(drive))
+    assert flash_module._wait(lambda: read_drive(drive), flash_module._LIMIT_S)
     return pico
 
 
@@ -85,15 +98,33 @@ def test_picotool_does_it_where_no_drive_is_mounted(drive, tmp_path, monkeypatch
 
 
 def test_picotools_error_is_passed_on(tmp_path, monkeypatch):
-    install_picotool(tmp_path, monkeypatch, "echo no access to the USB device >&2; exit 1")
+    load = "echo Loading into Flash; echo ERROR: no access to the USB device; echo; exit 1"
+    install_picotool(tmp_path, monkeypatch, load)
     assert "picotool failed: no access to the USB device" in error_line(flash(WITH_PICOLINK))
 
 
-def install_picotool(folder, monkeypatch, load):
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        (
+            "Device Information\n type:                   RP2350\n",
+            "is for the RP2040, the board has an RP2350",
+        ),
+        ("Multiple RP-series devices in BOOTSEL mode found:\n\n type:  RP2040\n", "disconnect all but one"),
+    ],
+)
+def test_picotool_is_asked_which_board_it_sees(tmp_path, monkeypatch, info, message):
+    install_picotool(tmp_path, monkeypatch, "exit 1", info)
+    assert message in error_line(flash(WITH_PICOLINK))
+    assert "load" not in (tmp_path / "calls").read_text()
+
+
+def install_picotool(folder, monkeypatch, load, info="Device Information\n type:  RP2040\n"):
     """A picotool that sees a board, and runs the shell command `load` for "picotool load"."""
-    monkeypatch.setattr(flash_module, "find_drives", list)
     tool = folder / "picotool"
-    tool.write_text(f'#!/bin/sh\necho "$@" >>{folder}/calls\nif [ "$1" = load ]; then {load}; fi\n')
+    tool.write_text(
+        f'#!/bin/sh\necho "$@" >>{folder}/calls\nif [ "$1" = load ]; then {load}; else echo "{info}"; fi\n'
+    )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
@@ -143,6 +174,83 @@ def test_several_boards_in_bootsel_mode_are_refused(monkeypatch):
     drives = [Drive(Path("/media/a"), "RP2040"), Drive(Path("/media/b"), "RP2350")]
     monkeypatch.setattr(flash_module, "find_drives", lambda: drives)
     assert "choose one with --drive (/media/a, /media/b)" in error_line(flash(WITH_PICOLINK))
+
+
+def connect_in_bootsel_mode(usb):
+    for name, text in (("idVendor", "2e8a\n"), ("idProduct", "000f\n")):
+        (usb / "1-1").mkdir(exist_ok=True)
+        (usb / "1-1" / name).write_text(text)
+
+
+def test_a_board_in_bootsel_mode_is_waited_for_before_another_is_touched(usb, drive, monkeypatch):
+    connect_in_bootsel_mode(usb)
+    monkeypatch.setattr(device, "list_ports", lambda: ["/dev/ttyACM0"])
+    mounted = iter([[], [], [Drive(drive, "RP2350")]])
+    monkeypatch.setattr(flash_module, "find_drives", lambda: next(mounted, [Drive(drive, "RP2350")]))
+    assert "is for the RP2040, the board has an RP2350" in error_line(flash(WITH_PICOLINK))
+    monkeypatch.setattr(flash_module, "find_drives", list)
+    monkeypatch.setattr(flash_module, "_MOUNT_LIMIT_S", 0.3)
+    assert "its drive did not appear: mount it" in error_line(flash(WITH_PICOLINK))
+    line = error_line(flash(WITH_PICOLINK, "--port", "/dev/ttyACM0"))
+    assert "another board than that at /dev/ttyACM0 is in BOOTSEL mode" in line
+    (usb / "1-1").rename(usb / "1-2")
+    connect_in_bootsel_mode(usb)
+    assert "several boards in BOOTSEL mode" in error_line(flash(WITH_PICOLINK))
+
+
+def test_where_usb_cannot_be_asked_a_drive_gets_some_time_if_no_other_board_is_there(usb, drive, monkeypatch):
+    usb.rmdir()
+    mounted = iter([[]])
+    monkeypatch.setattr(flash_module, "find_drives", lambda: next(mounted, [Drive(drive, "RP2350")]))
+    monkeypatch.setattr(device, "list_ports", list)
+    assert "is for the RP2040, the board has an RP2350" in error_line(flash(WITH_PICOLINK))
+    monkeypatch.setattr(flash_module, "find_drives", list)
+    monkeypatch.setattr(flash_module, "_MOUNT_LIMIT_S", 0.3)
+    assert "no board found: connect one that runs MicroPython, or any other with its BOOTSEL" in error_line(
+        flash(WITH_PICOLINK)
+    )
+
+
+def test_a_wrong_drive_restarts_no_board(tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "list_ports", lambda: ["/dev/ttyACM0"])
+    drive = tmp_path / "nowhere" / "RPI-RP2"
+    assert f"no board in BOOTSEL mode at {drive}" in error_line(flash(WITH_PICOLINK, "--drive", drive))
+    line = error_line(flash(WITH_PICOLINK, "--drive", drive, "--port", "/dev/ttyACM0"))
+    assert f"no drive can appear at {drive}: there is no folder {drive.parent}" in line
+
+
+def test_an_error_with_the_last_block_is_none(drive, tmp_path, monkeypatch):
+    """The board is off before the operating system has finished with it."""
+    (drive / "INFO_UF2.TXT").write_text(INFO.format("RPI-RP2"))
+    (drive / "firmware.uf2").symlink_to("/dev/full")
+    monkeypatch.setattr(flash_module, "_LIMIT_S", 0.3)
+    small = tmp_path / "small.uf2"
+    small.write_bytes(b"".join(uf2_blocks(bytes(1000))))
+    assert "did not take the firmware" in error_line(flash(small, "--drive", drive))
+    assert "failed (No space left on device)" in error_line(flash(WITH_PICOLINK, "--drive", drive))
+
+
+def test_a_drive_that_may_not_be_written_is_told_from_one_that_fails(drive, monkeypatch):
+    def refuse(path, mode="r", *arguments, **options):
+        if "w" in mode:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return path_open(path, mode, *arguments, **options)
+
+    path_open = Path.open
+    (drive / "INFO_UF2.TXT").write_text(INFO.format("RPI-RP2"))
+    monkeypatch.setattr(Path, "open", refuse)
+    line = error_line(flash(WITH_PICOLINK, "--drive", drive))
+    assert f"{drive} cannot be written (Permission denied): mount it writable for you" in line
+
+
+def test_a_board_may_come_back_at_another_port(pico, plain_firmware, tmp_path, monkeypatch):
+    old = str(tmp_path / "ttyACM0")
+    image = read_uf2(plain_firmware)
+    monkeypatch.setattr(device, "list_ports", lambda: [pico.port])
+    flash_module._verify(image, old, {old})
+    monkeypatch.setattr(flash_module, "_LIMIT_S", 0.3)
+    with pytest.raises(DeviceError, match=r"could not be read back.*fine if the firmware is not MicroPython"):
+        flash_module._verify(image, old, {old, pico.port})
 
 
 def test_a_drive_that_goes_away_while_copying_is_reported(drive, monkeypatch):

@@ -1,4 +1,4 @@
-"""A board whose USB bootloader runs (BOOTSEL mode): the drive that it shows on the PC."""
+"""Boards whose USB bootloader runs (BOOTSEL mode): on USB, and as the drives that they show on the PC."""
 
 import os
 import re
@@ -8,6 +8,10 @@ from pathlib import Path
 
 # Where operating systems put a drive by themselves: Linux desktops, macOS. On Windows every letter is tried.
 _MOUNTS = ("/media/*", "/media/*/*", "/run/media/*/*", "/mnt/*", "/Volumes/*")
+
+# Where Linux tells about USB devices, and which of them are such boards: the boot ROMs of RP2040 and RP2350.
+_USB = Path("/sys/bus/usb/devices")
+_USB_IDS = {("2e8a", "0003"), ("2e8a", "000f")}
 
 # Board-ID in INFO_UF2.TXT, written by the chip's boot ROM.
 _CHIPS = {"RPI-RP2": "RP2040", "RP2350": "RP2350"}
@@ -21,6 +25,15 @@ class Drive:
     chip: str
 
 
+def count_on_usb() -> int | None:
+    """Boards in BOOTSEL mode that are connected, mounted or not; None where the PC does not tell."""
+    if not _USB.is_dir():
+        return None
+    return sum(
+        (_read(path), _read(path.with_name("idProduct"))) in _USB_IDS for path in _USB.glob("*/idVendor")
+    )
+
+
 def find_drives() -> list[Drive]:
     """All drives of boards in BOOTSEL mode that are mounted."""
     if os.name == "nt":
@@ -32,10 +45,14 @@ def find_drives() -> list[Drive]:
 
 def read_drive(folder: Path) -> Drive | None:
     """The drive in this folder, or None when it is none."""
-    try:
-        text = (folder / "INFO_UF2.TXT").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    match = re.search(r"^Board-ID: *(\S+)", text, re.MULTILINE)
+    match = re.search(r"^Board-ID: *(\S+)", _read(folder / "INFO_UF2.TXT"), re.MULTILINE)
     chip = _CHIPS.get(match[1]) if match else None
     return Drive(folder, chip) if chip else None
+
+
+def _read(path: Path) -> str:
+    """Empty when it is not there, or no more."""
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,29 +1,36 @@
 """`picolink flash`: a firmware onto a board with an RP2040 or RP2350."""
 
+import errno
 import hashlib
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from mpremote.transport import TransportError
 from rich.console import Console
 from rich.progress import Progress
 
-from . import device, products
-from .bootsel import Drive, find_drives, read_drive
-from .device import DeviceError, port_option
+from . import device, picotool, products
+from .bootsel import Drive, count_on_usb, find_drives, read_drive
+from .device import DeviceError, ProgramError, port_option
 from .findings import Findings, look
+from .picotool import Picotool
 from .uf2 import Uf2, Uf2Error, read_uf2
 
 _LIMIT_S = 60
 """For what a board does within seconds: show its drive, restart, answer."""
 
+_MOUNT_LIMIT_S = 10
+"""For the drive of a board that is in BOOTSEL mode already."""
+
 _CHUNK_BYTES = 16 * 1024
+
+_NO_DRIVE = (
+    "the board is in BOOTSEL mode, but its drive did not appear: mount it and name it with --drive, "
+    "or install picotool"
+)
 
 # With a pause, so that the board has answered before it is gone.
 _START_BOOTLOADER = "import machine, time\ntime.sleep_ms(200)\nmachine.bootloader()"
@@ -52,13 +59,13 @@ console = Console(stderr=True, highlight=False)
 @click.option(
     "--drive",
     type=click.Path(path_type=Path),
-    help="Drive of the board in BOOTSEL mode, when it is not found by itself.",
+    help="Drive of the board in BOOTSEL mode, when it is not found by itself; with --port: where it will be.",
 )
 def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
     """Put a firmware (UF2) onto a Pico board, and read it back.
 
     A board that runs MicroPython is restarted into its USB bootloader. For any other, hold its BOOTSEL button
-    while you connect the cable. The files on the board stay.
+    while you connect the cable. The files on the board stay, and in the end it starts its main.py.
 
     \b
     picolink flash                          picolink's own firmware for the board (make firmware)
@@ -67,27 +74,22 @@ def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
     """
     image = None if firmware is None else _read(firmware)
     ports = set(device.list_ports())
-    if _find_bootloader(drive) is None:
-        port = device.find_port(port)
+    if port is not None or not _in_bootsel_mode(drive):
+        port = _find_running(port, drive)
         firmware, image = _restart_into_bootloader(port, firmware, image)
-    elif port is not None:
-        raise DeviceError(f"another board than that at {port} is in BOOTSEL mode: disconnect it")
     elif image is None:
         raise DeviceError(
             "name the firmware to flash: a board in BOOTSEL mode does not tell which board it is"
         )
     with console.status("Waiting for the board's bootloader"):
-        bootloader = _wait(lambda: _find_bootloader(drive))
+        bootloader = _wait(lambda: _find_bootloader(drive), _LIMIT_S)
     if bootloader is None:
-        raise DeviceError(
-            "the board is in BOOTSEL mode, but its drive did not appear: mount it and name it with --drive, "
-            "or install picotool"
-        )
+        raise DeviceError(_NO_DRIVE)
+    _check_chip(image, firmware, bootloader.chip)
     if isinstance(bootloader, Drive):
-        _check_chip(image, firmware, bootloader.chip)
         _copy(image, bootloader)
     else:
-        _load_with_picotool(firmware)
+        bootloader.load(firmware)
     with console.status("Waiting for the board to start"):
         _verify(image, port, ports)
     click.echo(f"{firmware.name} is on the board, which read it back and found it whole.")
@@ -102,23 +104,55 @@ def _read(firmware: Path) -> Uf2:
         raise DeviceError(str(error)) from None
 
 
-def _find_bootloader(drive: Path | None) -> Drive | str | None:
-    """The drive of the board in BOOTSEL mode, or "picotool" when that sees one, or None.
+def _in_bootsel_mode(drive: Path | None) -> bool:
+    """Whether a board is; the drive of one that is may take a while.  Raises DeviceError.
+
+    drive: the only place to look at, or None.
+    """
+    if _find_bootloader(drive) is not None:
+        return True
+    if drive is not None:
+        raise DeviceError(
+            f"no board in BOOTSEL mode at {drive}: to restart a running one name its --port, too"
+        )
+    connected = count_on_usb()
+    if connected == 0 or (connected is None and device.list_ports()):
+        return False
+    with console.status("Waiting for the board's drive"):
+        found = _wait(lambda: _find_bootloader(None), _MOUNT_LIMIT_S)
+    if found is None and connected:
+        raise DeviceError(_NO_DRIVE)
+    return found is not None
+
+
+def _find_running(port: str | None, drive: Path | None) -> str:
+    """The port of the board to restart.  Raises DeviceError."""
+    if port is None:
+        if not device.list_ports():
+            raise DeviceError(
+                "no board found: connect one that runs MicroPython, or any other with its BOOTSEL button held"
+            )
+        return device.find_port(None)
+    if _find_bootloader(drive) is not None or count_on_usb():
+        raise DeviceError(f"another board than that at {port} is in BOOTSEL mode: disconnect it")
+    # A root such as Windows' E: is not there before.
+    if drive is not None and drive != drive.parent and not drive.parent.is_dir():
+        raise DeviceError(f"no drive can appear at {drive}: there is no folder {drive.parent}")
+    return port
+
+
+def _find_bootloader(drive: Path | None) -> Drive | Picotool | None:
+    """The board in BOOTSEL mode, by its drive, or as picotool sees it.  Raises DeviceError for several.
 
     drive: the only place to look at, or None.
     """
     if drive is not None:
         return read_drive(drive)
     drives = find_drives()
-    if len(drives) > 1:
-        folders = ", ".join(str(found.folder) for found in drives)
+    if len(drives) > 1 or (count_on_usb() or 0) > 1:
+        folders = ", ".join(str(found.folder) for found in drives) or "none is mounted"
         raise DeviceError(f"several boards in BOOTSEL mode found: choose one with --drive ({folders})")
-    if drives:
-        return drives[0]
-    if shutil.which("picotool") is None:
-        return None
-    sees_board = subprocess.run(["picotool", "info"], check=False, capture_output=True).returncode == 0
-    return "picotool" if sees_board else None
+    return drives[0] if drives else picotool.find()
 
 
 def _restart_into_bootloader(port: str, firmware: Path | None, image: Uf2 | None) -> tuple[Path, Uf2]:
@@ -176,62 +210,60 @@ def _copy(image: Uf2, drive: Drive) -> None:
                     os.fsync(file.fileno())  # else all of it seems to be copied at once
                 progress.update(task, completed=written)
     except OSError as error:
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise DeviceError(
+                f"{drive.folder} cannot be written ({error.strerror}): mount it writable for you"
+            ) from None
         # With the last block the board is off, and the operating system may complain that the drive is gone.
-        if written < len(image.content):
+        if written + _CHUNK_BYTES < len(image.content):
             raise DeviceError(
                 f"copying to {drive.folder} failed ({error.strerror}): connect the board with its BOOTSEL "
                 "button held, and start again"
             ) from None
     with console.status("Waiting for the board to take it"):
-        if not _wait(lambda: read_drive(drive.folder) is None):
+        if not _wait(lambda: read_drive(drive.folder) is None, _LIMIT_S):
             raise DeviceError(
                 "the board did not take the firmware: connect it with its BOOTSEL button held, and retry"
             )
 
 
-def _load_with_picotool(firmware: Path) -> None:
-    command = ["picotool", "load", "--verify", "--execute", firmware]
-    result = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
-    if result.returncode:
-        raise DeviceError(f"picotool failed: {result.stderr.strip() or 'no reason given'}")
-
-
 def _verify(image: Uf2, port: str | None, ports_before: set[str]) -> None:
     """Waits for the board and lets it compare its flash with `image`.
 
-    port: the board's, or None: one that was not among ports_before.  Raises DeviceError.
+    port: the board's before, or None.  It may come back at one that was not among ports_before.
+    Raises DeviceError.
     """
     ranges = image.ranges()
     program = _HASH_FLASH + f"print(hash_flash({[(address, len(data)) for address, data in ranges]}))"
 
     def ask() -> str | None:
-        for candidate in [port] if port is not None else sorted(set(device.list_ports()) - ports_before):
+        new = sorted(set(device.list_ports()) - ports_before - {port})
+        for candidate in new if port is None else [port, *new]:
             try:
                 with device.connect(candidate) as board:
                     return device.run(board, program).strip()
+            except ProgramError:
+                raise DeviceError(
+                    "the board took the firmware and runs MicroPython, but it cannot be read back there: "
+                    "is it an official build?"
+                ) from None
             except DeviceError:
                 pass  # it is still starting
         return None
 
-    try:
-        answer = _wait(ask)
-    except TransportError:
-        raise DeviceError(
-            "the board took the firmware and runs MicroPython, but it cannot be read back there: "
-            "is it an official build?"
-        ) from None
+    answer = _wait(ask, _LIMIT_S)
     if answer is None:
         raise DeviceError(
-            "the board took the firmware, but does not answer as MicroPython; if the firmware is that, "
-            "flash it again"
+            "the firmware was copied, but could not be read back: the board does not answer as MicroPython. "
+            "That is fine if the firmware is not MicroPython; else flash it again"
         )
     if answer != hashlib.sha256(b"".join(data for _, data in ranges)).hexdigest():
         raise DeviceError("what the board reads back is not the firmware: flash it again")
 
 
-def _wait(condition: Callable[[], Any]) -> Any:
-    """What `condition` returns once that is true, or None when it is not within some time."""
-    end = time.monotonic() + _LIMIT_S
+def _wait(condition: Callable[[], Any], limit_s: float) -> Any:
+    """What `condition` returns once that is true, or None when it is not within limit_s."""
+    end = time.monotonic() + limit_s
     while time.monotonic() < end:
         if value := condition():
             return value
