@@ -7,7 +7,12 @@ board=$1 position=${2:-}
 lib=$MICROPYTHON/lib
 
 needed=(pico-sdk tinyusb mbedtls)
-case $board in *_W | *_W-*) needed+=(btstack cyw43-driver lwip) ;; esac
+# What the board switches on, and the library for it.
+settings=$MICROPYTHON/ports/rp2/boards/${board%-RISCV}/mpconfigboard.cmake
+for pair in MICROPY_BLUETOOTH_BTSTACK:btstack MICROPY_BLUETOOTH_NIMBLE:mynewt-nimble \
+    MICROPY_PY_NETWORK_CYW43:cyw43-driver MICROPY_PY_LWIP:lwip; do
+    ! grep -Eqs "^set\(${pair%:*} +(ON|1)\)" "$settings" || needed+=("${pair#*:}")
+done
 [ ! -L "$MICROPYTHON" ] || needed+=(micropython-lib)
 missing=()
 for library in "${needed[@]}"; do
@@ -18,8 +23,8 @@ done
 if [ -L "$MICROPYTHON" ]; then
     fail "The firmware of $board needs submodules that MPY_DIR lacks. Get them, then run make again:" \
         "  git -C $(readlink "$MICROPYTHON") submodule update --init --depth 1 ${missing[*]}"
-elif [[ " ${missing[*]} " == *" lib/btstack "* ]]; then
-    fail "The firmware of $board needs a full MicroPython checkout: Debian's source package has no Bluetooth stack." \
+elif [[ " ${missing[*]} " == *" lib/"@(btstack|mynewt-nimble|cyw43-driver|lwip)" "* ]]; then
+    fail "The firmware of $board needs a full MicroPython checkout: Debian's source package lacks some of its libraries." \
         "  git clone --depth 1 --branch v1.28.0 https://github.com/micropython/micropython.git" \
         "  git -C micropython submodule update --init --depth 1 $(printf 'lib/%s ' "${needed[@]}" micropython-lib)" \
         "  make firmware BOARD=$board MPY_DIR=\$PWD/micropython"

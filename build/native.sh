@@ -7,7 +7,7 @@ source "$(dirname "$0")/common.sh"
 native=$OUT/native
 abi=6.3   # of every MicroPython from 1.23 on; build/micropython_source.sh accepts no other
 
-# architecture | its C compiler | for (the first two are always built)
+# architecture | its C compiler | for (armv6m is always built, x64 on every PC that can run it)
 architectures="
 x64|gcc|virtual boards on this PC
 armv6m|arm-none-eabi-gcc|Pico W; loads on Pico 2 W too
@@ -42,6 +42,12 @@ build_all() {
             continue
         elif ! command -v "$compiler" >/dev/null; then
             skipped+=("  $arch ($purpose): no $compiler on the PATH")
+            continue
+        elif [ "$arch" = x64 ] && [[ $(gcc -dumpmachine) != x86_64-* ]]; then
+            skipped+=("  $arch ($purpose): gcc here is for $(gcc -dumpmachine)")
+            # Said in a set-up, too: virtual boards are what it is for.
+            [ -z "$position" ] || echo "$position Native module for x64 ... skipped: gcc here is for" \
+                "$(gcc -dumpmachine). Virtual boards run with the Python engine only"
             continue
         elif ! has_headers "$compiler" && ! { [ "$arch" = rv32imc ] && has_headers "$compiler" -idirafter "$NEWLIB"; }; then
             skipped+=("  $arch ($purpose): $compiler has no C library headers")
