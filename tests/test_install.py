@@ -256,7 +256,15 @@ def test_half_of_aioble_is_fetched_again(installed, monkeypatch):
     doctor = picolink("doctor", "--port", installed.port)
     assert re.search(r"aioble +broken: incomplete", doctor.stdout)
     assert "picolink install fetches aioble" in doctor.stdout
-    monkeypatch.setattr(install_module, "do_mip", lambda state, _command: state.transport.exec("1"))
+
+    def fetch(state, _command):
+        content = f"{' = '.join(findings._AIOBLE_NAMES)} = 1\n"
+        state.transport.fs_writefile("/lib/aioble/__init__.py", content.encode())
+
+    monkeypatch.setattr(install_module, "do_mip", lambda *_arguments: None)
+    line = error_line(picolink("install", "--port", installed.port))
+    assert "aioble was fetched, but the board finds another, broken one: remove that" in line
+    monkeypatch.setattr(install_module, "do_mip", fetch)
     assert "aioble is installed" in picolink("install", "--port", installed.port).stdout
 
 

@@ -135,6 +135,10 @@ def install(port: str | None, engine: str) -> None:
         elif not now.aioble_ready:
             with console.status("Fetching aioble"):
                 _install_aioble(board)
+                device.soft_reset(board)
+                now = try_imports(board, look(board))
+            if not now.aioble_ready:
+                raise DeviceError("aioble was fetched, but the board finds another, broken one: remove that")
             click.echo("aioble is installed.")
 
 
