@@ -261,6 +261,7 @@ def test_half_of_aioble_is_fetched_again(installed, monkeypatch):
         content = f"{' = '.join(findings._AIOBLE_NAMES)} = 1\n"
         state.transport.fs_writefile("/lib/aioble/__init__.py", content.encode())
 
+    monkeypatch.setattr(install_module, "_install", lambda *_arguments: None)  # picolink is there
     monkeypatch.setattr(install_module, "do_mip", lambda *_arguments: None)
     line = error_line(picolink("install", "--port", installed.port))
     assert "aioble was fetched, but the board finds another, broken one: remove that" in line
@@ -282,7 +283,8 @@ def test_a_filesystem_may_be_elsewhere(installed):
     assert re.search(r"files free +1\d\d\d KiB", doctor)
 
 
-def test_the_boards_own_program_starts_again_and_its_watchdog_does_not_disturb(installed):
+def test_the_boards_own_program_starts_again_and_its_watchdog_does_not_disturb(installed, monkeypatch):
+    monkeypatch.setattr(install_module, "_install", lambda *_arguments: None)  # picolink is there
     with installed.raw_repl() as board:
         board.fs_writefile(
             "/main.py",
@@ -290,7 +292,8 @@ def test_the_boards_own_program_starts_again_and_its_watchdog_does_not_disturb(i
             b"while True:\n    watchdog.feed()\n    print('main.py runs')\n    time.sleep_ms(20)\n",
         )
     for command in ("doctor", "doctor", "install"):
-        picolink(command, "--port", installed.port)
+        result = picolink(command, "--port", installed.port)
+        assert "picolink" in result.stdout, result.output
     with serial_for_url(installed.port, timeout=LIMIT_S) as port:
         assert port.read_until(b"main.py runs").endswith(b"main.py runs")
     with device.connect(installed.port) as board:
