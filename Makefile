@@ -36,6 +36,7 @@ test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/
 
 bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 8 minutes
 	@$(VENV)/picolink bench engine --plot
+	@$(VENV)/picolink bench cpu
 	@$(VENV)/picolink bench sweep --plot
 	@$(VENV)/picolink bench link --plot
 

@@ -12,6 +12,8 @@ def copied(engine):
             setattr(copy, name, memoryview(bytearray(value)))
         elif isinstance(value, (int, bytes)):
             setattr(copy, name, value)
+        elif callable(value):
+            setattr(copy, name, getattr(pyengine.Engine, name).__get__(copy))
         else:
             setattr(copy, name, value[:])  # lists and arrays
     return copy

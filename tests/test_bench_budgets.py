@@ -8,9 +8,11 @@ import json
 from pathlib import Path
 
 import pytest
-from picolink_pc.bench import costs, engine
+from picolink_pc import products
+from picolink_pc.bench import costs, cpu, engine
 from picolink_pc.bench import cycles as table
-from picolink_pc.radio.air import RadioSettings
+from picolink_pc.emulator import Emulator
+from picolink_pc.radio.air import RadioSettings, ceiling
 from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
 from picolink_pc.simulation.engines import engines
 from picolink_pc.simulation.faults import PacketFaults
@@ -46,6 +48,17 @@ def test_cycles_of_the_whole_way_of_a_message(cycles, name):
 
 def test_the_native_engine_is_as_fast_as_it_has_to_be(cycles):
     assert cycles["native"] <= TARGET_CYCLES
+
+
+@pytest.mark.parametrize("way", BUDGETS["link"])
+def test_cycles_of_a_message_through_the_link(way):
+    sender, reader = way.split(", ")
+    with Emulator(products.firmware("RPI_PICO")) as pico:
+        found = cpu.measure(pico, "native", sender, reader, 15.0)
+    assert found["rate"] == pytest.approx(ceiling(RadioSettings(interval_ms=15), both_ways=True), rel=0.02)
+    budget = BUDGETS["link"][way]
+    # A name more in the link shifts MicroPython's tables, and what each look into them takes.
+    assert found["cycles"] <= budget * 1.15, f"{found['cycles']:.0f} cycles, the budget is {budget}"
 
 
 @pytest.mark.parametrize("module", ["_picolink", engine.MPY_ON_BOARD])

@@ -54,19 +54,51 @@ _link = None  # the link that is open: a board has one connection, so there is o
 _gone = -1  # the handle of the connection that dropped last
 
 
+# MicroPython keeps what a call needs on the stack up to 11 words, else on the heap, where looking for room
+# takes longer than most functions here. So what runs for each event is cut into small ones.
+
+
 def _irq(event, data):
     """All Bluetooth events of the board. MicroPython switches them off for good after one exception."""
-    if _link is not None:
-        try:
-            if _link._irq(event, data):
-                return None
-        except BaseException as e:
-            _link._keep(e)  # a packet that did not get through: the engine sends it again
+    try:
+        if _link is not None and _link._irq(event, data):
+            return None
+    except KeyboardInterrupt:
+        _keep(True)
+    except BaseException:
+        _keep(False)  # a packet that did not get through: the engine sends it again
+    return _pass_on(event, data)
+
+
+def _pass_on(event, data):
+    """To aioble."""
     try:
         return core.ble_irq(event, data)
-    except BaseException as e:
-        if _link is not None:
-            _link._keep(e)
+    except KeyboardInterrupt:
+        _keep(True)
+    except BaseException:
+        _keep(False)
+
+
+def _keep(interrupted):
+    """An exception that must not leave the handler. interrupted: whether it was Ctrl-C."""
+    if _link is not None:
+        _link._irq_errors += 1
+        if interrupted:
+            _link._interrupted = True
+
+
+async def _nothing():
+    pass
+
+
+# What send() returns when it need not wait: a coroutine that is over. To await it takes no memory; looking
+# for some would take longer than sending.
+_SENT = _nothing()
+try:
+    _SENT.send(None)
+except StopIteration:
+    pass
 
 
 def _size(message):
@@ -150,6 +182,9 @@ class Link:
         self._stalled = 0  # connections in a row
         self._stack_restarts = 0
         self._connections = 0
+        # MicroPython looks for a method among all of these first, which takes longer than most methods do.
+        for name in ("send", "send_nowait", "recv", "__anext__", "_irq", "_feed", "_transmit", "_report"):
+            setattr(self, name, getattr(self, name))
 
     # -- opening and closing ------------------------------------------------------------------------------
 
@@ -204,16 +239,18 @@ class Link:
 
     # -- messages -----------------------------------------------------------------------------------------
 
-    async def send(self, message, channel=0):
-        """Queue a message; wait while the transmit ring is full. Cancelled, it has queued nothing.
+    def send(self, message, channel=0):
+        """Queue a message; awaited, it waits while the transmit ring is full.
 
-        Tasks that wait are served in the order in which they came.
+        Tasks that wait are served in the order in which they came; one that is cancelled has queued nothing.
 
         message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
-        Raises ValueError for a message that can never fit, LinkClosedError when the link is closed.
+        Raises at the call: TypeError or ValueError for what is no message or can never fit, LinkClosedError
+        when the link is closed.
         """
-        if not self.send_nowait(message, channel):
-            await self._send_in_turn(message, channel)
+        if self.send_nowait(message, channel):
+            return _SENT
+        return self._send_in_turn(message, channel)
 
     def send_nowait(self, message, channel=0):
         """Queue a message if there is room, also for the one that has waited longest in send().
@@ -334,12 +371,6 @@ class Link:
         self._heard_at = now = time.ticks_ms()
         if len(packet) and self._engine.feed(packet, now):  # an empty one is a sign of life
             self._wake.set()
-
-    def _keep(self, error):
-        """An exception that must not leave the handler of Bluetooth events."""
-        self._irq_errors += 1
-        if isinstance(error, KeyboardInterrupt):
-            self._interrupted = True
 
     def _transmit(self, packet):
         """Hand a packet (memoryview) to the host stack. Raises OSError when it cannot take it."""
@@ -504,15 +535,22 @@ class Link:
         return self._ticks != ticks
 
     def _report(self, flags):
-        """Wake who waits for what the engine said, and tell the application."""
+        """Wake who waits for what the engine said."""
+        if flags & fl.READABLE:
+            self._readable.set()
+        if flags & fl.WRITABLE:
+            self._room.set()
+            if not flags & fl.OPENED:
+                self._progress += 1
+        if flags > fl.READABLE | fl.WRITABLE | fl.PULL:
+            self._report_rare(flags)
+
+    def _report_rare(self, flags):
+        """Changes of the session, and what the application is told."""
         if flags & fl.PEER_ENDED:
             self._peer_ended = True
             self._sendable = False
-        if flags & (fl.WRITABLE | fl.PEER_ENDED):
             self._room.set()
-        if flags & (fl.WRITABLE | fl.OPENED) == fl.WRITABLE:
-            self._progress += 1
-        if flags & (fl.READABLE | fl.PEER_ENDED):
             self._readable.set()
         if flags & fl.OPENED:
             device = self._connection.device

@@ -125,6 +125,29 @@ _COUNTERS = (
 ) = range(22)
 
 
+_METHODS = (
+    "send",
+    "recv",
+    "recv_into",
+    "pull_into",
+    "feed",
+    "_queue",
+    "_sendable",
+    "_pull",
+    "_launch",
+    "_seal",
+    "_take",
+    "_decode",
+    "_take_ack",
+    "_acknowledge",
+    "_take_stream",
+    "_scan",
+    "_next_size",
+    "_release",
+    "_credit_due",
+)
+
+
 def _checked(name, value, low, high):
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an int, not {value!r}")
@@ -250,6 +273,10 @@ class Engine:
         self._held_packets = memoryview(bytearray(_HELD_MAX * _MAX_PACKET))
         self._held_sizes = [0] * _HELD_MAX
         self._held_times = [0] * _HELD_MAX
+
+        # MicroPython looks for a method among all of these first, which takes longer than most methods do.
+        for name in _METHODS:
+            setattr(self, name, getattr(self, name))
 
     def start(self, mtu, now):
         """Begin a new connection: handshake again, resume the session if the peer still lives.

@@ -229,7 +229,7 @@ class Bench:
         path = [_PACKAGES]
         host = None
         if engine == "native":
-            path.insert(0, _require(_NATIVE, "the native module for this PC"))
+            path.insert(0, _require(_NATIVE, "the native module for x86_64 (other PCs: --engine python)"))
         if self._real_stack:
             path.append(self._aioble)
             power = _RealStackPower(self._micropython, path, self.radio, name, address)

@@ -26,7 +26,7 @@ async def main(role):
     refuses(ValueError, "65536", make, "Arguments", rx_size=65536)
     refuses(TypeError, "1.5", make, "Arguments", rx_size=1.5)
     async with make("Arguments \u00fc\u4e16", tx_size=512, rx_size=256) as link:
-        for send in (link.send_nowait,):
+        for send in (link.send_nowait, link.send):
             refuses(TypeError, "7", send, 7)
             refuses(TypeError, "None", send, None)
             refuses(ValueError, "16", send, b"x", 16)
@@ -42,11 +42,13 @@ async def main(role):
         await link.send("\u00fc")
         await link.send(b"")
         await link.send(bytearray(b"b"), 15)
-        await link.send(memoryview(b"mv"))
+        await asyncio.wait_for(link.send(memoryview(b"mv")), 1)
+        await asyncio.gather(link.send(b"g", 1), asyncio.create_task(link.send(b"t", 2)))
         received = []
-        for _ in range(4):
+        for _ in range(6):
             received.append((await link.recv(), link.channel))
-        assert received == [("\u00fc".encode(), 0), (b"", 0), (b"b", 15), (b"mv", 0)], received
+        expected = [("\u00fc".encode(), 0), (b"", 0), (b"b", 15), (b"mv", 0), (b"g", 1), (b"t", 2)]
+        assert received == expected, received
     print("ok")
 
 

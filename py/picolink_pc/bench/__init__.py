@@ -8,6 +8,7 @@ from ..cli import Commands
 _COMMANDS = {
     "link": ".bench.link",
     "engine": ".bench.engine",
+    "cpu": ".bench.cpu",
     "sweep": ".bench.sweep",
     "heap": ".bench.heap",
     "costs": ".bench.costs",
@@ -22,6 +23,7 @@ def bench() -> None:
     \b
     picolink bench link      two boards: messages/s, latency, loss; picolink beside aioble alone
     picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
+    picolink bench cpu       how busy a Pico is at the radio's full rate
     picolink bench sweep     what your boards would do, in a simulation that takes seconds
     picolink bench heap      a million messages, and the heap meanwhile
 

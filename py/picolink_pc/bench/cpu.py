@@ -1,0 +1,96 @@
+"""`picolink bench cpu`: how busy picolink keeps a board's CPU at the radio's full rate."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from .. import products
+from ..emulator import CYCLE_COUNTER, Emulator, EmulatorError
+from ..radio.air import RadioSettings, ceiling, value_rate_in_events
+from .cycles import RP2040_HZ
+from .report import Result, Row, new_console, out_option, publish
+
+_PROGRAM = Path(__file__).parent / "programs" / "cpu_load.py"
+_PACKET = 236  # bytes: a full one
+_MS = 2000
+
+WAYS = (("send", "async for"), ("send", "recv"), ("send_nowait", "drain"))
+"""How a program sends and reads."""
+
+
+def measure(pico: Emulator, engine: str, sender: str | None, reader: str | None, interval_ms: float) -> Row:
+    """What a program costs that sends and reads like this (see WAYS; None: it does not), both ways at once.
+
+    engine: "native" or "python".   pico: with picolink's firmware.
+    Returns rate (messages/s, the lesser way), cpu (% of the CPU), cycles (per message sent and one received).
+    """
+    settings = RadioSettings(interval_ms=interval_ms)
+    packets_each_1000 = round(value_rate_in_events(settings, _PACKET, both_ways=True) * interval_ms)
+    arguments = (CYCLE_COUNTER, engine, sender, reader, settings.interval_us, packets_each_1000, _MS)
+    found = json.loads(pico.run(f"{_PROGRAM.read_text()}\nmeasure(*{arguments!r})"))
+    seconds = found["us"] / 1e6
+    messages = min(found["sent"], found["received"])
+    return {
+        "rate": messages / seconds,
+        "cpu": 100 * found["cycles"] / seconds / RP2040_HZ,
+        "cycles": found["cycles"] / messages if messages else None,
+    }
+
+
+@click.command()
+@click.option("--interval", "interval_ms", type=float, default=15.0, show_default=True, help="In ms.")
+@out_option
+def cpu(interval_ms: float, out: Path | None) -> None:
+    """How busy picolink keeps a Pico's CPU at the radio's full rate.
+
+    \b
+    picolink bench cpu                     both engines, and each way to send and to read
+    picolink bench cpu --interval 30
+
+    The emulated Pico runs the whole of picolink, link and asyncio included, with messages both ways at once.
+    A task takes the place of radio, aioble and Bluetooth stack; its work is not counted, nor is theirs.
+    """
+    firmware = products.firmware("RPI_PICO")
+    if not firmware.exists():
+        raise click.ClickException(
+            "the emulated Pico needs picolink's firmware: run make firmware BOARD=RPI_PICO"
+        )
+    console = new_console()
+    try:
+        most = ceiling(RadioSettings(interval_ms=interval_ms), both_ways=True)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn())
+    rows = []
+    try:
+        with Progress(*columns, console=console) as progress, Emulator(firmware) as pico:
+            for engine, sender, reader in progress.track(cases):
+                found = measure(pico, engine, sender, reader, interval_ms)
+                names = {"engine": engine, "sender": sender or "nothing", "reader": reader or "nothing"}
+                rows.append(names | found | {"share": 100 * found["rate"] / most})
+    except EmulatorError as error:
+        raise click.ClickException(str(error)) from None
+    result = Result(
+        name="cpu-emulated",
+        title=f"picolink on an emulated Pico: CPU at full rate both ways, {interval_ms:g} ms interval",
+        parameters={"interval_ms": interval_ms, "message_bytes": 18, "ceiling": most},
+        columns={
+            "engine": "engine",
+            "sender": "sends with",
+            "reader": "reads with",
+            "rate": "messages/s each way",
+            "share": "% of air",
+            "cpu": "% of CPU",
+            "cycles": "cycles for a message sent and one read",
+        },
+        rows=rows,
+        notes=[
+            "Of one board: link, asyncio, engine and garbage collection.",
+            "The real firmware on an emulated RP2040 of 125 MHz. Misses of the flash cache are not modelled.",
+            "Not in it: aioble, the Bluetooth stack, the radio's driver, and what your program does.",
+        ],
+    )
+    publish(console, [result], out, {})

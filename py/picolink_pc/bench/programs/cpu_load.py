@@ -1,0 +1,186 @@
+# How busy picolink keeps a board's CPU at the radio's full rate: link, asyncio and engine.
+# For the emulated Pico.
+#
+# There is no radio and no Bluetooth stack here.  A task takes packets and brings some, as often and as many
+# as the air allows; what it does itself, the other side's engine included, is not counted.
+
+import asyncio
+import gc
+import json
+import sys
+import time
+
+from machine import mem32
+
+_SIZE = 18  # bytes of a message
+_PACKET = 244  # bytes: the largest
+_ON_THE_WAY = 32  # packets
+_WARM_UP_MS = 200
+
+
+class _Namespace:
+    pass
+
+
+class _Ble:
+    """The packets that the program sends wait here until the air takes them."""
+
+    def __init__(self):
+        self.packets = [memoryview(bytearray(_PACKET)) for _ in range(_ON_THE_WAY)]
+        self.sizes = [0] * _ON_THE_WAY
+        self.first = self.count = 0
+        self.counter = 0  # address of the cycle counter
+        self.apart = 0  # cycles that are not picolink's
+
+    def irq(self, _handler):
+        pass
+
+    def gattc_write(self, _handle, _value_handle, packet, _mode):
+        began = mem32[self.counter]
+        place = (self.first + self.count) % _ON_THE_WAY
+        self.packets[place][: len(packet)] = packet
+        self.sizes[place] = len(packet)
+        self.count += 1
+        self.apart += mem32[self.counter] - began
+
+
+def _stand_in(ble):
+    """What picolink needs of aioble and bluetooth when its connections come from elsewhere."""
+    aioble, bluetooth = _Namespace(), _Namespace()
+    aioble.core = _Namespace()
+    aioble.core.ble = ble
+    aioble.DeviceDisconnectedError = type("DeviceDisconnectedError", (Exception,), {})
+    aioble.GattError = type("GattError", (Exception,), {})
+    bluetooth.UUID = str
+    sys.modules["aioble"], sys.modules["bluetooth"] = aioble, bluetooth
+
+
+_ble = _Ble()
+_stand_in(_ble)
+
+from _picolink import Engine  # noqa: E402
+from picolink import link as links  # noqa: E402
+from picolink.central import Central  # noqa: E402
+
+_NOTIFY = 18  # event of MicroPython's bluetooth module
+_HANDLE = _VALUE_HANDLE = 1
+
+
+class _Device:
+    addr_type = 0
+    addr = b"device"
+
+    def addr_hex(self):
+        return "device"
+
+
+class _Connection:
+    _conn_handle = _HANDLE
+    mtu = 247
+    device = _Device()
+
+
+class _Link(Central):
+    async def _establish(self):
+        self._adopt(_Connection())
+        self._notify_handle = self._write_handle = _VALUE_HANDLE
+        self._called = True
+
+
+async def _carry(interval_us, packets_each_1000, sends, received):
+    """Connection events. sends: whether the other side does; received: counts its messages, in a list."""
+    peer = Engine(1)
+    peer.start(247, time.ticks_ms())
+    packet = memoryview(bytearray(_PACKET))
+    views = [packet[:size] for size in range(_PACKET + 1)]
+    message, buffer = bytes(_SIZE), bytearray(_SIZE)
+    event_at = time.ticks_us()
+    allowed = 0
+    while True:
+        event_at = time.ticks_add(event_at, interval_us)
+        await asyncio.sleep_ms(max(0, time.ticks_diff(event_at, time.ticks_us()) // 1000))
+        began = mem32[_ble.counter]
+        now = time.ticks_ms()
+        allowed = allowed % 1000 + packets_each_1000
+        for _ in range(min(_ble.count, allowed // 1000)):
+            peer.feed(_ble.packets[_ble.first][: _ble.sizes[_ble.first]], now)
+            _ble.first = (_ble.first + 1) % _ON_THE_WAY
+            _ble.count -= 1
+        while peer.recv_into(buffer) >= 0:
+            received[0] += 1
+        while sends and peer.send(message):
+            pass
+        for _ in range(allowed // 1000):
+            size = peer.pull_into(packet, now)
+            if not size:
+                break
+            _ble.apart += mem32[_ble.counter] - began
+            links._irq(_NOTIFY, (_HANDLE, _VALUE_HANDLE, views[size]))
+            began = mem32[_ble.counter]
+        _ble.apart += mem32[_ble.counter] - began
+
+
+async def _send(link):
+    message = bytes(_SIZE)
+    while True:
+        await link.send(message)
+
+
+async def _send_nowait(link):
+    message = bytes(_SIZE)
+    while True:
+        while link.send_nowait(message):
+            pass
+        await asyncio.sleep_ms(10)
+
+
+async def _async_for(link, received):
+    async for _ in link:
+        received[0] += 1
+
+
+async def _recv(link, received):
+    while True:
+        await link.recv()
+        received[0] += 1
+
+
+async def _drain(link, received):
+    while True:
+        for _ in await link.drain():
+            received[0] += 1
+
+
+_SENDERS = {"send": _send, "send_nowait": _send_nowait}
+_READERS = {"async for": _async_for, "recv": _recv, "drain": _drain}
+
+
+async def _measure(counter, engine, sender, reader, interval_us, packets_each_1000, ms):
+    _ble.counter = counter
+    link = _Link("air", engine=engine, on_event=lambda _event, _detail: None)
+    here, there = [0], [0]
+    tasks = [asyncio.create_task(_carry(interval_us, packets_each_1000, bool(reader), there))]
+    await link.open()
+    if sender:
+        tasks.append(asyncio.create_task(_SENDERS[sender](link)))
+    if reader:
+        tasks.append(asyncio.create_task(_READERS[reader](link, here)))
+    await asyncio.sleep_ms(_WARM_UP_MS)
+    gc.collect()
+    here[0] = there[0] = _ble.apart = 0
+    began_at = time.ticks_us()
+    mem32[counter] = 0
+    await asyncio.sleep_ms(ms)
+    cycles = mem32[counter] - _ble.apart
+    us = time.ticks_diff(time.ticks_us(), began_at)
+    print(json.dumps({"sent": there[0], "received": here[0], "us": us, "cycles": cycles}))
+
+
+def measure(*arguments):
+    """Print what happened in `ms` of traffic both ways.
+
+    counter: address of the cycle counter.   engine: "native" or "python".
+    sender: "send", "send_nowait", or None to send nothing.   reader: "async for", "recv", "drain", or None.
+    interval_us, packets_each_1000: connection events, and packets each way in 1000 of them.   ms: how long.
+    """
+    asyncio.run(_measure(*arguments))
