@@ -18,7 +18,7 @@ def state(engine):
     """All that an engine knows, without flags and packets held."""
     known = {}
     for name, value in vars(engine).items():
-        if not name.startswith("_held") and name != "_flags":
+        if not name.startswith("_held") and name != "_flags" and not callable(value):
             known[name] = bytes(value) if isinstance(value, memoryview) else value
     return known
 
