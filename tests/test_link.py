@@ -591,6 +591,7 @@ def test_a_frozen_board_goes_on_where_it_was(run, pair):
         "last_words",
         "refused",
         "slow_at_the_end",
+        "tasks_in_order",
     ],
 )
 def test_program(run, pair, program, engine):

@@ -88,17 +88,8 @@ def _keep(interrupted):
             _link._interrupted = True
 
 
-async def _nothing():
-    pass
-
-
-# What send() returns when it need not wait: a coroutine that is over. To await it takes no memory; looking
-# for some would take longer than sending.
-_SENT = _nothing()
-try:
-    _SENT.send(None)
-except StopIteration:
-    pass
+class _EventError(Exception):
+    """on_event has raised something. A class of its own: not to be taken for the radio's or aioble's."""
 
 
 def _size(message):
@@ -125,7 +116,8 @@ class Link:
         "restarted", "too large", "refused", "not found", "not connected" or "undelivered"; detail: str for a
         person. Printed by default. An exception that it raises ends the link.
 
-    Attributes: engine ("native" or "python"), connected (bool), channel (of the message last received).
+    Attributes: engine ("native" or "python"), connected (bool), channel (of the message last received),
+    stats (a dict of counters: see _stats).
     """
 
     def __init__(self, name, engine=None, tx_size=8192, rx_size=8192, on_event=print_event):
@@ -189,8 +181,10 @@ class Link:
     # -- opening and closing ------------------------------------------------------------------------------
 
     async def open(self):
-        """Wait for the other board. `async with` does this."""
+        """Wait for the other board: once for each link. `async with` does this."""
         global _link
+        if self._tasks:
+            raise RuntimeError("this link was opened already: make another one")
         while _link is not None:
             other = _link
             if await other._lives():
@@ -220,14 +214,15 @@ class Link:
         self._ending = True
         self._sendable = False
         try:
-            while self._closed is None:
-                progress = self._progress
-                try:
-                    await asyncio.wait_for_ms(self._drain_and_end(), timeout_ms)
+            progress = self._progress
+            quiet_at = time.ticks_ms()
+            while self._closed is None and not self._all_said():
+                await asyncio.sleep_ms(_TICK_MS)  # not with wait_for(), which needs memory
+                if progress != self._progress:
+                    progress = self._progress
+                    quiet_at = time.ticks_ms()
+                elif time.ticks_diff(time.ticks_ms(), quiet_at) >= timeout_ms:
                     break
-                except asyncio.TimeoutError:
-                    if progress == self._progress:
-                        break
         finally:
             await self._shut("this side has closed the link")
 
@@ -239,23 +234,23 @@ class Link:
 
     # -- messages -----------------------------------------------------------------------------------------
 
-    def send(self, message, channel=0):
-        """Queue a message; awaited, it waits while the transmit ring is full.
+    async def send(self, message, channel=0):
+        """Queue a message; wait while the transmit ring is full. Cancelled, it has queued nothing.
 
-        Tasks that wait are served in the order in which they came; one that is cancelled has queued nothing.
+        Tasks that send are served in the order in which they came.
 
         message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
-        Raises at the call: TypeError or ValueError for what is no message or can never fit, LinkClosedError
-        when the link is closed.
+        Raises TypeError or ValueError for what is no message or can never fit, LinkClosedError when the link
+        is closed.
         """
-        if self.send_nowait(message, channel):
-            return _SENT
-        return self._send_in_turn(message, channel)
+        if self._line or not self.send_nowait(message, channel):
+            await self._send_in_turn(message, channel)
 
     def send_nowait(self, message, channel=0):
         """Queue a message if there is room, also for the one that has waited longest in send().
 
-        Returns whether it was taken; arguments and errors as send().
+        Returns whether it was taken; arguments and errors as send(), but while there is too little room for
+        both it is False for whatever comes.
         """
         engine = self._engine
         if not self._sendable or engine.ended:
@@ -396,6 +391,8 @@ class Link:
                         backoff = _BACKOFF_FIRST_MS
                     if self._connection:
                         await self._hang_up()
+                    else:
+                        await self._disconnect()
                     if self._closed is not None or self._peer_ended:
                         break
                     await asyncio.sleep_ms(backoff)
@@ -423,12 +420,11 @@ class Link:
 
     async def _connect(self):
         """_establish() a connection. Whatever goes wrong is told, where it is not usual, and tried again."""
-        if self._arrived >= 0:  # one came just as its attempt was given up
-            arrived, self._arrived = self._arrived, -1
-            core.ble.gap_disconnect(arrived)
         try:
             await self._establish()
         except _TROUBLES:
+            raise
+        except _EventError:
             raise
         except Exception as e:  # aioble's, after a drop or when it had no memory, are of all kinds
             self._event("not connected", repr(e))
@@ -529,7 +525,7 @@ class Link:
             self._working &= ~_TICK
 
     async def _lives(self):
-        """Whether its tasks run: not when Ctrl-C has ended one, nor after asyncio.new_event_loop()."""
+        """Whether its clock ticks: not when Ctrl-C has ended it, nor after asyncio.new_event_loop()."""
         ticks = self._ticks
         await asyncio.sleep_ms(5 * _TICK_MS)
         return self._ticks != ticks
@@ -584,38 +580,41 @@ class Link:
                 self._event("refused", "the other board speaks protocol version %d, not 1" % version)
 
     def _event(self, event, detail):
-        """Tell the application. Its errors end the link, and must not be taken for the radio's."""
+        """Tell the application. Its errors end the link."""
         try:
             self._on_event(event, detail)
         except MemoryError:
             pass
-        except _TROUBLES as e:
-            raise RuntimeError("on_event raised %r" % (e,))
+        except Exception as e:
+            raise _EventError("on_event raised %r" % (e,))
 
     async def _hang_up(self):
         self._report(self._engine.take_flags())  # what came just before a drop: nobody has heard of it
+        connected, self.connected = self.connected, False
         try:
-            self._count_stall()
-            if self.connected:
-                self.connected = False
+            if connected:
                 ending = self._ending or self._peer_ended
                 reason = "closing" if ending else "%s, looking for it again" % (self._reason,)
                 self._event("disconnected", reason)
+            self._count_stall(connected)
         except MemoryError:
             pass
         await self._disconnect()
 
-    def _count_stall(self):
+    def _count_stall(self, connected):
         """Counts connections in a row that carried nothing to the peer."""
         timeouts, before = self._engine.stats()["timeouts"], self._timeouts
         self._timeouts = timeouts
         quiet = time.ticks_diff(time.ticks_ms(), self._progress_at) > _STALL_MS
         # Not when the peer has answered all the time, and only does not read.
-        unheard = self._full or timeouts - before > 1 or not self.connected
+        unheard = self._full or timeouts - before > 1 or not connected
         self._stalled = self._stalled + 1 if quiet and unheard and self._engine.pending() else 0
 
     async def _disconnect(self):
         # By hand: a wait of aioble's that times out leaves its connection object connected for ever.
+        if self._handle < 0:
+            self._handle = self._arrived  # it came just as its attempt was given up
+        self._arrived = -1
         if self._handle >= 0:
             try:
                 core.ble.gap_disconnect(self._handle)
@@ -643,19 +642,14 @@ class Link:
         self._readable.set()
         self._room.set()
 
-    async def _drain_and_end(self):
+    def _all_said(self):
+        """Queue the END when there is room; whether the peer has it, and all before it."""
         if self._peer_ended:
-            # The peer hangs up when it has heard that this side knows.
-            while self._closed is None:
-                await self._wait_room()
-            return
-        while not self._end_queued:
+            return False  # the peer hangs up when it has heard that this side knows
+        if not self._end_queued:
             self._end_queued = self._engine.end()
-            if not self._end_queued:
-                await self._wait_room()
-        self._wake.set()
-        while self._closed is None and self._engine.pending():
-            await self._wait_room()
+            self._wake.set()
+        return self._end_queued and not self._engine.pending()
 
     async def _shut(self, reason):
         global _link
@@ -674,10 +668,7 @@ class Link:
                 await asyncio.sleep_ms(_TICK_MS)
             except asyncio.CancelledError as e:
                 cancelled = e
-        if self._arrived >= 0:  # in the turn in which it was given up
-            self._handle = self._arrived
-        if self._handle >= 0:
-            await self._disconnect()
+        await self._disconnect()
         if _link is self:
             _link = None
             self._tell_undelivered()
@@ -704,7 +695,7 @@ class Link:
         turn = (asyncio.current_task(), _size(message))
         self._line.append(turn)
         try:
-            while not self.send_nowait(message, channel):
+            while self._line[0] is not turn or not self.send_nowait(message, channel):
                 await self._wait_room()
         finally:
             self._line.remove(turn)

@@ -26,9 +26,9 @@ async def main(role):
             async for message in link:
                 received.append(int(message))
             assert received == list(range(300))
-            for refused in (lambda: link.send("late"), link.recv):
+            for refused in (link.send("late"), link.recv()):
                 try:
-                    await refused()
+                    await refused
                     raise AssertionError("the link was open")
                 except picolink.LinkClosedError as error:
                     assert "the peer has closed" in str(error)

@@ -12,7 +12,7 @@ NAME = "Giving up"
 
 
 async def be_called():
-    for _ in range(3):
+    for _ in range(4):
         connection = await aioble.advertise(30_000, name=NAME, services=[gatt.SERVICE])
         await asyncio.wait_for_ms(connection.disconnected(), 3000)
 
@@ -29,6 +29,11 @@ def disk_full(*_):
     raise OSError(28)
 
 
+def gives_up(event, _):
+    if event in ("refused", "not found"):  # while it connects
+        raise ValueError
+
+
 async def give_up():
     set_up = Central._set_up
     Central._set_up = never
@@ -43,7 +48,7 @@ async def give_up():
     except asyncio.CancelledError:
         pass
     Central._set_up = set_up
-    for on_event, reason in ((wrong, "KeyError"), (disk_full, "OSError")):
+    for on_event, reason in ((wrong, "KeyError"), (disk_full, "OSError"), (gives_up, "ValueError")):
         try:
             await picolink.connect(NAME, on_event=on_event).open()
             raise AssertionError("the link was opened")

@@ -27,8 +27,8 @@ def measure(pico: Emulator, engine: str, sender: str | None, reader: str | None,
     Returns rate (messages/s, the lesser way), cpu (% of the CPU), cycles (per message sent and one received).
     """
     settings = RadioSettings(interval_ms=interval_ms)
-    packets_each_1000 = round(value_rate_in_events(settings, _PACKET, both_ways=True) * interval_ms)
-    arguments = (CYCLE_COUNTER, engine, sender, reader, settings.interval_us, packets_each_1000, _MS)
+    packet_us = round(1e6 / value_rate_in_events(settings, _PACKET, both_ways=True))
+    arguments = (CYCLE_COUNTER, engine, sender, reader, packet_us, _MS)
     found = json.loads(pico.run(f"{_PROGRAM.read_text()}\nmeasure(*{arguments!r})"))
     seconds = found["us"] / 1e6
     messages = min(found["sent"], found["received"])
@@ -88,8 +88,9 @@ def cpu(interval_ms: float, out: Path | None) -> None:
         },
         rows=rows,
         notes=[
-            "Of one board: link, asyncio, engine and garbage collection.",
-            "The real firmware on an emulated RP2040 of 125 MHz. Misses of the flash cache are not modelled.",
+            "Of the central: link, asyncio, engine and garbage collection.",
+            "What stands in for the host stack is full after 9 packets, as BTstack and its controller are.",
+            "The real firmware on an emulated RP2040, without misses of the flash cache: a lower bound.",
             "Not in it: aioble, the Bluetooth stack, the radio's driver, and what your program does.",
         ],
     )

@@ -1,8 +1,8 @@
 # How busy picolink keeps a board's CPU at the radio's full rate: link, asyncio and engine.
 # For the emulated Pico.
 #
-# There is no radio and no Bluetooth stack here.  A task takes packets and brings some, as often and as many
-# as the air allows; what it does itself, the other side's engine included, is not counted.
+# There is no radio and no Bluetooth stack here.  A task takes packets and brings some as often as the air
+# allows; what it does itself, the other side's engine included, is not counted, but that it is woken is.
 
 import asyncio
 import gc
@@ -14,7 +14,8 @@ from machine import mem32
 
 _SIZE = 18  # bytes of a message
 _PACKET = 244  # bytes: the largest
-_ON_THE_WAY = 32  # packets
+_ON_THE_WAY = 9  # packets that BTstack and the controller take: then they are full
+_FULL = 114  # EALREADY: what BTstack says then
 _WARM_UP_MS = 200
 
 
@@ -36,6 +37,8 @@ class _Ble:
         pass
 
     def gattc_write(self, _handle, _value_handle, packet, _mode):
+        if self.count == _ON_THE_WAY:
+            raise OSError(_FULL)
         began = mem32[self.counter]
         place = (self.first + self.count) % _ON_THE_WAY
         self.packets[place][: len(packet)] = packet
@@ -87,22 +90,23 @@ class _Link(Central):
         self._called = True
 
 
-async def _carry(interval_us, packets_each_1000, sends, received):
-    """Connection events. sends: whether the other side does; received: counts its messages, in a list."""
+async def _carry(packet_us, sends, received):
+    """A packet each way every packet_us: a full one fills much of a connection event.
+
+    sends: whether the other side does.   received: counts its messages, in a list.
+    """
     peer = Engine(1)
     peer.start(247, time.ticks_ms())
     packet = memoryview(bytearray(_PACKET))
     views = [packet[:size] for size in range(_PACKET + 1)]
     message, buffer = bytes(_SIZE), bytearray(_SIZE)
-    event_at = time.ticks_us()
-    allowed = 0
+    due_at = time.ticks_us()
     while True:
-        event_at = time.ticks_add(event_at, interval_us)
-        await asyncio.sleep_ms(max(0, time.ticks_diff(event_at, time.ticks_us()) // 1000))
+        due_at = time.ticks_add(due_at, packet_us)
+        await asyncio.sleep_ms(max(0, time.ticks_diff(due_at, time.ticks_us()) // 1000))
         began = mem32[_ble.counter]
         now = time.ticks_ms()
-        allowed = allowed % 1000 + packets_each_1000
-        for _ in range(min(_ble.count, allowed // 1000)):
+        if _ble.count:
             peer.feed(_ble.packets[_ble.first][: _ble.sizes[_ble.first]], now)
             _ble.first = (_ble.first + 1) % _ON_THE_WAY
             _ble.count -= 1
@@ -110,10 +114,8 @@ async def _carry(interval_us, packets_each_1000, sends, received):
             received[0] += 1
         while sends and peer.send(message):
             pass
-        for _ in range(allowed // 1000):
-            size = peer.pull_into(packet, now)
-            if not size:
-                break
+        size = peer.pull_into(packet, now)
+        if size:
             _ble.apart += mem32[_ble.counter] - began
             links._irq(_NOTIFY, (_HANDLE, _VALUE_HANDLE, views[size]))
             began = mem32[_ble.counter]
@@ -155,11 +157,11 @@ _SENDERS = {"send": _send, "send_nowait": _send_nowait}
 _READERS = {"async for": _async_for, "recv": _recv, "drain": _drain}
 
 
-async def _measure(counter, engine, sender, reader, interval_us, packets_each_1000, ms):
+async def _measure(counter, engine, sender, reader, packet_us, ms):
     _ble.counter = counter
     link = _Link("air", engine=engine, on_event=lambda _event, _detail: None)
     here, there = [0], [0]
-    tasks = [asyncio.create_task(_carry(interval_us, packets_each_1000, bool(reader), there))]
+    tasks = [asyncio.create_task(_carry(packet_us, bool(reader), there))]
     await link.open()
     if sender:
         tasks.append(asyncio.create_task(_SENDERS[sender](link)))
@@ -181,6 +183,6 @@ def measure(*arguments):
 
     counter: address of the cycle counter.   engine: "native" or "python".
     sender: "send", "send_nowait", or None to send nothing.   reader: "async for", "recv", "drain", or None.
-    interval_us, packets_each_1000: connection events, and packets each way in 1000 of them.   ms: how long.
+    packet_us: from one packet each way to the next.   ms: how long.
     """
     asyncio.run(_measure(*arguments))
