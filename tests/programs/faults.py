@@ -3,8 +3,8 @@
 faults.install(options) puts another BLE object in the place of the one that picolink uses. It is faulty once
 begin() has been called. Options:
 
-locked: share of the events (0 to 1) that are handled with the heap locked, so that every allocation fails.
-refused: [share, errno, ...]: so many of the packets to send are refused, with one of these errors.
+locked: one of so many events (int) is handled with the heap locked, so that every allocation fails.
+refused: [int, errno, ...]: one of so many packets to send is refused, with one of these errors.
 
 faults.switch_off(...) is a task that switches Bluetooth events off, again and again.
 
@@ -21,11 +21,28 @@ import micropython
 from aioble import core
 
 
+class OneOf:
+    """hits() is true for one of `period` calls in a row, whichever; never when that is 0. Takes no memory."""
+
+    def __init__(self, period):
+        self._period = period
+        self._call = self._hit = 0
+
+    def hits(self):
+        if not self._period:
+            return False
+        if not self._call:
+            self._call = self._period
+            self._hit = random.randint(1, self._period)
+        self._call -= 1
+        return self._call + 1 == self._hit
+
+
 class FaultyBle:
     def __init__(self, ble, locked=0, refused=(0,)):
         self._ble = ble
-        self._locked = int(locked * 256)
-        self._refused = int(refused[0] * 256)
+        self._locked = OneOf(locked)
+        self._refused = OneOf(refused[0])
         self._errnos = refused[1:]
         self.faulty = False
         self._handler = None
@@ -42,7 +59,7 @@ class FaultyBle:
         self._ble.irq(self._handle_bound)
 
     def _handle(self, event, data):
-        short = self.faulty and random.getrandbits(8) < self._locked
+        short = self.faulty and self._locked.hits()
         if short:
             self.short += 1
             micropython.heap_lock()
@@ -55,7 +72,7 @@ class FaultyBle:
                 micropython.heap_unlock()
 
     def _maybe_refuse(self):
-        if self.faulty and random.getrandbits(8) < self._refused:
+        if self.faulty and self._refused.hits():
             self.refusals += 1
             raise OSError(random.choice(self._errnos))
 

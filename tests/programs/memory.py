@@ -51,7 +51,7 @@ async def receive(link, count):
 
 async def main(role, count, engine=None):
     count = int(count)
-    faults.install({"locked": 0.06})
+    faults.install({"locked": 12})
     link = getattr(picolink, role)("Memory", engine=engine)
     gc.collect()
     ballast = [bytearray(HEAP) for _ in range(gc.mem_free() // HEAP - 1)]
