@@ -159,6 +159,12 @@ static mp_obj_t engine_end(mp_obj_t self) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(engine_end_obj, engine_end);
 
+static mp_obj_t engine_readable(mp_obj_t self) {
+    picolink_message_t message;
+    return mp_obj_new_bool(picolink_peek(engine_of(self), &message));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(engine_readable_obj, engine_readable);
+
 static mp_obj_t engine_recv(mp_obj_t self) {
     picolink_engine_t *engine = engine_of(self);
     picolink_message_t message;
@@ -263,6 +269,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(engine_stats_obj, engine_stats);
     X(MP_QSTR_pull_into, engine_pull_into_obj)                                                               \
     X(MP_QSTR_wait, engine_wait_obj)                                                                         \
     X(MP_QSTR_take_flags, engine_take_flags_obj)                                                             \
+    X(MP_QSTR_readable, engine_readable_obj)                                                                 \
     X(MP_QSTR_pending, engine_pending_obj)                                                                   \
     X(MP_QSTR_start, engine_start_obj)                                                                       \
     X(MP_QSTR_end, engine_end_obj)                                                                           \

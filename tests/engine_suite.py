@@ -864,6 +864,25 @@ def test_recv_into(Engine):
     same(b.recv_into(bytearray(0)), 2 << 16)
 
 
+def test_readable(Engine):
+    wire = linked(Engine, 23)
+    a, b = wire.sides
+    wire.reading = False
+    same(b.readable(), False)
+    a.send(bytes(300))
+    received = b.stats()["packets_received"]
+    wire.until(lambda: b.stats()["packets_received"] > received, "a part")
+    same(b.readable(), False)
+    wire.until(lambda: not a.pending(), "arrival")
+    a.send(b"")
+    a.end()
+    wire.until(lambda: not a.pending(), "arrival")
+    for size in (300, 0):
+        same((b.readable(), b.readable(), b.ended), (True, True, False))
+        same(b.recv(), (0, bytes(size)))
+    same((b.readable(), b.ended), (False, True))
+
+
 def test_end(Engine):
     wire = linked(Engine)
     a, b = wire.sides

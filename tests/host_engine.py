@@ -138,6 +138,9 @@ class HostEngine:
     def end(self):
         return self._c.picolink_end(self._engine)
 
+    def readable(self):
+        return self._c.host_next_size(self._engine) >= 0
+
     def recv(self):
         size = self._c.host_next_size(self._engine)
         if size < 0:

@@ -208,7 +208,7 @@ def test_a_full_filesystem_is_refused_and_keeps_what_works(installed, monkeypatc
     monkeypatch.setattr(install_module, "_copy", no_room)
     assert "has no room" in error_line(picolink("install", "--port", installed.port))
     monkeypatch.setattr(install_module, "compile_package", lambda: {"large.mpy": bytes(1_500_000)})
-    assert "has no room for 1473 KiB" in error_line(picolink("install", "--port", installed.port))
+    assert re.search(r"has no room for 14\d\d KiB", error_line(picolink("install", "--port", installed.port)))
     assert installed.run("import picolink.engine\nprint(picolink.engine.load()[1])") == "native\n"
     assert ".new" not in installed.run("import os\nprint(os.listdir('/lib'))")
 

@@ -185,6 +185,7 @@ def test_nobody_of_that_name_is_a_message_and_a_retry(run, pair):
             await start(a, "advertise", name="Somebody else", send=0, expect=1)
             await start(b, "connect", name="Wanted", send=1, expect=0)
             assert "no board named 'Wanted' in sight" in await b.line("event not found")
+            assert "no board has connected to 'Somebody else'" in await a.line("event not found")
             await a.kill()
             await start(a, "advertise", name="Wanted", send=0, expect=1)
             await finish(a, 1)

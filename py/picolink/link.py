@@ -58,7 +58,7 @@ _gone = -1  # the handle of the connection that dropped last
 # takes longer than most functions here. So what runs for each event is cut into small ones.
 
 
-def _irq(event, data):
+def _on_bluetooth(event, data):
     """All Bluetooth events of the board. MicroPython switches them off for good after one exception."""
     try:
         if _link is not None and _link._irq(event, data):
@@ -116,8 +116,8 @@ class Link:
         "restarted", "too large", "refused", "not found", "not connected" or "undelivered"; detail: str for a
         person. Printed by default. An exception that it raises ends the link.
 
-    Attributes: engine ("native" or "python"), connected (bool), channel (of the message last received),
-    stats (a dict of counters: see _stats).
+    Attributes: engine ("native" or "python"), connected (bool), channel (of the message last received), stats
+    (a dict of counters: docs/protocol.md, "Errors and counters", and docs/reliability.md, "What it tells").
     """
 
     def __init__(self, name, engine=None, tx_size=8192, rx_size=8192, on_event=print_event):
@@ -268,7 +268,8 @@ class Link:
         if message:
             self._burst = burst + 1
         else:
-            message = await self._next(LinkClosedError)
+            await self._wait_message(LinkClosedError)
+            message = self._engine.recv()
         self.channel, data = message
         return data
 
@@ -277,7 +278,8 @@ class Link:
 
         Raises LinkClosedError after the last. Cheaper than `async for` at high rates.
         """
-        return self._messages(await self._next(LinkClosedError))
+        await self._wait_message(LinkClosedError)
+        return self._messages()
 
     def __aiter__(self):
         return self
@@ -289,7 +291,8 @@ class Link:
         if message:
             self._burst = burst + 1
         else:
-            message = await self._next(StopAsyncIteration)
+            await self._wait_message(StopAsyncIteration)
+            message = self._engine.recv()
         self.channel, data = message
         return data
 
@@ -305,13 +308,7 @@ class Link:
             await self._wait_room()
 
     def _stats(self):
-        """A dict of counters: the engine's (docs/protocol.md, "Counters"), and
-
-        connections: handshakes done.   strangers: boards turned away.
-        silences: connections that were given up because the other side said nothing.
-        stack_restarts: of Bluetooth on this board, because it did not send or answer any more.
-        irq_errors: exceptions that were kept from the host stack.
-        """
+        """What the attribute `stats` gives."""
         stats = self._engine.stats()
         stats["connections"] = self._connections
         stats["strangers"] = self._strangers
@@ -509,7 +506,7 @@ class Link:
         run = self._tasks[0]
         try:
             while True:
-                core.ble.irq(_irq)  # again and again: whoever has switched it off
+                core.ble.irq(_on_bluetooth)  # again and again: whoever has switched it off
                 await asyncio.sleep_ms(_TICK_MS)
                 if self._interrupted:
                     raise KeyboardInterrupt
@@ -711,16 +708,17 @@ class Link:
         self._room.clear()
         await self._room.wait()
 
-    async def _next(self, ended):
-        """Wait for the next (channel, message). Raises `ended` after the last."""
+    async def _wait_message(self, ended):
+        """Wait until the engine has a message. Raises `ended` after the last."""
         if self._burst >= _BURST:
             await self._pause()  # before a message is taken: cancelled in here, none is lost
-        while not (message := self._engine.recv()):
+        while not self._engine.readable():
             if self._engine.ended or self._closed is not None:
                 reason = self._closed or "the peer has closed the link"
-                raise LinkClosedError(reason) if self._error else ended(reason)
+                if self._error:
+                    raise LinkClosedError(reason)
+                raise ended(reason)
             await self._wait_readable()
-        return message
 
     async def _wait_readable(self):
         self._burst = 0
@@ -733,10 +731,9 @@ class Link:
         self._wake.set()
         await asyncio.sleep_ms(0)
 
-    def _messages(self, message):
+    def _messages(self):
         recv = self._engine.recv
-        while message:
+        while message := recv():
             self.channel, data = message
             yield data
-            message = recv()
         self._wake.set()

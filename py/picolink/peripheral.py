@@ -37,8 +37,10 @@ class Peripheral(Link):
         self._limit(_ADVERTISE_MS)
         # As bytes: aioble counts the characters of a str.
         connection = await aioble.advertise(_ADVERTISE_US, name=self.name.encode(), services=[gatt.SERVICE])
-        if connection is None:
-            raise asyncio.CancelledError  # which aioble has swallowed
+        if connection is None:  # aioble has swallowed a cancellation, by the limit or by close()
+            if self._closed is None:
+                self._event("not found", "no board has connected to %r, still advertising" % self.name)
+            raise asyncio.CancelledError
         core.ble.gap_advertise(None)  # BTstack would begin again by itself after a drop
         if not self._is_peer(connection.device):
             raise OSError(_EACCES)  # and it is hung up on

@@ -328,6 +328,10 @@ class Engine:
         finally:
             self._done()
 
+    def readable(self):
+        """Whether recv() has a message to give."""
+        return self._next_size() >= 0
+
     def recv(self):
         """The next message as (channel, bytes), or None."""
         size = self._next_size()

@@ -15,6 +15,7 @@ async def main(role):
             received = []
             try:
                 while True:
+                    await link.drain()  # an iterator that is not used takes nothing
                     for message in await link.drain():
                         received.append((int(message), link.channel))
             except picolink.LinkClosedError as error:

@@ -117,7 +117,7 @@ async def _carry(packet_us, sends, received):
         size = peer.pull_into(packet, now)
         if size:
             _ble.apart += mem32[_ble.counter] - began
-            links._irq(_NOTIFY, (_HANDLE, _VALUE_HANDLE, views[size]))
+            links._on_bluetooth(_NOTIFY, (_HANDLE, _VALUE_HANDLE, views[size]))
             began = mem32[_ble.counter]
         _ble.apart += mem32[_ble.counter] - began
 
