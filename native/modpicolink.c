@@ -11,6 +11,7 @@
 #include "py/dynruntime.h"
 #else
 #include "py/binary.h"
+#include "py/objstr.h"
 #include "py/runtime.h"
 #endif
 
@@ -140,7 +141,7 @@ static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywo
     mp_buffer_info_t message;
     /* The buffer of a str is UTF-8. */
     if (!mp_get_buffer(data, &message, MP_BUFFER_READ) ||
-        (message.typecode != 'B' && message.typecode != BYTEARRAY_TYPECODE)) {
+        (message.typecode != 'B' && message.typecode != 'b' && message.typecode != BYTEARRAY_TYPECODE)) {
         RAISE(mp_type_TypeError, "a message must be bytes, bytearray, memoryview or str, not %r", data);
     }
     uint32_t channel = checked_int(MP_QSTR_channel, values[CHANNEL].u_obj, 0, PICOLINK_CHANNEL_MAX);
@@ -165,17 +166,34 @@ static mp_obj_t engine_readable(mp_obj_t self) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(engine_readable_obj, engine_readable);
 
+static size_t size_of(const picolink_message_t *message) {
+    return (size_t)message->first_size + message->second_size;
+}
+
+static void copy(byte *to, const picolink_message_t *message) {
+    memcpy(to, message->first, message->first_size);
+    memcpy(to + message->first_size, message->second, message->second_size);
+}
+
+/* In one block also where the ring wraps. Its hash is computed when somebody needs it. */
+static mp_obj_t new_bytes(const picolink_message_t *message) {
+    size_t size = size_of(message);
+    mp_obj_str_t *bytes = MP_OBJ_TO_PTR(mp_obj_new_bytes(NULL, size)); /* without data */
+    byte *data = m_malloc(size + 1);
+    copy(data, message);
+    data[size] = 0; /* as behind all of MicroPython's */
+    bytes->hash = 0;
+    bytes->data = data;
+    return MP_OBJ_FROM_PTR(bytes);
+}
+
 static mp_obj_t engine_recv(mp_obj_t self) {
     picolink_engine_t *engine = engine_of(self);
     picolink_message_t message;
     if (!picolink_peek(engine, &message)) {
         return mp_const_none;
     }
-    mp_obj_t data = mp_obj_new_bytes(message.first, message.first_size);
-    if (message.second_size) {
-        data = mp_binary_op(MP_BINARY_OP_ADD, data, mp_obj_new_bytes(message.second, message.second_size));
-    }
-    mp_obj_t items[] = {MP_OBJ_NEW_SMALL_INT(message.channel), data};
+    mp_obj_t items[] = {MP_OBJ_NEW_SMALL_INT(message.channel), new_bytes(&message)};
     mp_obj_t pair = mp_obj_new_tuple(2, items);
     /* Only now: when memory runs out above, the message stays. */
     picolink_release(engine);
@@ -191,15 +209,12 @@ static mp_obj_t engine_recv_into(mp_obj_t self, mp_obj_t buf) {
     }
     mp_buffer_info_t room;
     mp_get_buffer_raise(buf, &room, MP_BUFFER_WRITE);
-    size_t size = (size_t)message.first_size + message.second_size;
+    size_t size = size_of(&message);
     if (room.len < size) {
         RAISE(mp_type_ValueError, "the next message has %d bytes, the buffer only %d",
               MP_OBJ_NEW_SMALL_INT(size), MP_OBJ_NEW_SMALL_INT(room.len));
     }
-    memcpy(room.buf, message.first, message.first_size);
-    if (message.second_size) {
-        memcpy((uint8_t *)room.buf + message.first_size, message.second, message.second_size);
-    }
+    copy(room.buf, &message);
     picolink_release(engine);
     return MP_OBJ_NEW_SMALL_INT((mp_int_t)message.channel << 16 | size);
 }
@@ -240,6 +255,11 @@ static mp_obj_t engine_pending(mp_obj_t self) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(engine_pending_obj, engine_pending);
 
+static mp_obj_t engine_acknowledged(mp_obj_t self) {
+    return MP_OBJ_NEW_SMALL_INT(picolink_acknowledged(engine_of(self)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(engine_acknowledged_obj, engine_acknowledged);
+
 static mp_obj_t engine_stats(mp_obj_t self) {
 #define NAME(name) #name " "
     static const char names[] = PICOLINK_STATS(NAME);
@@ -271,6 +291,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(engine_stats_obj, engine_stats);
     X(MP_QSTR_take_flags, engine_take_flags_obj)                                                             \
     X(MP_QSTR_readable, engine_readable_obj)                                                                 \
     X(MP_QSTR_pending, engine_pending_obj)                                                                   \
+    X(MP_QSTR_acknowledged, engine_acknowledged_obj)                                                         \
     X(MP_QSTR_start, engine_start_obj)                                                                       \
     X(MP_QSTR_end, engine_end_obj)                                                                           \
     X(MP_QSTR_stats, engine_stats_obj)

@@ -352,11 +352,11 @@ static bool credit_due(const picolink_engine_t *engine) {
     }
     uint32_t capacity = ring_size(&engine->rx);
     uint32_t gained = distance(engine->edge_sent, engine->read + capacity);
-    uint32_t known = distance(engine->rcv, engine->edge_sent);
+    uint32_t credit = distance(engine->rcv, engine->edge_sent);
     if (gained >= capacity >> 2) {
-        return known < capacity >> 1;
+        return credit < capacity >> 1;
     }
-    return gained && !known && engine->read == engine->whole;
+    return gained && !credit && engine->read == engine->whole;
 }
 
 /* Advances `whole` over the records that have come whole. */
@@ -927,6 +927,10 @@ int32_t picolink_wait(const picolink_engine_t *engine, uint32_t now_ms) {
 
 size_t picolink_pending(const picolink_engine_t *engine) {
     return distance(engine->tail, engine->head);
+}
+
+uint16_t picolink_acknowledged(const picolink_engine_t *engine) {
+    return engine->una;
 }
 
 const picolink_stats_t *picolink_stats(picolink_engine_t *engine) {

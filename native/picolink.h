@@ -263,6 +263,9 @@ int32_t picolink_wait(const picolink_engine_t *engine, uint32_t now_ms);
 /** Bytes in the transmit ring that belong to messages not wholly acknowledged. */
 size_t picolink_pending(const picolink_engine_t *engine);
 
+/** How far the peer has acknowledged: a place in the stream, bytes modulo 2^16, that moves on. */
+uint16_t picolink_acknowledged(const picolink_engine_t *engine);
+
 /** The counters as they are now; valid as long as the engine, brought up to date by this call only. */
 const picolink_stats_t *picolink_stats(picolink_engine_t *engine);
 

@@ -81,6 +81,7 @@ def _library():
         "picolink_take_flags": (u32, engine),
         "picolink_wait": (i32, engine, u32),
         "picolink_pending": (size, engine),
+        "picolink_acknowledged": (ctypes.c_uint16, engine),
         "picolink_stats": (ctypes.POINTER(u32), engine),
     }
     for name, (result, *arguments) in signatures.items():
@@ -186,6 +187,9 @@ class HostEngine:
 
     def pending(self):
         return self._c.picolink_pending(self._engine)
+
+    def acknowledged(self):
+        return self._c.picolink_acknowledged(self._engine)
 
     def stats(self):
         names = self._c.host_stat_names().decode().split()

@@ -195,6 +195,32 @@ def test_packets_that_come_one_by_one(call):
         assert (state(engine) if call in ("wait", "take_flags") else (result, state(engine))) in orders
 
 
+@pytest.mark.parametrize("call", CALLS)
+def test_send_between_any_two_bytecodes(call):
+    """As from a handler of a pin or a timer: it is queued whole, before or after the call, or not taken."""
+
+    def expected(*calls):
+        engine = copied(ENGINE)
+        results = [CALLS[name](engine) if name else engine.send(b"pressed", 1) for name in calls]
+        return results[calls.index(call)], state(engine)
+
+    orders = {False: [expected(call)], True: [expected(None, call), expected(call, None)]}
+    at = 1
+    while True:
+        engine = copied(ENGINE)
+        sent = []
+        interrupt = Interrupt(at, lambda engine=engine, sent=sent: sent.append(engine.send(b"pressed", 1)))
+        result = interrupt.run(CALLS[call], engine)
+        if not sent:
+            break
+        if call == "wait":
+            assert state(engine) in [known for _, known in orders[sent[0]]]
+        else:
+            assert (result, state(engine)) in orders[sent[0]], f"before bytecode {at}"
+        at += 1
+    assert at > 20
+
+
 def queueing_engine(*queued):
     """An engine with messages queued, and the HELLO that brings it a new peer with a ring of 256 bytes."""
     engine = pyengine.Engine(NEAR, 1024, 256)

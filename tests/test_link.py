@@ -276,6 +276,17 @@ def test_noise_is_counted_and_the_real_peer_served_after_it(run, pair, engine):
     run(scenario())
 
 
+def test_closing_waits_while_a_large_message_is_on_its_way(run, pair):
+    async def scenario():
+        async with pair(loss=0.15) as (_, a, b):
+            await a.start(PROGRAMS / "large_at_the_end.py", "advertise")
+            await b.start(PROGRAMS / "large_at_the_end.py", "connect")
+            await a.line("^ok$")
+            await b.line("^ok$")
+
+    run(scenario())
+
+
 def test_messages_that_the_restarted_peer_cannot_hold_are_reported(run, pair):
     async def scenario():
         async with pair() as (_, a, b):
@@ -586,6 +597,7 @@ def test_a_frozen_board_goes_on_where_it_was(run, pair):
         "cancelling",
         "close_cancelled",
         "closing",
+        "closing_together",
         "draining",
         "giving_up",
         "large_among_small",

@@ -31,6 +31,7 @@ _SILENCE_MS = const(4500)  # a peer that says nothing for this time is gone
 _STALL_MS = const(4000)  # a connection that acknowledges nothing for this time has stalled
 _STALLS = const(3)  # so many in a row: it is this board's host stack
 _HANG_UP_MS = const(3000)  # longer than any supervision timeout: a host stack without an answer is stuck
+_LINGER_MS = const(400)  # longer than a peer that lacks an acknowledgement takes to ask again
 _SHUT_MS = const(5000)  # hanging up takes less
 _BACKOFF_FIRST_MS = const(20)  # aioble's own tasks need a turn after a drop
 _BACKOFF_MAX_MS = const(500)
@@ -49,6 +50,9 @@ _FULL = (11, 12, 16, 114)
 # Tasks of a link that have begun and are not over.
 _RUN = const(1)
 _TICK = const(2)
+
+# What runs for each message, packet or turn of the pump.
+_METHODS = ("send", "send_nowait", "recv", "__anext__", "_irq", "_feed", "_transmit", "_report", "_useless")
 
 _link = None  # the link that is open: a board has one connection, so there is one
 _gone = -1  # the handle of the connection that dropped last
@@ -152,7 +156,6 @@ class Link:
         self._peer = None  # (addr_type, addr): this link serves one board, and stays with it
         self._heard_at = 0
         self._progress_at = 0  # the peer had everything, or acknowledged a message
-        self._progress = 0  # counts how often it acknowledged one
         self._timeouts = 0  # the engine's, until the last connection ended
         self._due_at = time.ticks_ms()
         self._limit_at = 0
@@ -175,7 +178,7 @@ class Link:
         self._stack_restarts = 0
         self._connections = 0
         # MicroPython looks for a method among all of these first, which takes longer than most methods do.
-        for name in ("send", "send_nowait", "recv", "__anext__", "_irq", "_feed", "_transmit", "_report"):
+        for name in _METHODS:
             setattr(self, name, getattr(self, name))
 
     # -- opening and closing ------------------------------------------------------------------------------
@@ -208,18 +211,19 @@ class Link:
     async def close(self, timeout_ms=3000):
         """Send what is queued, tell the peer, disconnect.
 
-        Waits as long as the peer takes messages; when it has taken none for timeout_ms (int, ms), the rest is
-        given up, with the event "undelivered". Cancelled, it waits no more and disconnects.
+        Waits as long as the peer takes something; when it has taken nothing for timeout_ms (int, ms), the
+        rest is given up, with the event "undelivered". Cancelled, it waits no more and disconnects.
         """
         self._ending = True
         self._sendable = False
+        engine = self._engine
         try:
-            progress = self._progress
+            acknowledged = engine.acknowledged()
             quiet_at = time.ticks_ms()
             while self._closed is None and not self._all_said():
                 await asyncio.sleep_ms(_TICK_MS)  # not with wait_for(), which needs memory
-                if progress != self._progress:
-                    progress = self._progress
+                if acknowledged != engine.acknowledged():
+                    acknowledged = engine.acknowledged()
                     quiet_at = time.ticks_ms()
                 elif time.ticks_diff(time.ticks_ms(), quiet_at) >= timeout_ms:
                     break
@@ -247,10 +251,12 @@ class Link:
             await self._send_in_turn(message, channel)
 
     def send_nowait(self, message, channel=0):
-        """Queue a message if there is room, also for the one that has waited longest in send().
+        """Queue a message if there is room. Returns whether it was taken; arguments and errors as send().
 
-        Returns whether it was taken; arguments and errors as send(), but while there is too little room for
-        both it is False for whatever comes.
+        While a task waits in send() it takes only what leaves enough room for that one, so that a large
+        message gets its turn among small ones.
+        Handlers of pins and timers may call it, if they are not hard ones; it is False, too, where they
+        interrupt the Python engine. Other threads may not.
         """
         engine = self._engine
         if not self._sendable or engine.ended:
@@ -475,17 +481,9 @@ class Link:
                     self._report(flags)
                 self._idle = True  # before it looks: what is queued from here on wakes it
                 wait = engine.wait(now)
-            if started and engine.state == fl.REFUSING:
-                return "refused"
-            if not self.connected:
-                if time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
-                    self._silences += 1
-                    return "no greeting"
-            elif engine.state == fl.POISONED:
-                return "the other board's stream makes no sense"
-            elif time.ticks_diff(now, self._heard_at) > _SILENCE_MS:
-                self._silences += 1
-                return "the other board says nothing"
+            useless = self._useless(started, began_at, now)
+            if useless:
+                return useless
             if full:
                 await asyncio.sleep_ms(_FULL_MS)
             elif wait == 0:
@@ -499,6 +497,22 @@ class Link:
                 except AssertionError:  # asyncio had no memory when it was to wait for this flag before
                     await asyncio.sleep_ms(_FULL_MS)
         return _LOST
+
+    def _useless(self, started, began_at, now):
+        """Why nothing will come of this connection, for a person; or None."""
+        state = self._engine.state
+        if started and state == fl.REFUSING:
+            return "refused"
+        if not self.connected:
+            if time.ticks_diff(now, began_at) > _HANDSHAKE_MS:
+                self._silences += 1
+                return "no greeting"
+        elif state == fl.POISONED:
+            return "the other board's stream makes no sense"
+        elif time.ticks_diff(now, self._heard_at) > _SILENCE_MS:
+            self._silences += 1
+            return "the other board says nothing"
+        return None
 
     async def _tick(self):
         """What has its time: asyncio has no cheap way to wait for a flag and a time. Allocates nothing."""
@@ -533,8 +547,6 @@ class Link:
             self._readable.set()
         if flags & fl.WRITABLE:
             self._room.set()
-            if not flags & fl.OPENED:
-                self._progress += 1
         if flags > fl.READABLE | fl.WRITABLE | fl.PULL:
             self._report_rare(flags)
 
@@ -608,6 +620,7 @@ class Link:
         self._stalled = self._stalled + 1 if quiet and unheard and self._engine.pending() else 0
 
     async def _disconnect(self):
+        """Hang up, also on a connection that has just come. Stops a host stack that is stuck."""
         # By hand: a wait of aioble's that times out leaves its connection object connected for ever.
         if self._handle < 0:
             self._handle = self._arrived  # it came just as its attempt was given up
@@ -640,9 +653,11 @@ class Link:
         self._room.set()
 
     def _all_said(self):
-        """Queue the END when there is room; whether the peer has it, and all before it."""
+        """Queue the END when there is room. Returns whether there is nothing left to wait for."""
         if self._peer_ended:
-            return False  # the peer hangs up when it has heard that this side knows
+            # The peer hangs up when it knows that this side has heard its END; but not if it waits likewise.
+            quiet = time.ticks_diff(time.ticks_ms(), self._heard_at) > _LINGER_MS
+            return self._end_queued and quiet and not self._engine.pending()
         if not self._end_queued:
             self._end_queued = self._engine.end()
             self._wake.set()
@@ -679,7 +694,11 @@ class Link:
             return
         lost = stats["messages_sent"] - stats["messages_acknowledged"] - stats["too_large"]
         if lost:
-            self._event("undelivered", "%d messages were not acknowledged before the link was closed" % lost)
+            detail = "%d messages were not acknowledged before the link was closed" % lost
+            try:
+                self._event("undelivered", detail)
+            except _EventError as e:
+                sys.print_exception(e)  # there is no link any more that it could end
 
     def _check_open(self):
         # The engine knows that the peer has ended before the pump has heard of it.

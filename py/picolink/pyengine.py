@@ -209,7 +209,7 @@ class Engine:
         self._peer = bytes(4)
         self._peer_tag = 0
         self._peer_ring = 0
-        self._most = tx_size  # bytes of a record: what both rings can hold
+        self._record_limit = tx_size  # bytes of a record: what both rings can hold
         self._heard = self._peer
         self._heard_tag = 0
         self._renewed = False  # a session of the peer came before the one in force
@@ -294,7 +294,8 @@ class Engine:
             self._done()
 
     def send(self, data, channel=0):
-        """Queue one message. Returns True, or False when there is no room now and nothing was taken.
+        """Queue one message. Returns True, or False when nothing was taken: there is no room now, or an
+        interrupt handler calls in the middle of another call.
 
         data: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
         Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold.
@@ -304,13 +305,15 @@ class Engine:
             data = _message_bytes(data)
         if type(channel) is not int or not 0 <= channel <= 15:
             _checked("channel", channel, 0, 15)
+        if self._busy:
+            return False
         size = len(data)
         total = size + 2 if size < 0x80 else _record_size(size)
         self._busy = True  # before the limit is read: a HELLO may bring a new one
         try:
-            if total > self._most:
-                most = self._most
-                raise ValueError(f"a message of {size} bytes never fits: {most} with its header at most")
+            if total > self._record_limit:
+                limit = self._record_limit
+                raise ValueError(f"a message of {size} bytes never fits: {limit} with its header at most")
             if not self._queue(channel, data, size, total):
                 return False
             self._count[_MESSAGES_SENT] += 1
@@ -321,7 +324,9 @@ class Engine:
                 self._done()
 
     def end(self):
-        """Queue the END record: nothing follows it. Returns False when there is no room now."""
+        """Queue the END record: nothing follows it. Returns False as send()."""
+        if self._busy:
+            return False
         self._busy = True
         try:
             return self._queue(_END, b"", 0, 2)
@@ -433,6 +438,10 @@ class Engine:
         """Bytes in the transmit ring that belong to messages not wholly acknowledged."""
         return (self._head - self._tail) & _OFFSET
 
+    def acknowledged(self):
+        """How far the peer has acknowledged: a place in the stream, bytes modulo 2^16, that moves on."""
+        return self._una
+
     def stats(self):
         """A dict of counters since construction, of "rtt_ms" (smoothed) and of "flight_limit" (packets)."""
         stats = {}
@@ -525,7 +534,7 @@ class Engine:
                 flags |= TOO_LARGE
             self._peer = session
             self._peer_ring = ring
-            self._most = min(self._tx_mask + 1, ring)
+            self._record_limit = min(self._tx_mask + 1, ring)
         self._count[_OPENED] += 1
         self._flags |= flags
         self._peer_tag = tag
@@ -973,10 +982,10 @@ class Engine:
             return False  # its packets say how long the gap is instead
         capacity = self._rx_mask + 1
         gained = (self._read + capacity - self._edge_sent) & _OFFSET
-        left = (self._edge_sent - self._rcv) & _OFFSET
+        credit = (self._edge_sent - self._rcv) & _OFFSET
         if gained >= capacity >> 2:
-            return left < capacity >> 1
-        return gained and not left and self._read == self._whole
+            return credit < capacity >> 1
+        return gained and not credit and self._read == self._whole
 
     def _next_size(self):
         """Payload bytes of the next message, or -1."""
