@@ -189,6 +189,14 @@ def test_run_shows_lines_under_their_board_and_returns_the_worst_exit_code(tmp_p
     assert (done.returncode, done.stderr) == (4, "")
 
 
+def test_run_tells_of_a_program_that_failed_before_its_time(tmp_path):
+    (tmp_path / "failing.py").write_text("1 / 0\n")
+    (tmp_path / "waiting.py").write_text("import time\ntime.sleep(60)\n")
+    done = picolink_run("--seconds", "2", tmp_path / "failing.py", tmp_path / "waiting.py")
+    assert "ZeroDivisionError" in done.stdout
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize("end", ["ctrl-c", "seconds"])
 def test_run_ends_cleanly(tmp_path, end):
     program = tmp_path / "count.py"
@@ -214,8 +222,8 @@ def test_run_ends_cleanly(tmp_path, end):
     [
         ([], "Missing argument 'PROGRAMS...'"),
         (["nothere.py"], "'nothere.py' does not exist"),
-        (["--interval", "5", __file__], "interval_ms is 5.0: from 7.5 to 4000 ms"),
-        (["--loss", "1", __file__], "loss is 1.0"),
+        (["--interval", "5", __file__], "--interval is 5.0: from 7.5 to 4000 ms"),
+        (["--loss", "1", __file__], "--loss is 1.0"),
         (["--micropython", sys.executable, __file__], "needs the real aioble"),
     ],
 )

@@ -1,6 +1,11 @@
 """The fault harness: that it hits what it aims at, that its oracles notice, and that picolink stands it."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +24,7 @@ from picolink_pc.simulation.engines import engines
 from picolink_pc.simulation.simulation import Moment, Packet, Setup, Simulation, Trap
 from rich.console import Console
 
+PICOLINK = Path(sys.executable).with_name("picolink")
 FULL_SPEED = (Traffic(), Traffic())
 
 
@@ -55,6 +61,21 @@ def test_many_runs_and_every_fault_in_them(tmp_path):
         assert counts["write refused", error] > 0
     for fault in ("clock wrapped", "freezes", "heap exhausted", "reader slowed down", "reader stalled"):
         assert counts["boards", fault] > 0
+
+
+def test_ctrl_c_ends_all_processes():
+    # A test run in a shell's background ignores Ctrl-C, and what it starts would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    command = [PICOLINK, "chaos", "--seeds", "1000000", "--jobs", "2"]  # hours
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        tasks = Path(f"/proc/{process.pid}/task")
+        while sum(bool(task.joinpath("children").read_text()) for task in tasks.iterdir()) < 1:
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "written to" not in output
 
 
 def test_a_core_that_does_not_compile_is_one_line(monkeypatch, tmp_path):

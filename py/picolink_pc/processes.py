@@ -16,14 +16,16 @@ def in_processes(
 
     work: a function of a module.   processes: at a time; None: one for each processor.
     """
-    with ProcessPoolExecutor(processes, initializer=_leave_ctrl_c_to_the_parent) as pool:
-        try:
-            futures = {pool.submit(work, task): task for task in tasks}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    # Not with `with`: that takes the cancelling back when it waits for the rest.
+    pool = ProcessPoolExecutor(processes, initializer=_end_at_ctrl_c)
+    try:
+        futures = {pool.submit(work, task): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _end_at_ctrl_c() -> None:
+    """At once, and without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

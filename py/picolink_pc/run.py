@@ -1,7 +1,6 @@
 """`picolink run`: programs on virtual boards, one each."""
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
 import itertools
@@ -19,9 +18,13 @@ _COLOURS = ("cyan", "magenta", "green", "yellow")
 _DEFAULTS = RadioSettings()
 
 
+_FLAGS: dict[str, str] = {}
+"""The option for a field of RadioSettings."""
+
+
 def _option(name: str, metavar: str, text: str, field: str | None = None, **more: object) -> Callable:
     default = getattr(_DEFAULTS, field or name)
-    flag = "--" + name.replace("_", "-")
+    flag = _FLAGS[field or name] = "--" + name.replace("_", "-")
     return click.option(
         flag, field or name, default=default, show_default=True, metavar=metavar, help=text, **more
     )
@@ -48,7 +51,8 @@ def radio_options(command: Callable) -> Callable:
         try:
             settings = RadioSettings(**given)
         except ValueError as error:
-            raise click.UsageError(str(error)) from None
+            field, problem = str(error).split(" ", 1)
+            raise click.UsageError(f"{_FLAGS[field]} {problem}") from None
         return command(settings=settings, **arguments)
 
     for option in reversed(_RADIO_OPTIONS):
@@ -85,7 +89,12 @@ def stack_options(command: Callable) -> Callable:
     show_default=True,
     help="python: boards without the native module.",
 )
-@click.option("--seconds", type=float, metavar="S", help="Switch the boards off after this time.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="Switch the boards off after this time.",
+)
 @stack_options
 def run(
     programs: tuple[Path, ...],
@@ -101,7 +110,7 @@ def run(
     picolink run examples/pico_a.py examples/pico_b.py
     picolink run --loss 0.1 --engine python examples/pico_a.py examples/pico_b.py
 
-    Shows what they print.
+    Shows what they print.  Exit code 1 if a program fails.
     A board is a MicroPython process that finds picolink; its program is the same as for a real board.
     The radio is that of a Pico W unless options say otherwise.  Ctrl-C switches the boards off.
     """
@@ -118,10 +127,11 @@ def run(
             boards = [bench.board(name, engine) for name in names]
             for board, program in zip(boards, programs, strict=True):
                 await board.start(program)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    return max(abs(code) for code in await asyncio.gather(*(b.exit_code() for b in boards)))
-        return 0
+            ends = [asyncio.create_task(board.exit_code()) for board in boards]
+            ended, running = await asyncio.wait(ends, timeout=seconds)
+            for end in running:
+                end.cancel()
+            return max((abs(end.result()) for end in ended), default=0)
 
     try:
         raise SystemExit(asyncio.run(bench()))

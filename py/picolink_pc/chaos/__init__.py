@@ -69,9 +69,9 @@ def chaos(
     """Break what can be broken around two boards: is a message lost?
 
     \b
-    picolink chaos                      1,000 runs in virtual time, some seconds each of them
-    picolink chaos --seed 4711          one run again, exactly, with all that happens in it
-    picolink chaos --boards             100 drops and 20 restarts of virtual boards; some minutes
+    picolink chaos                1,000 runs of some virtual seconds; in ten
+    picolink chaos --seed 4711    one run again, exactly, with all that happens in it
+    picolink chaos --boards       100 drops and 20 restarts of virtual boards; some minutes
 
     In simulation a run is decided by its seed: connections dropped at any moment, boards restarted, packets
     lost, corrupted, truncated, doubled and delayed above the radio, host stacks that are full, refuse or
@@ -86,6 +86,8 @@ def chaos(
     for name in _OF_SIMULATION if boards else _OF_BOARDS:
         if context.get_parameter_source(name) != ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name} is {'not for' if boards else 'only for'} --boards")
+    if seed is not None and context.get_parameter_source("seeds") != ParameterSource.DEFAULT:
+        raise click.UsageError("--seed is one run, --seeds is how many: give one of them")
     console = new_console()
     try:
         if boards:

@@ -97,7 +97,7 @@ def tell(console: Console, seed: int, kind: str) -> bool:
     )
     kept = not outcome.errors
     end = "every promise was kept" if kept else "a promise was broken"
-    console.print(f"{outcome.virtual_seconds:9.3f} s  {outcome.messages} messages received: {end}")
+    console.print(f"{outcome.virtual_seconds:9.3f} s  messages received so far: {outcome.messages}; {end}")
     return kept
 
 

@@ -80,7 +80,7 @@ def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) ->
     counts = [f"{what}: {number:,}" for (_, what), number in sorted(pair.counts.items())]
     result = Result(
         name="soak",
-        title=f"Two virtual boards for {duration / 60:.0f} minutes, with faults",
+        title=f"Two virtual boards for {duration / 60:.3g} minutes, with faults",
         parameters={"engine": engine, "seed": seed, "loss": LOSS, "interval_ms": settings.interval_ms},
         columns={
             "minutes": "minutes",

@@ -1,5 +1,6 @@
 """One run full of faults, and whether every promise of docs/protocol.md was kept."""
 
+import dataclasses
 import errno
 import random
 from collections import Counter
@@ -60,7 +61,8 @@ class _Run:
         setup = _setup(self._rng)
         self._stack = setup.stack
         self._simulation = Simulation(engines, setup)
-        tell(0, str(setup))
+        for field in dataclasses.fields(setup):
+            tell(0, f"{field.name}: {getattr(setup, field.name)}")
         # With weights: a full or stalled host stack makes thousands of refusals, and a run slow.
         self._strikes = {
             self._drop: 2,
@@ -86,7 +88,7 @@ class _Run:
             simulation.run(rng.choice((0.001, 0.02, 0.1, 0.5)) * rng.random() + 0.2 * rng.randrange(2))
             (strike,) = rng.choices(list(self._strikes), list(self._strikes.values()))
             strike()
-        self._tell(self._now_s, "no more faults")
+        self._tell(self._now_s, "no more faults, no more messages to send")
         simulation.faults = NO_FAULTS
         errors = [] if simulation.drain(DRAIN_S) else [f"not everything had arrived after {DRAIN_S} s"]
         errors += simulation.broken_promises()
