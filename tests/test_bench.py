@@ -52,6 +52,22 @@ def result_with_the_same_run(folder):
     return expected
 
 
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_tables_show_every_figure_whole_however_narrow_the_terminal(width, capsys):
+    figures = {f"the {number}th": 7 * 10**number for number in range(10)}
+    wide = result()
+    wide.columns = {"who": "who", **{key: key for key in figures}}
+    wide.rows = [{"who": name, **figures} for name in ("one", "two")]
+    console = Console(width=width)
+    for table in wide.tables(console):
+        console.print(table)
+    printed = capsys.readouterr().out
+    for figure in figures.values():
+        assert printed.split().count(f"{figure:,}") == 2
+    assert max(map(len, printed.splitlines())) <= width
+    assert (len(wide.tables(console)) == 1) == (width == 200)
+
+
 def test_the_page_collects_results_and_pictures(tmp_path):
     report.publish(Console(quiet=True), [result("earlier")], tmp_path, {})
     draw = {"a-result": lambda _, path: path.write_bytes(b"png")}

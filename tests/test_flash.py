@@ -84,6 +84,15 @@ def test_a_board_in_bootsel_mode_is_found_by_its_drive(in_bootsel, drive):
 
 
 @pytest.mark.usefixtures("in_bootsel")
+def test_ctrl_c_says_what_is_left(drive, monkeypatch):
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flash_module, "_verify", interrupt)
+    assert "interrupted" in error_line(flash(WITH_PICOLINK, "--drive", drive))
+
+
+@pytest.mark.usefixtures("in_bootsel")
 def test_a_board_in_bootsel_mode_needs_the_name_of_a_firmware(drive):
     assert "name the firmware" in error_line(flash("--drive", drive))
     assert read_drive(drive)

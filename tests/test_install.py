@@ -84,7 +84,8 @@ def installed(plain_firmware, installed_flash, tmp_path):
 def test_install_puts_picolink_with_the_native_engine_onto_a_board(installed_flash):
     before, install, after = installed_flash[1]
     assert re.search(r"picolink +not there", before.stdout)
-    assert before.stdout.endswith("To do: picolink install\n")
+    assert "this board has no Bluetooth" in before.stdout
+    assert re.search(r"To do: picolink install --port \S+\n$", before.stdout)
     assert install.exit_code == 0, install.output
     assert "picolink 0.1.0 with the native engine is on Raspberry Pi Pico with RP2040" in install.stdout
     assert re.search(r"engine in use +native", after.stdout)
@@ -414,20 +415,20 @@ def test_a_board_that_is_unplugged_while_aioble_is_fetched_is_gone(monkeypatch):
     [
         (READY, None),
         (replace(READY, version=(1, 22, 0)), "update MicroPython"),
-        (EMPTY, "picolink install"),
+        (EMPTY, "picolink install --port /dev/ttyACM1"),
         (replace(READY, native=None, engine="python"), "puts the native engine beside the Python one"),
         (replace(READY, native=None, engine="python", mpy=6), None),
-        (replace(READY, bluetooth=None), "has no Bluetooth"),
-        (replace(READY, aioble=None), "picolink install fetches aioble"),
-        (replace(READY, aioble="broken: OSError()"), "picolink install fetches aioble"),
+        (replace(READY, bluetooth=None, aioble=None), None),
+        (replace(READY, aioble=None), "picolink install --port /dev/ttyACM1 fetches aioble"),
+        (replace(READY, aioble="broken: OSError()"), "fetches aioble"),
         (replace(READY, package="/picolink.py"), "/picolink.py hides the package: rename it"),
         (replace(READY, package="/lib/picolink.py", engine=None), "picolink install"),
-        (replace(READY, package_version="0.0.9"), "picolink install puts picolink 0.1.0 there"),
-        (replace(READY, package_version="0.0.9", package="firmware"), "picolink flash puts picolink 0.1.0"),
+        (replace(READY, package_version="0.0.9"), "install --port /dev/ttyACM1 puts picolink 0.1.0"),
+        (replace(READY, package_version="0.0.9", package="firmware"), "flash --port /dev/ttyACM1 puts"),
     ],
 )
 def test_doctor_says_what_to_do_next(found, advice):
-    said = doctor_module._advice(found)
+    said = doctor_module._advice("/dev/ttyACM1", found)
     assert said is None if advice is None else advice in said
 
 

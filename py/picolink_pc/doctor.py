@@ -28,12 +28,15 @@ def doctor(port: str | None) -> None:
     for name, value in _rows(port, found):
         table.add_row(name, value)
     Console(highlight=False).print(table)
-    advice = _advice(found)
-    if advice is None:
-        click.echo("Ready.")
-    else:
+    if not found.bluetooth:
+        click.echo("No link can start here: this board has no Bluetooth. One that has is the Pico W.")
+    advice = _advice(port, found)
+    if advice is not None:
         click.echo(f"To do: {advice}")
-        raise SystemExit(1)
+    elif found.bluetooth:
+        click.echo("Ready.")
+        return
+    raise SystemExit(1)
 
 
 def _rows(port: str, found: Findings) -> list[tuple[str, str]]:
@@ -63,21 +66,20 @@ def _place(where: str | None) -> str:
     return "in the firmware" if where == "firmware" else where
 
 
-def _advice(found: Findings) -> str | None:
+def _advice(port: str, found: Findings) -> str | None:
     """The first thing to do, or None."""
+    install, flash = f"picolink install --port {port}", f"picolink flash --port {port}"
     if found.version < OLDEST_MICROPYTHON:
         return f"update MicroPython: picolink needs {OLDEST_MICROPYTHON[0]}.{OLDEST_MICROPYTHON[1]} or newer."
     if found.hiding is not None:
         return f"{found.hiding} hides the package: rename it."
     if found.engine is None:
-        return "picolink install"
+        return install
     if found.package_version != version("picolink"):
-        command = "picolink flash" if found.package == "firmware" else "picolink install"
+        command = flash if found.package == "firmware" else install
         return f"{command} puts picolink {version('picolink')} there, as on this PC."
     if found.engine == "python" and found.mpy_version == MPY_VERSION and found.architecture != "none":
-        return "picolink install puts the native engine beside the Python one, which works but is slow."
-    if not found.bluetooth:
-        return "this board has no Bluetooth. Links need one that has, such as the Pico W."
-    if not found.aioble_ready:
-        return "picolink install fetches aioble."
+        return f"{install} puts the native engine beside the Python one, which works but is slow."
+    if found.bluetooth and not found.aioble_ready:
+        return f"{install} fetches aioble."
     return None

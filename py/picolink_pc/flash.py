@@ -81,6 +81,20 @@ def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
         raise DeviceError(
             "name the firmware to flash: a board in BOOTSEL mode does not tell which board it is"
         )
+    try:
+        _put(firmware, image, port, ports, drive)
+    except KeyboardInterrupt:
+        raise DeviceError(
+            f"interrupted: the board may be in BOOTSEL mode, with a part of {firmware.name}. Flash it again"
+        ) from None
+    click.echo(f"{firmware.name} is on the board, which read it back and found it whole.")
+
+
+def _put(firmware: Path, image: Uf2, port: str | None, ports: set[str], drive: Path | None) -> None:
+    """Waits for the bootloader, copies, and waits for the board to read it back.  Raises DeviceError.
+
+    port: the board's before, or None.   ports: all that there were then.
+    """
     with console.status("Waiting for the board's bootloader"):
         bootloader = _wait(lambda: _find_bootloader(drive), _LIMIT_S)
     if bootloader is None:
@@ -92,7 +106,6 @@ def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
         bootloader.load(firmware)
     with console.status("Waiting for the board to start"):
         _verify(image, port, ports)
-    click.echo(f"{firmware.name} is on the board, which read it back and found it whole.")
 
 
 def _read(firmware: Path) -> Uf2:

@@ -97,19 +97,42 @@ class Result:
     )
     machine: dict[str, str | int | float] = dataclasses.field(default_factory=machine)
 
-    def table(self) -> Table:
-        """For a terminal."""
+    def tables(self, console: Console) -> list[Table]:
+        """For a terminal: one, or as many as it takes for each to fit, all with the columns of words."""
+        columns = list(self.columns)
+        keys = [key for key in columns if key == columns[0] or self._words(key)]
+        parts = [keys]
+        for key in columns:
+            if key not in keys:
+                if parts[-1] != keys and not self._fits(console, self._table([*parts[-1], key])):
+                    parts.append(keys)
+                parts[-1] = [*parts[-1], key]
+        titles = [self.title] + [None] * (len(parts) - 1)
+        return [self._table(part, title) for part, title in zip(parts, titles, strict=True)]
+
+    def _fits(self, console: Console, table: Table) -> bool:
+        """Whether no column has to be narrower than it would be."""
+        without_limit = console.options.update(max_width=1000)
+        return console.measure(table, options=without_limit).maximum <= console.width
+
+    def _words(self, key: str) -> bool:
+        return any(isinstance(row[key], str) for row in self.rows)
+
+    def _table(self, keys: list[str], title: str | None = None) -> Table:
         table = Table(
-            box=box.SIMPLE, title=self.title, title_style="bold", title_justify="left", padding=(0, 1, 0, 0)
+            box=box.SIMPLE, title=title, title_style="bold", title_justify="left", padding=(0, 1, 0, 0)
         )
-        for key, heading in self.columns.items():
-            words = any(isinstance(row[key], str) for row in self.rows)
-            longest = max(map(len, heading.split()), default=0)
-            table.add_column(heading, justify="left" if words else "right", no_wrap=words, min_width=longest)
+        for key in keys:
+            heading = self.columns[key]
+            if self._words(key):
+                table.add_column(heading)
+            else:
+                parts = [*heading.split(), *(cell(row[key]) for row in self.rows)]
+                table.add_column(heading, justify="right", width=max(map(len, parts), default=1))
         first = next(iter(self.columns))
         for row, following in zip_longest(self.rows, self.rows[1:], fillvalue={}):
             ends = isinstance(row[first], str) and row[first] != following.get(first)
-            table.add_row(*(cell(row[key]) for key in self.columns), end_section=ends)
+            table.add_row(*(cell(row[key]) for key in keys), end_section=ends)
         return table
 
 
@@ -150,7 +173,8 @@ def publish(
     written = []
     for result in results:
         console.print()
-        console.print(result.table())
+        for table in result.tables(console):
+            console.print(table)
         for note in result.notes:
             console.print(f"  {note}", style="dim")
         path = out / f"{result.name}.json"
