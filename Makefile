@@ -54,7 +54,7 @@ native: $(STAMPS)/micropython ## the native modules (.mpy), for every architectu
 	@build/native.sh
 
 firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picolink inside; BOARD=RPI_PICO (default), RPI_PICO_W, RPI_PICO2_W ...
-	@build/firmware.sh $(BOARD)
+	@build/firmware.sh "$(BOARD)"
 
 lint: $(STAMPS)/venv ## check style and common mistakes, Python and C
 	@$(VENV)/ruff check

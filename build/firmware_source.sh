@@ -25,9 +25,9 @@ if [ -L "$MICROPYTHON" ]; then
         "  git -C $(readlink "$MICROPYTHON") submodule update --init --depth 1 ${missing[*]}"
 elif [[ " ${missing[*]} " == *" lib/"@(btstack|mynewt-nimble|cyw43-driver|lwip)" "* ]]; then
     fail "The firmware of $board needs a full MicroPython checkout: Debian's source package lacks some of its libraries." \
-        "  git clone --depth 1 --branch v1.28.0 https://github.com/micropython/micropython.git" \
-        "  git -C micropython submodule update --init --depth 1 $(printf 'lib/%s ' "${needed[@]}" micropython-lib)" \
-        "  make firmware BOARD=$board MPY_DIR=\$PWD/micropython"
+        "  git clone --depth 1 --branch v1.28.0 https://github.com/micropython/micropython.git ../micropython" \
+        "  git -C ../micropython submodule update --init --depth 1 $(printf 'lib/%s ' "${needed[@]}" micropython-lib)" \
+        "  make firmware BOARD=$board MPY_DIR=../micropython"
 fi
 
 unpack() {

@@ -4,7 +4,7 @@
 source "$(dirname "$0")/common.sh"
 release=1.25.0   # what Debian trixie has; any release from 1.23 on has the same native module ABI (6.3)
 
-git_clone_line="  git clone --depth 1 --branch v$release https://github.com/micropython/micropython.git"
+git_clone_line="  git clone --depth 1 --branch v$release https://github.com/micropython/micropython.git ../micropython"
 
 abi() { awk '$2 == "MPY_VERSION" {v = $3} $2 == "MPY_SUB_VERSION" {s = $3} END {print v "." s}' "$1/py/persistentcode.h"; }
 
@@ -27,7 +27,7 @@ download() {
         echo
         echo "The Debian source package micropython $release could not be had. Get the source another way, then run make again:"
         echo "$git_clone_line"
-        echo "  make MPY_DIR=\$PWD/micropython ..."
+        echo "  make MPY_DIR=../micropython ..."
         return 1
     }
 }

@@ -1,7 +1,9 @@
 """Both boards send as fast as they can, check what arrives, and print the score.
 
-    blast.py advertise [seconds]    on one board
-    blast.py connect [seconds]      on the other
+    mpremote connect PORT_A run examples/blast.py
+    mpremote connect PORT_B exec "import sys; sys.argv[:] = ['', 'connect']" run examples/blast.py
+
+Arguments: advertise (as without one) or connect, then seconds (5).
 
 Messages have 18 bytes, as many as "Hello from Pico A!". Each holds a number, so that the other board can tell
 what was lost, doubled or out of order.

@@ -21,8 +21,8 @@ def tree(tmp_path):
     return tmp_path
 
 
-def run(tree, script, *arguments, path=""):
-    environment = os.environ | {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}"}
+def run(tree, script, *arguments, path="", **variables):
+    environment = os.environ | {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}"} | variables
     command = [tree / "build" / script, *arguments]
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
@@ -34,6 +34,24 @@ def test_a_pc_that_cannot_run_the_module_for_x64_skips_it(tree):
     result = run(tree, "native.sh", "[5/5]", "x64", path=tree)
     assert (result.returncode, result.stderr) == (0, "")
     assert "Native module for x64 ... skipped: gcc here is for aarch64-linux-gnu" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("board", "complaint"),
+    [
+        ("RPI_PICO_X", "no board called 'RPI_PICO_X'. It has:\nRPI_PICO\nRPI_PICO_W\n"),
+        ("", "no board called ''"),
+        ("RPI_PICO", "TUNED=1 is for boards with Bluetooth. RPI_PICO has none."),
+    ],
+)
+def test_a_board_that_cannot_be_built_for_is_named_at_once(tree, board, complaint):
+    boards = tree / "build" / "out" / "micropython" / "ports" / "rp2" / "boards"
+    for name, settings in (("RPI_PICO", ""), ("RPI_PICO_W", "set(MICROPY_PY_BLUETOOTH ON)\n")):
+        (boards / name).mkdir(parents=True)
+        (boards / name / "mpconfigboard.cmake").write_text(settings)
+    result = run(tree, "firmware.sh", board, TUNED="1")
+    assert result.returncode == 1
+    assert complaint in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,11 @@ def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port
     """A REPL on an emulated Pico, or the output of one program.
 
     \b
-    picolink emulate                          a REPL with picolink's own firmware
-    picolink emulate hello.py                 run a program and end
-    picolink emulate micropython.uf2          any firmware for the Pico (not for the Pico 2)
+    picolink emulate                    a REPL with picolink's own firmware
+    picolink emulate hello.py           run a program and end
+    picolink emulate micropython.uf2    any firmware for the Pico (not the Pico 2)
     picolink emulate micropython.uf2 hello.py
-    picolink emulate --port                   then, elsewhere: mpremote connect socket://127.0.0.1:PORT ...
+    picolink emulate --port             tells its port, for mpremote elsewhere
 
     The chip is emulated at up to half of a Pico's speed.  It has no radio.
     """
@@ -79,7 +79,8 @@ def _run(pico: Emulator, source: bytes) -> None:
 
 def _offer(pico: Emulator) -> None:
     click.echo(pico.port)
-    console.print(f"mpremote connect {pico.port} exec 'print(1)'     Ctrl-C ends the board")
+    click.echo(f"For example: mpremote connect {pico.port} exec 'print(1)'", err=True)
+    click.echo("Ctrl-C ends the board.", err=True)
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
 

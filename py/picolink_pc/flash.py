@@ -68,8 +68,8 @@ def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
     while you connect the cable. The files on the board stay, and in the end it starts its main.py.
 
     \b
-    picolink flash                          picolink's own firmware for the board (make firmware)
-    picolink flash firmware.uf2             any firmware
+    picolink flash                 picolink's firmware for the board (make firmware)
+    picolink flash firmware.uf2    any firmware
     picolink flash firmware.uf2 --port /dev/ttyACM1
     """
     image = None if firmware is None else _read(firmware)

@@ -24,7 +24,7 @@ def bench() -> None:
     picolink bench link      two boards: messages/s, latency, loss; picolink beside aioble alone
     picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
     picolink bench cpu       how busy a Pico is at the radio's full rate
-    picolink bench sweep     what your boards would do, in a simulation that takes seconds
+    picolink bench sweep     what your boards would do, in a simulation
     picolink bench heap      a million messages, and the heap meanwhile
 
     Results go to build/out/bench.  docs/benchmarks.md explains the figures and how far to trust them.

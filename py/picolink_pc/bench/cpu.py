@@ -46,11 +46,12 @@ def cpu(interval_ms: float, out: Path | None) -> None:
     """How busy picolink keeps a Pico's CPU at the radio's full rate.
 
     \b
-    picolink bench cpu                     both engines, and each way to send and to read
+    picolink bench cpu    both engines, and each way to send and to read
     picolink bench cpu --interval 30
 
     The emulated Pico runs the whole of picolink, link and asyncio included, with messages both ways at once.
     A task takes the place of radio, aioble and Bluetooth stack; its work is not counted, nor is theirs.
+    What asyncio needs to wake it is.
     """
     firmware = products.firmware("RPI_PICO")
     if not firmware.exists():

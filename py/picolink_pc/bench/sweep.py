@@ -294,19 +294,19 @@ def sweep(
     """What would two boards do? Simulated in virtual time.
 
     \b
-    picolink bench sweep                                  all parts: a minute and a half
-    picolink bench sweep point --interval 30 --size 100   one case, and everything about it
-    picolink bench sweep interval size --plot             these two, with pictures
-    picolink bench sweep window --data-length 251         the window, with long PDUs
+    picolink bench sweep                           all parts: half a minute
+    picolink bench sweep point --interval 30       all about one case
+    picolink bench sweep interval size --plot      these two, with pictures
+    picolink bench sweep window --data-length 251  the window, with long PDUs
 
     \b
     PART is one of these, all by default:
-    point         nothing varies: rates, latency, CPU, and what the air is used for
-    interval      connection interval        size          bytes of a message
-    mtu           ATT MTU                    pdu           length of PDUs, and PHY
-    loss          PDUs lost in the air       lost-packets  packets lost above the radio
-    window        bytes on their way         ring          size of the rings
-    targets       what the project wants to reach, and what it does; other options do not matter
+    point     nothing varies: rates, latency, CPU, use of the air
+    interval  connection interval     size          bytes of a message
+    mtu       ATT MTU                 pdu           length of PDUs, and PHY
+    loss      PDUs lost in the air    lost-packets  lost above the radio
+    window    bytes on their way      ring          size of the rings
+    targets   what the project wants to reach, and reaches; without options
 
     The options set what does not vary; by default a Pico W as it is.  The engines are the real ones, in C
     and in Python; radio and Bluetooth stack are models; the engines' CPU time is that of an RP2040 (cycles

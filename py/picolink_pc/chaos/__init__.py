@@ -69,9 +69,9 @@ def chaos(
     """Break what can be broken around two boards: is a message lost?
 
     \b
-    picolink chaos                1,000 runs of some virtual seconds; in ten
-    picolink chaos --seed 4711    one run again, exactly, with all that happens in it
-    picolink chaos --boards       100 drops and 20 restarts of virtual boards; some minutes
+    picolink chaos                1,000 simulated runs; some seconds in all
+    picolink chaos --seed 4711    one run again, exactly, told step by step
+    picolink chaos --boards       100 drops, 20 restarts of virtual boards; minutes
 
     In simulation a run is decided by its seed: connections dropped at any moment, boards restarted, packets
     lost, corrupted, truncated, doubled and delayed above the radio, host stacks that are full, refuse or
