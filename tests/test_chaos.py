@@ -1,5 +1,6 @@
 """The fault harness: that it hits what it aims at, that its oracles notice, and that picolink stands it."""
 
+import contextlib
 import os
 import re
 import signal
@@ -73,7 +74,11 @@ def test_ctrl_c_ends_all_processes():
             assert process.poll() is None
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        output, _ = process.communicate(timeout=60)
+        try:
+            output, _ = process.communicate(timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 1
     assert "written to" not in output
 

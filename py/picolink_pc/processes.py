@@ -1,5 +1,6 @@
 """Work for all processors of this PC."""
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,15 +18,18 @@ def in_processes(
     work: a function of a module.   processes: at a time; None: one for each processor.
     """
     # Not with `with`: that takes the cancelling back when it waits for the rest.
-    pool = ProcessPoolExecutor(processes, initializer=_end_at_ctrl_c)
+    pool = ProcessPoolExecutor(processes, initializer=_leave_ctrl_c_to_the_parent)
     try:
         futures = {pool.submit(work, task): task for task in tasks}
         for future in as_completed(futures):
             yield futures[future], future.result()
+    except BaseException:  # Ctrl-C is one, and nobody wants the rest any more
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _end_at_ctrl_c() -> None:
-    """At once, and without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
