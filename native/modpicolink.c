@@ -172,7 +172,9 @@ static size_t size_of(const picolink_message_t *message) {
 
 static void copy(byte *to, const picolink_message_t *message) {
     memcpy(to, message->first, message->first_size);
-    memcpy(to + message->first_size, message->second, message->second_size);
+    if (message->second_size) {
+        memcpy(to + message->first_size, message->second, message->second_size);
+    }
 }
 
 /* In one block also where the ring wraps. Its hash is computed when somebody needs it. */
