@@ -1,6 +1,7 @@
 """Fixtures for tests on virtual boards, and the options that put them on a real Bluetooth stack."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def stack(pytestconfig: pytest.Config) -> dict[str, Path | None]:
     """Arguments for Bench: the Bluetooth stack that pytest was given, or the stand-in."""
     return {name: pytestconfig.getoption(name) for name in ("micropython", "aioble")}
+
+
+@pytest.fixture
+def ctrl_c() -> None:
+    """For tests that press it: a run in a shell's background ignores it, and so does what that starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -197,6 +197,7 @@ def test_run_tells_of_a_program_that_failed_before_its_time(tmp_path):
     assert done.returncode == 1
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("end", ["ctrl-c", "seconds"])
 def test_run_ends_cleanly(tmp_path, end):
     program = tmp_path / "count.py"
@@ -204,8 +205,6 @@ def test_run_ends_cleanly(tmp_path, end):
     options = ["--seconds", "1"] if end == "seconds" else []
     command = [PICOLINK, "run", *options, program, program]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # A test run in a shell's background ignores Ctrl-C, and what it starts would inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, **pipes, start_new_session=True) as process:
         assert process.stdout.readline().startswith("count ")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,8 +23,8 @@ from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
 from picolink_pc.simulation.engines import engines
 from picolink_pc.simulation.simulation import Moment, Packet, Setup, Simulation, Trap
 from rich.console import Console
+from test_boards import PICOLINK
 
-PICOLINK = Path(sys.executable).with_name("picolink")
 FULL_SPEED = (Traffic(), Traffic())
 
 
@@ -64,13 +63,12 @@ def test_many_runs_and_every_fault_in_them(tmp_path):
         assert counts["boards", fault] > 0
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_all_processes():
-    # A test run in a shell's background ignores Ctrl-C, and what it starts would inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [PICOLINK, "chaos", "--seeds", "1000000", "--jobs", "2"]  # hours
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         tasks = Path(f"/proc/{process.pid}/task")
-        while sum(bool(task.joinpath("children").read_text()) for task in tasks.iterdir()) < 1:
+        while not any(task.joinpath("children").read_text() for task in tasks.iterdir()):
             assert process.poll() is None
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does

@@ -1,5 +1,6 @@
 """Work for all processors of this PC."""
 
+import contextlib
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,8 @@ def in_processes(
     # Not with `with`: that takes the cancelling back when it waits for the rest.
     pool = ProcessPoolExecutor(processes, initializer=_leave_ctrl_c_to_the_parent)
     try:
-        futures = {pool.submit(work, task): task for task in tasks}
+        with _ctrl_c_held_back():
+            futures = {pool.submit(work, task): task for task in tasks}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BaseException:  # Ctrl-C is one, and nobody wants the rest any more
@@ -29,6 +31,19 @@ def in_processes(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """It comes at the end. While Python forks it can be lost: an exception in its hooks is only printed."""
+    came = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _leave_ctrl_c_to_the_parent() -> None:
