@@ -19,6 +19,12 @@ export GIT_CEILING_DIRECTORIES=$OUT
 PYTHON=${PYTHON:-python3}
 JOBS=$(nproc 2>/dev/null || echo 2)
 
+# board_settings BOARD: where MicroPython's rp2 port keeps what it is made of.
+board_settings() { echo "$MICROPYTHON/ports/rp2/boards/${1%-RISCV}/mpconfigboard.cmake"; }
+
+# board_has BOARD SETTING: whether it is switched on there.
+board_has() { grep -Eqs "^set\($2 +(ON|1)\)" "$(board_settings "$1")"; }
+
 # fail MESSAGE...: one line per argument, then stop.
 fail() {
     printf '%s\n' "$@" >&2

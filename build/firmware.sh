@@ -4,12 +4,11 @@
 source "$(dirname "$0")/common.sh"
 board=$1
 work=$OUT/firmware/$board${TUNED:+-tuned}
-boards=$MICROPYTHON/ports/rp2/boards
-settings=$boards/${board%-RISCV}/mpconfigboard.cmake
 
-[ -r "$settings" ] ||
-    fail "MicroPython's rp2 port has no board called '$board'. It has:" "$(cd "$boards" && ls -d -- */ | tr -d /)"
-[ -z "${TUNED:-}" ] || grep -q '^set(MICROPY_PY_BLUETOOTH ' "$settings" ||
+[ -r "$(board_settings "$board")" ] ||
+    fail "MicroPython's rp2 port has no board called '$board'. It has:" \
+        "$(cd "$MICROPYTHON/ports/rp2/boards" && ls -d -- */ | tr -d /)"
+[ -z "${TUNED:-}" ] || board_has "$board" MICROPY_PY_BLUETOOTH ||
     fail "TUNED=1 is for boards with Bluetooth. $board has none."
 
 case $board in *-RISCV)

@@ -8,10 +8,9 @@ lib=$MICROPYTHON/lib
 
 needed=(pico-sdk tinyusb mbedtls)
 # What the board switches on, and the library for it.
-settings=$MICROPYTHON/ports/rp2/boards/${board%-RISCV}/mpconfigboard.cmake
 for pair in MICROPY_BLUETOOTH_BTSTACK:btstack MICROPY_BLUETOOTH_NIMBLE:mynewt-nimble \
     MICROPY_PY_NETWORK_CYW43:cyw43-driver MICROPY_PY_LWIP:lwip; do
-    ! grep -Eqs "^set\(${pair%:*} +(ON|1)\)" "$settings" || needed+=("${pair#*:}")
+    ! board_has "$board" "${pair%:*}" || needed+=("${pair#*:}")
 done
 [ ! -L "$MICROPYTHON" ] || needed+=(micropython-lib)
 missing=()
