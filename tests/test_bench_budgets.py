@@ -54,7 +54,7 @@ def test_the_native_engine_is_as_fast_as_it_has_to_be(cycles):
 def test_cycles_of_a_message_through_the_link(way):
     sender, reader = way.split(", ")
     with Emulator(products.firmware("RPI_PICO")) as pico:
-        found = cpu.measure(pico, "native", sender, reader, 15.0)
+        found = cpu.measure(pico, "native", sender, reader, RadioSettings(interval_ms=15))
     assert found["rate"] == pytest.approx(ceiling(RadioSettings(interval_ms=15), both_ways=True), rel=0.02)
     budget = BUDGETS["link"][way]
     # A name more in the link shifts MicroPython's tables, and what each look into them takes.

@@ -18,20 +18,20 @@ _COLOURS = ("cyan", "magenta", "green", "yellow")
 _DEFAULTS = RadioSettings()
 
 
-_FLAGS: dict[str, str] = {}
-"""The option for a field of RadioSettings."""
+def _flag(field: str) -> str:
+    """The option for a field of RadioSettings."""
+    return "--" + field.removesuffix("_ms").replace("_", "-")
 
 
-def _option(name: str, metavar: str, text: str, field: str | None = None, **more: object) -> Callable:
-    default = getattr(_DEFAULTS, field or name)
-    flag = _FLAGS[field or name] = "--" + name.replace("_", "-")
+def _option(field: str, metavar: str, text: str, **more: object) -> Callable:
+    default = getattr(_DEFAULTS, field)
     return click.option(
-        flag, field or name, default=default, show_default=True, metavar=metavar, help=text, **more
+        _flag(field), field, default=default, show_default=True, metavar=metavar, help=text, **more
     )
 
 
 _RADIO_OPTIONS = (
-    _option("interval", "MS", "Connection interval: 7.5 to 4000 ms in steps of 1.25.", "interval_ms"),
+    _option("interval_ms", "MS", "Connection interval: 7.5 to 4000 ms in steps of 1.25."),
     _option("data_length", "OCTETS", "Link-layer payload: 27, up to 251 with data length extension."),
     _option("phy", "1M|2M", "Megabits per second in the air.", type=click.Choice(("1M", "2M"))),
     _option("mtu", "OCTETS", "ATT MTU that hosts agree to at most: 23 to 517."),
@@ -41,6 +41,15 @@ _RADIO_OPTIONS = (
 )
 
 
+def radio_settings(**fields: object) -> RadioSettings:
+    """The radio of a command's options.  Raises click.UsageError that names the wrong option."""
+    try:
+        return RadioSettings(**fields)
+    except ValueError as error:
+        field, problem = str(error).split(" ", 1)
+        raise click.UsageError(f"{_flag(field)} {problem}") from None
+
+
 def radio_options(command: Callable) -> Callable:
     """Adds the options that describe a radio; the command gets one argument for them, `settings`."""
 
@@ -48,12 +57,7 @@ def radio_options(command: Callable) -> Callable:
     def with_settings(**arguments: object) -> object:
         fields = {field.name for field in dataclasses.fields(RadioSettings)}
         given = {name: arguments.pop(name) for name in list(arguments) if name in fields}
-        try:
-            settings = RadioSettings(**given)
-        except ValueError as error:
-            field, problem = str(error).split(" ", 1)
-            raise click.UsageError(f"{_FLAGS[field]} {problem}") from None
-        return command(settings=settings, **arguments)
+        return command(settings=radio_settings(**given), **arguments)
 
     for option in reversed(_RADIO_OPTIONS):
         with_settings = option(with_settings)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from .. import products
 from ..emulator import CYCLE_COUNTER, Emulator, EmulatorError
 from ..radio.air import RadioSettings, ceiling, value_rate_in_events
+from ..run import radio_settings
 from .cycles import RP2040_HZ
 from .report import Result, Row, new_console, out_option, publish
 
@@ -20,13 +21,14 @@ WAYS = (("send", "async for"), ("send", "recv"), ("send_nowait", "drain"))
 """How a program sends and reads."""
 
 
-def measure(pico: Emulator, engine: str, sender: str | None, reader: str | None, interval_ms: float) -> Row:
+def measure(
+    pico: Emulator, engine: str, sender: str | None, reader: str | None, settings: RadioSettings
+) -> Row:
     """What a program costs that sends and reads like this (see WAYS; None: it does not), both ways at once.
 
     engine: "native" or "python".   pico: with picolink's firmware.
     Returns rate (messages/s, the lesser way), cpu (% of the CPU), cycles (per message sent and one received).
     """
-    settings = RadioSettings(interval_ms=interval_ms)
     packet_us = round(1e6 / value_rate_in_events(settings, _PACKET, both_ways=True))
     arguments = (CYCLE_COUNTER, engine, sender, reader, packet_us, _MS)
     found = json.loads(pico.run(f"{_PROGRAM.read_text()}\nmeasure(*{arguments!r})"))
@@ -59,17 +61,15 @@ def cpu(interval_ms: float, out: Path | None) -> None:
             "the emulated Pico needs picolink's firmware: run make firmware BOARD=RPI_PICO"
         )
     console = new_console()
-    try:
-        most = ceiling(RadioSettings(interval_ms=interval_ms), both_ways=True)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    settings = radio_settings(interval_ms=interval_ms)
+    most = ceiling(settings, both_ways=True)
     cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn())
     rows = []
     try:
         with Progress(*columns, console=console) as progress, Emulator(firmware) as pico:
             for engine, sender, reader in progress.track(cases):
-                found = measure(pico, engine, sender, reader, interval_ms)
+                found = measure(pico, engine, sender, reader, settings)
                 names = {"engine": engine, "sender": sender or "nothing", "reader": reader or "nothing"}
                 rows.append(names | found | {"share": 100 * found["rate"] / most})
     except EmulatorError as error:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..boards import BoardError
 from ..percentile import percentile
 from ..radio import air
-from ..run import stack_options
+from ..run import radio_settings, stack_options
 from .plots import draw_latency, draw_load, draw_rate
 from .report import Result, Row, new_console, publish, report_options
 from .targets import STOCK_LATENCY, idle_ms
@@ -400,10 +400,7 @@ def link(
             if click.get_current_context().get_parameter_source("intervals") != ParameterSource.DEFAULT:
                 raise click.UsageError("real boards have one connection interval: give --interval once")
             intervals = (_ASKED_INTERVAL_MS,)
-    try:
-        radios = [air.RadioSettings(ms, phy, data_length, loss=loss) for ms in intervals]
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    radios = [radio_settings(interval_ms=ms, phy=phy, data_length=data_length, loss=loss) for ms in intervals]
     stack = Stack(micropython, aioble, ports)
     parts = parts or _PARTS
     pictures = {"rate": draw_rate, "latency": draw_latency, "load": draw_load}
