@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def stack(pytestconfig: pytest.Config) -> dict[str, Path | None]:
-    """Arguments for Bench: the Bluetooth stack that pytest was given, or the stand-in."""
+    """Arguments for Room: the Bluetooth stack that pytest was given, or the stand-in."""
     return {name: pytestconfig.getoption(name) for name in ("micropython", "aioble")}
 
 

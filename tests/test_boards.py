@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from picolink_pc import boards
-from picolink_pc.boards import Bench, BoardError
+from picolink_pc.boards import BoardError, Room
 
 PICOLINK = Path(sys.executable).with_name("picolink")
 
@@ -30,8 +30,8 @@ def on_board(run):
 
     def play(scenario, engine="native"):
         async def on_bench():
-            async with Bench() as bench:
-                await scenario(bench.board("board", engine))
+            async with Room() as room:
+                await scenario(room.board("board", engine))
 
         run(on_bench())
 
@@ -138,8 +138,8 @@ def test_engine_is_the_native_module_or_none(on_board, engine, answer):
 
 def test_what_is_missing_names_itself(run, monkeypatch, tmp_path):
     async def new_bench(engine="native", **options):
-        async with Bench(**options) as bench:
-            bench.board("board", engine)
+        async with Room(**options) as room:
+            room.board("board", engine)
 
     with pytest.raises(BoardError, match="the real aioble"):
         run(new_bench(micropython=Path(sys.executable)))
@@ -161,11 +161,11 @@ def test_what_is_missing_names_itself(run, monkeypatch, tmp_path):
 def test_boards_end_with_the_process_that_started_them():
     code = f"""
 import asyncio
-from picolink_pc.boards import Bench
+from picolink_pc.boards import Room
 
 async def main():
-    async with Bench() as bench:
-        board = bench.board("board")
+    async with Room() as room:
+        board = room.board("board")
         await board.start_code({COUNT!r})
         await board.line("count 1")
         print(board._process.pid, flush=True)

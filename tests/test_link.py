@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from picolink_pc.boards import Bench
+from picolink_pc.boards import Room
 from picolink_pc.radio.air import RadioSettings
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -19,12 +19,12 @@ PAIRS = [("native", "native"), ("python", "python"), ("native", "python"), ("pyt
 
 @pytest.fixture
 def pair(stack):
-    """async with pair(engines, **radio settings) as (bench, a, b): a radio and two boards on it, off."""
+    """async with pair(engines, **radio settings) as (room, a, b): a radio and two boards on it, off."""
 
     @contextlib.asynccontextmanager
     async def set_up(engines=("native", "native"), **settings):
-        async with Bench(RadioSettings(**settings), **stack) as bench:
-            yield bench, bench.board("A", engines[0]), bench.board("B", engines[1])
+        async with Room(RadioSettings(**settings), **stack) as room:
+            yield room, room.board("A", engines[0]), room.board("B", engines[1])
 
     return set_up
 
@@ -131,14 +131,14 @@ def test_a_slow_reader_slows_the_sender(run, pair, engines, slow):
 @pytest.mark.parametrize("engines", PAIRS[:2], ids="-".join)
 def test_a_radio_drop_loses_nothing_and_doubles_nothing(run, pair, engines):
     async def scenario():
-        async with pair(engines) as (bench, a, b):
+        async with pair(engines) as (room, a, b):
             await start(a, "advertise", send=2000, expect=2000, pause_ms=2)
             await start(b, "connect", send=2000, expect=2000, pause_ms=2)
             await a.line("got 300")
-            bench.radio.in_range = False
+            room.radio.in_range = False
             for board in (a, b):
                 await board.line("event disconnected")
-            bench.radio.in_range = True
+            room.radio.in_range = True
             for board in (a, b):
                 result = await finish(board, 2000)
                 assert result["connections"] >= 2
@@ -196,11 +196,11 @@ def test_nobody_of_that_name_is_a_message_and_a_retry(run, pair):
 
 def test_a_link_stays_with_its_board_when_another_has_the_same_name(run, pair):
     async def scenario():
-        async with pair() as (bench, a, b):
+        async with pair() as (room, a, b):
             await start(a, "advertise", send=3000, expect=1, pause_ms=1)
             await start(b, "connect", send=0, expect=3000)
             await b.line("got 200")
-            other = bench.board("other A")
+            other = room.board("other A")
             await a.kill()
             await start(other, "advertise", send=10, expect=1)
             await b.line("event disconnected")
@@ -215,8 +215,8 @@ def test_a_link_stays_with_its_board_when_another_has_the_same_name(run, pair):
 
 def test_a_stranger_is_turned_away_and_a_silent_one_is_hung_up_on(run, pair):
     async def scenario():
-        async with pair() as (bench, a, b):
-            stranger = bench.board("stranger")
+        async with pair() as (room, a, b):
+            stranger = room.board("stranger")
             await start(a, "advertise", send=1500, expect=1500, pause_ms=1)
             # Before there is a peer, a stranger that says nothing is borne for 5 s.
             await stranger.start(PROGRAMS / "stranger.py", "Numbers")
@@ -226,11 +226,11 @@ def test_a_stranger_is_turned_away_and_a_silent_one_is_hung_up_on(run, pair):
             await start(b, "connect", send=1500, expect=1500, pause_ms=1)
             await b.line("got 100")
             # With a peer that is only out of reach for a while, a stranger is turned away at once.
-            bench.radio.in_range = False
+            room.radio.in_range = False
             await a.line("event disconnected")
             await b.line("event disconnected")
             b.freeze()
-            bench.radio.in_range = True
+            room.radio.in_range = True
             await stranger.restart()
             await stranger.line("connected")
             await stranger.line("disconnected")
@@ -244,8 +244,8 @@ def test_a_stranger_is_turned_away_and_a_silent_one_is_hung_up_on(run, pair):
 
 def test_a_stranger_whose_name_is_not_utf_8_does_not_end_the_scan(run, pair):
     async def scenario():
-        async with pair() as (bench, a, b):
-            stranger = bench.board("stranger")
+        async with pair() as (room, a, b):
+            stranger = room.board("stranger")
             await stranger.start(PROGRAMS / "bad_name.py")
             await start(b, "connect", name="Wanted", send=1, expect=0)
             await b.line("event not found")  # a whole scan with the stranger in sight
@@ -260,9 +260,9 @@ def test_a_stranger_whose_name_is_not_utf_8_does_not_end_the_scan(run, pair):
 @pytest.mark.parametrize("engine", ["native", "python"])
 def test_noise_is_counted_and_the_real_peer_served_after_it(run, pair, engine):
     async def scenario():
-        async with pair((engine, engine)) as (bench, a, b):
+        async with pair((engine, engine)) as (room, a, b):
             await start(a, "advertise", send=10, expect=10)
-            stranger = bench.board("stranger")
+            stranger = room.board("stranger")
             await stranger.start(PROGRAMS / "noise.py", "Numbers")
             assert "protocol version 9" in await a.line("event refused")
             assert await stranger.exit_code(30) == 0
@@ -305,13 +305,13 @@ def test_messages_that_the_restarted_peer_cannot_hold_are_reported(run, pair):
 @pytest.mark.parametrize("engine", ["native", "python"])
 def test_a_heap_used_up_at_random_moments_costs_no_message(run, pair, engine):
     async def scenario():
-        async with pair((engine, engine)) as (bench, a, b):
+        async with pair((engine, engine)) as (room, a, b):
             await a.start(PROGRAMS / "memory.py", "advertise", "100")
             await b.start(PROGRAMS / "memory.py", "connect", "100")
             await a.line("received some", timeout=60)
-            bench.radio.in_range = False
+            room.radio.in_range = False
             await asyncio.sleep(3)
-            bench.radio.in_range = True
+            room.radio.in_range = True
             short = 0
             for board in (a, b):
                 await board.line("received 100", timeout=110)
@@ -360,16 +360,16 @@ def test_a_drop_that_a_board_has_not_heard_of(run, pair, deaf):
     """Its events are off, and its program takes the processor, while the connection ends."""
 
     async def scenario():
-        async with pair() as (bench, a, b):
+        async with pair() as (room, a, b):
             victim, other = (a, b) if deaf == "A" else (b, a)
             listens = {"send": 0, "expect": 40, "faults": {}, "deaf": [10, 4000]}
             sends = {"send": 40, "expect": 0, "pause_ms": 100}
             await start(a, "advertise", **(listens if victim is a else sends))
             await start(b, "connect", **(listens if victim is b else sends))
             await victim.line("^deaf$")
-            bench.radio.in_range = False
+            room.radio.in_range = False
             await other.line("event disconnected")
-            bench.radio.in_range = True
+            room.radio.in_range = True
             await victim.line("event disconnected")
             await finish(victim, 40)
 
@@ -429,16 +429,16 @@ def test_a_stack_that_stalls_after_a_reconnect(run, pair, victim):
     """It accepts packets and sends none (btstack#740): noticed, and mended by the next connection."""
 
     async def scenario():
-        async with pair() as (bench, a, b):
+        async with pair() as (room, a, b):
             stalled, other = (a, b) if victim == "A" else (b, a)
             await start(a, "advertise", send=1500, expect=1500, pause_ms=2)
             await start(b, "connect", send=1500, expect=1500, pause_ms=2)
             await a.line("got 100")
-            bench.radio.in_range = False
+            room.radio.in_range = False
             for board in (a, b):
                 await board.line("event disconnected")
             stalled.host.stalls = 1
-            bench.radio.in_range = True
+            room.radio.in_range = True
             await other.line("event connected")
             assert "says nothing" in await other.line("event disconnected")
             assert stalled.host.stalls == 0
@@ -454,16 +454,16 @@ def test_a_stack_that_stalls_after_a_reconnect(run, pair, victim):
 @pytest.mark.usefixtures("standin")
 def test_a_stack_that_stalls_again_and_again_is_restarted(run, pair, victim):
     async def scenario():
-        async with pair() as (bench, a, b):
+        async with pair() as (room, a, b):
             stalled = a if victim == "A" else b
             await start(a, "advertise", send=1500, expect=1500, pause_ms=2)
             await start(b, "connect", send=1500, expect=1500, pause_ms=2)
             await a.line("got 100")
-            bench.radio.in_range = False
+            room.radio.in_range = False
             for board in (a, b):
                 await board.line("event disconnected")
             stalled.host.stalls = 1000
-            bench.radio.in_range = True
+            room.radio.in_range = True
             await stalled.line("got 1499", timeout=100)
             results = [await finish(board, 1500) for board in (a, b)]
             assert results["AB".index(victim)]["stack_restarts"] == 1
@@ -473,15 +473,15 @@ def test_a_stack_that_stalls_again_and_again_is_restarted(run, pair, victim):
 
 def test_a_peer_that_does_not_read_is_no_stall(run, pair):
     async def scenario():
-        async with pair() as (bench, a, b):
+        async with pair() as (room, a, b):
             await a.start(PROGRAMS / "not_reading.py", "advertise")
             await b.start(PROGRAMS / "not_reading.py", "connect")
             for _ in range(3):
                 await asyncio.gather(a.line("picolink: connected"), b.line("picolink: connected"))
                 await asyncio.sleep(4.5)  # longer than a stall takes to be one
-                bench.radio.in_range = False
+                room.radio.in_range = False
                 await asyncio.gather(a.line("picolink: disconnected"), b.line("picolink: disconnected"))
-                bench.radio.in_range = True
+                room.radio.in_range = True
             await a.line("^ok$")
             await b.line("^ok$")
 
@@ -552,9 +552,9 @@ def test_a_stranger_that_floods_is_hung_up_on_and_takes_no_memory(run, pair, eng
     visits = 4
 
     async def scenario():
-        async with pair((engine, engine)) as (bench, a, b):
+        async with pair((engine, engine)) as (room, a, b):
             await start(a, "advertise", send=100, expect=100, heap=True)
-            stranger = bench.board("stranger")
+            stranger = room.board("stranger")
             await stranger.start(PROGRAMS / "flood.py", "Numbers", kind, str(visits))
             for _ in range(visits):
                 assert int((await stranger.line("^hung up on")).split()[-2]) > 100

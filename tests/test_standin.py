@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from picolink_pc.boards import Bench
+from picolink_pc.boards import Room
 from picolink_pc.radio.air import RadioSettings
 
 # Both boards: the service, the events that came (as `event number, data`), and ways to wait.
@@ -121,8 +121,8 @@ def play(run):
     """
 
     async def on_bench(peripheral, central, check, settings):
-        async with Bench(RadioSettings(**settings)) as bench:
-            a, b = bench.board("peripheral"), bench.board("central")
+        async with Room(RadioSettings(**settings)) as room:
+            a, b = room.board("peripheral"), room.board("central")
             await a.start_code(PERIPHERAL + "\nserve()\n" + _main(peripheral))
             await b.start_code(CENTRAL + _main(central))
             await check(a, b)
@@ -385,8 +385,8 @@ asyncio.run(main())
     )
 
     async def scenario():
-        async with Bench() as bench:
-            board = bench.board("board")
+        async with Room() as room:
+            board = room.board("board")
             await board.start_code(code)
             await board.line("^advertised 28$")
             await board.line("^Advertising payload too long 29$")
@@ -751,8 +751,8 @@ print("stopped", ble.config("mtu"))
     )
 
     async def scenario():
-        async with Bench() as bench:
-            board = bench.board("board")
+        async with Room() as room:
+            board = room.board("board")
             await board.start_code(code)
             await board.line("^inactive OSError 19 OSError 19$")
             await board.line(r"^active True \(0, b'\(\\xcd\\xc1\\x00\\x00\\x01'\) 1017$")

@@ -1,7 +1,7 @@
 """Virtual boards: each is a MicroPython process of its own, and a radio joins them.
 
-async with Bench() as bench:
-    a = bench.board("PicoA")
+async with Room() as room:
+    a = room.board("PicoA")
     await a.start("examples/pico_a.py")
     await a.line("connected")
 """
@@ -47,7 +47,7 @@ class BoardError(Exception):
 
 
 class VirtualBoard:
-    """One board, switched off at first.  Made by `Bench.board`.
+    """One board, switched off at first.  Made by `Room.board`.
 
     name: of the board, for people.  output: all lines that it has printed, since it was made.
     host: its Bluetooth host, None in real stack mode.
@@ -180,8 +180,10 @@ class VirtualBoard:
         return f"{self.name}: {what}; it printed:\n{printed}"
 
 
-class Bench:
-    """A radio with boards on it, for use with `async with`: at its end all boards are off.
+class Room:
+    """Virtual boards within range of each other, and their radio.
+
+    Use it with `async with`: at its end all boards are off.
 
     settings: of the radio.  micropython, aioble: real stack mode, see `picolink run --help`.
     on_line: called with a board's name and each line that it prints.
@@ -206,7 +208,7 @@ class Bench:
         self._addresses = itertools.count(1)
         self._cleanup = contextlib.ExitStack()
 
-    async def __aenter__(self) -> "Bench":
+    async def __aenter__(self) -> "Room":
         from .radio.virtual_radio import VirtualRadio
 
         self._folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="picolink-")))

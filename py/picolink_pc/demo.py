@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from .boards import ENGINES, Bench, BoardError
+from .boards import ENGINES, BoardError, Room
 from .radio.air import RadioSettings, ceiling
 from .run import radio_options, stack_options
 
@@ -73,8 +73,8 @@ async def _greet(console: Console, engine: str, settings: RadioSettings, *stack:
     def show(name: str, line: str) -> None:
         console.print(Text.assemble((name, _COLOURS[name]), "  ", line))
 
-    async with Bench(settings, *stack, show) as bench:
-        boards = [bench.board(name, engine) for name in _NAMES]
+    async with Room(settings, *stack, show) as room:
+        boards = [room.board(name, engine) for name in _NAMES]
         for board, program in zip(boards, ("pico_a.py", "pico_b.py"), strict=True):
             await board.start(_EXAMPLES / program)
         for board in boards:
@@ -86,8 +86,8 @@ async def _blast(
     console: Console, engine: str, settings: RadioSettings, seconds: int, *stack: Path | None
 ) -> list[dict]:
     console.rule("blast.py on both: as fast as they can")
-    async with Bench(settings, *stack) as bench:
-        boards = [bench.board(name, engine) for name in _NAMES]
+    async with Room(settings, *stack) as room:
+        boards = [room.board(name, engine) for name in _NAMES]
         for board, role in zip(boards, ("advertise", "connect"), strict=True):
             await board.start(_EXAMPLES / "blast.py", role, str(seconds))
         await boards[0].line("connected")

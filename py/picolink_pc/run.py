@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from .boards import Bench, BoardError
+from .boards import BoardError, Room
 from .radio.air import RadioSettings
 
 _COLOURS = ("cyan", "magenta", "green", "yellow")
@@ -126,9 +126,9 @@ def run(
     def show(name: str, line: str) -> None:
         console.print(Text.assemble((name.rjust(width), colours[name]), "  ", line), soft_wrap=True)
 
-    async def bench() -> int:
-        async with Bench(settings, micropython, aioble, show) as bench:
-            boards = [bench.board(name, engine) for name in names]
+    async def run_in_room() -> int:
+        async with Room(settings, micropython, aioble, show) as room:
+            boards = [room.board(name, engine) for name in names]
             for board, program in zip(boards, programs, strict=True):
                 await board.start(program)
             ends = [asyncio.create_task(board.exit_code()) for board in boards]
@@ -138,7 +138,7 @@ def run(
             return max((abs(end.result()) for end in ended), default=0)
 
     try:
-        raise SystemExit(asyncio.run(bench()))
+        raise SystemExit(asyncio.run(run_in_room()))
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:

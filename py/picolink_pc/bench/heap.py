@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..boards import ENGINES, Bench, BoardError, VirtualBoard
+from ..boards import ENGINES, BoardError, Room, VirtualBoard
 from ..radio.air import RadioSettings
 from ..run import radio_options
 from .report import Result, new_console, out_option, publish
@@ -84,8 +84,8 @@ async def _run(
             raise BoardError("\n    ".join((f"the {board.name} failed; it printed:", *board.output[-20:])))
         return heap
 
-    async with Bench(settings) as bench:
-        boards = [bench.board(role, engine) for role in ROLES]
+    async with Room(settings) as room:
+        boards = [room.board(role, engine) for role in ROLES]
         for board in boards:
             await board.start(_PROGRAM, board.name, str(each), str(_LOOKS))
         return dict(zip(ROLES, await asyncio.gather(*map(watch, boards)), strict=True))

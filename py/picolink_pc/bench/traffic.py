@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..boards import Bench, BoardError, VirtualBoard
+from ..boards import BoardError, Room, VirtualBoard
 from ..radio.air import RadioSettings
 from . import real_boards
 
@@ -114,13 +114,13 @@ async def run(
         outputs = await asyncio.to_thread(real_boards.play, stack.ports, program, arguments)
     else:
         limit = sum(step.seconds for step in steps) + _SPARE_S
-        async with Bench(settings, stack.micropython, stack.aioble) as bench:
-            boards = [bench.board(role) for role in ROLES]
+        async with Room(settings, stack.micropython, stack.aioble) as room:
+            boards = [room.board(role) for role in ROLES]
             for board, words in zip(boards, arguments, strict=True):
                 await board.start(_PROGRAMS / program, *words)
             await asyncio.gather(*(_finish(board, limit) for board in boards))
             outputs = [board.output for board in boards]
-            late_events = bench.radio.statistics.late_events
+            late_events = room.radio.statistics.late_events
     found = {role: _read(output, len(steps)) for role, output in zip(ROLES, outputs, strict=True)}
     return Run(
         [_ways(found, step, number) for number, step in enumerate(steps)],

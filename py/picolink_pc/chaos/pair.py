@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from ..boards import Bench, BoardError
+from ..boards import BoardError, Room
 from ..radio.air import RadioSettings
 from .oracle import Oracle
 
@@ -66,7 +66,7 @@ class Pair:
         self.rng = random.Random(seed)
         self._name = name
         self._engines = engines
-        self._bench = Bench(settings, on_line=self._on_line)
+        self._room = Room(settings, on_line=self._on_line)
         self._lives = dict.fromkeys(ROLES, 0)
         self._oracles = {role: Oracle(f"{name}, to the {role}") for role in ROLES}
         self._sent: dict[str, int] = {}
@@ -81,11 +81,11 @@ class Pair:
     async def __aenter__(self) -> "Pair":
         # Bumble warns of packets for a connection that has just been dropped.
         logging.getLogger("bumble.host").setLevel(logging.ERROR)
-        await self._bench.__aenter__()
+        await self._room.__aenter__()
         self._folder = tempfile.TemporaryDirectory(prefix="picolink-chaos-")
         self._stop = Path(self._folder.name) / "stop"
         try:
-            self._boards = {role: self._bench.board(role, self._engines[role]) for role in ROLES}
+            self._boards = {role: self._room.board(role, self._engines[role]) for role in ROLES}
             self._expect_messages(connect=True)
             for role in ROLES:
                 await self._start(role)
@@ -96,7 +96,7 @@ class Pair:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._bench.__aexit__(*exception)
+        await self._room.__aexit__(*exception)
         self._folder.cleanup()
 
     @property
@@ -115,41 +115,41 @@ class Pair:
         """The connection is lost, and both boards know it at once."""
         self._count_drop("while messages flow")
         self._expect_messages(connect=True)
-        self._bench.radio.drop()
+        self._room.radio.drop()
         await self.flow("drop")
 
     async def drop_while_connecting(self) -> None:
         """The connection is lost, and so is the next one, somewhere in discovery or handshake."""
         self._count_drop("while messages flow")
-        self._bench.radio.drop()
+        self._room.radio.drop()
         try:
             async with asyncio.timeout(_LIMIT_S):
-                while not self._bench.radio.connections:
+                while not self._room.radio.connections:
                     await asyncio.sleep(0.005)
         except TimeoutError:
             raise BrokenPromiseError(self._complaint(f"no connection within {_LIMIT_S} s")) from None
         await asyncio.sleep(self.rng.uniform(0, 0.35))
         self._count_drop("while they connect or greet")
         self._expect_messages(connect=True)
-        self._bench.radio.drop()
+        self._room.radio.drop()
         await self.flow("drop")
 
     async def leave_range(self) -> None:
         """The boards do not hear each other for longer than the supervision timeout."""
         self._count_drop("out of range")
-        self._bench.radio.in_range = False
+        self._room.radio.in_range = False
         await asyncio.sleep(SUPERVISION_S + self.rng.uniform(0.2, 2))
         self._expect_messages(connect=True)
-        self._bench.radio.in_range = True
+        self._room.radio.in_range = True
         await self.flow("drop")
 
     async def fade(self) -> None:
         """The boards do not hear each other for less than the supervision timeout."""
         self.counts["radio", "out of range for up to 1.2 s"] += 1
-        self._bench.radio.in_range = False
+        self._room.radio.in_range = False
         await asyncio.sleep(self.rng.uniform(0.05, 1.2))
         self._expect_messages(connect=False)
-        self._bench.radio.in_range = True
+        self._room.radio.in_range = True
         await self.flow()
 
     async def freeze(self) -> None:
