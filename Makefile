@@ -29,9 +29,9 @@ help: ## this list
 	@echo '  MPY_DIR=PATH     use this MicroPython checkout (1.23 or newer) instead of Debian'"'"'s source package'
 
 demo: setup ## two virtual boards greet each other, then send at full speed; ENGINE=native (default) or python
-	@$(VENV)/picolink demo --engine $(ENGINE)
+	@$(VENV)/picolink demo --engine $(ENGINE) --json $(OUT)/demo.json
 
-test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc ## everything: lint, then all tests
+test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse ## everything: lint, then all tests
 	@$(VENV)/pytest -n 4 --dist worksteal
 
 bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 8 minutes
@@ -104,6 +104,10 @@ $(STAMPS)/native-rv32imc: $(STAMPS)/native | $(STAMPS)/qemu-tools
 
 $(STAMPS)/qemu: build/qemu.sh $(STAMPS)/micropython | $(STAMPS)/qemu-tools
 	@build/qemu.sh
+	@touch $@
+
+$(STAMPS)/wheelhouse: build/wheelhouse.sh build/requirements.lock pyproject.toml | $(STAMPS)/venv
+	@build/wheelhouse.sh
 	@touch $@
 
 $(STAMPS)/%-tools: build/tools.sh

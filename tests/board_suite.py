@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import engines
-from picolink_pc.bytecode import compile_file, compile_package
+from picolink_pc import bytecode
 
 _TESTS = Path(__file__).parent
 VECTORS = engines.exchanges()
@@ -13,7 +13,7 @@ VECTORS = engines.exchanges()
 def suite_files() -> dict[str, bytes]:
     """The tests by path on the board, with one more exchange, vectors/broken.json, that no engine passes."""
     modules = ("engine_suite", "engine_differential")
-    files = {f"{name}.mpy": compile_file(_TESTS / f"{name}.py", f"{name}.py") for name in modules}
+    files = {f"{name}.mpy": bytecode.compile_file(_TESTS / f"{name}.py", f"{name}.py") for name in modules}
     files |= {name: (_TESTS / name).read_bytes() for name in VECTORS}
     good = files["vectors/hello.json"]
     files["vectors/broken.json"] = good.replace(b'"pending", [], 7', b'"pending", [], 8')
@@ -23,7 +23,7 @@ def suite_files() -> dict[str, bytes]:
 
 def package_files() -> dict[str, bytes]:
     """picolink without a native module, by path on the board."""
-    return {f"lib/picolink/{name}": content for name, content in compile_package().items()}
+    return {f"lib/picolink/{name}": content for name, content in bytecode.package().items()}
 
 
 def failures(run: Callable[[str], str], engine: str, names: list[str]) -> list[str]:

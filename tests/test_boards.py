@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from picolink_pc import boards
+from picolink_pc import boards, products
 from picolink_pc.boards import BoardError, Room
 
 PICOLINK = Path(sys.executable).with_name("picolink")
@@ -149,12 +149,12 @@ def test_what_is_missing_names_itself(run, monkeypatch, tmp_path):
         run(new_bench(micropython=tmp_path / "micropython"))
     with pytest.raises(ValueError, match="engine is 'fast': one of native, python"):
         run(new_bench(engine="fast"))
-    monkeypatch.setattr(boards, "_NATIVE", boards._NATIVE / "nothing")
+    monkeypatch.setattr(boards, "_NATIVE", boards._NATIVE.with_name("nothing"))
     run(new_bench(engine="python"))
-    with pytest.raises(BoardError, match=r"native module .*run: make native"):
+    with pytest.raises(BoardError, match=r"native module .*run make native"):
         run(new_bench())
-    monkeypatch.setattr(boards, "_MICROPYTHON", boards._MICROPYTHON.with_name("nothing"))
-    with pytest.raises(BoardError, match=r"MicroPython is missing .*run: make native"):
+    monkeypatch.setattr(products, "MICROPYTHON", products.MICROPYTHON.with_name("nothing"))
+    with pytest.raises(BoardError, match=r"MicroPython is missing .*run make native"):
         run(new_bench())
 
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from mpremote.commands import CommandError
 from pico_firmware import WITH_PICOLINK, write_plain_firmware
-from picolink_pc import bootsel, device, findings, products
+from picolink_pc import bootsel, bytecode, device, findings, products
 from picolink_pc import doctor as doctor_module
 from picolink_pc import install as install_module
 from picolink_pc.device import DeviceError
@@ -208,7 +208,7 @@ def test_a_full_filesystem_is_refused_and_keeps_what_works(installed, monkeypatc
 
     monkeypatch.setattr(install_module, "_copy", no_room)
     assert "has no room" in error_line(picolink("install", "--port", installed.port))
-    monkeypatch.setattr(install_module, "compile_package", lambda: {"large.mpy": bytes(1_500_000)})
+    monkeypatch.setattr(bytecode, "package", lambda: {"large.mpy": bytes(1_500_000)})
     module = products.native_module("armv6m").stat().st_size
     kilobytes = -(-(1_500_000 + module) // 1024)
     assert f"has no room for {kilobytes} KiB" in error_line(picolink("install", "--port", installed.port))

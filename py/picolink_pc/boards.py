@@ -18,17 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .products import OUT, native_module
+from . import extras, products
 from .radio.air import RadioSettings
 
 if TYPE_CHECKING:  # they stand on Bumble, which takes a second to import: too long for --help
     from .radio.virtual_radio import VirtualRadio
     from .standin.host import StandinHost
 
-_PACKAGES = Path(__file__).parents[1]
 _STANDIN = Path(__file__).parent / "standin" / "board"
-_MICROPYTHON = OUT / "bin" / "micropython"
-_NATIVE = native_module("x64").parent
+_NATIVE = products.native_module("x64")
 
 _ADDRESS = "28:CD:C1:00:00:{:02X}"
 """Public addresses of boards: the first three octets are Raspberry Pi's."""
@@ -199,7 +197,8 @@ class Room:
     ) -> None:
         self.boards: list[VirtualBoard] = []
         self._settings = settings or RadioSettings()
-        self._micropython = _require(micropython or _MICROPYTHON, "MicroPython")
+        extras.require("virtual", "virtual boards")
+        self._micropython = _require(micropython or products.MICROPYTHON, "MicroPython")
         self._real_stack = micropython is not None
         self._aioble = _aioble_folder(aioble) if aioble else None
         if self._real_stack and not self._aioble:
@@ -228,10 +227,11 @@ class Room:
         if engine not in ENGINES:
             raise ValueError(f"engine is {engine!r}: one of {', '.join(ENGINES)}")
         address = _ADDRESS.format(next(self._addresses))
-        path = [_PACKAGES]
+        path = [products.ON_BOARDS]
         host = None
         if engine == "native":
-            path.insert(0, _require(_NATIVE, "the native module for x86_64 (other PCs: --engine python)"))
+            module = _require(_NATIVE, "the native module for x86_64 (other PCs: --engine python)")
+            path.insert(0, module.parent)
         if self._real_stack:
             path.append(self._aioble)
             power = _RealStackPower(self._micropython, path, self.radio, name, address)
@@ -291,7 +291,8 @@ def _join(path: list[Path]) -> str:
 
 def _require(path: Path, what: str) -> Path:
     if not path.exists():
-        advice = "run: make native" if OUT in path.parents else "is the path right?"
+        ours = path in (products.MICROPYTHON, _NATIVE)
+        advice = products.how_to_get("native") if ours else "is the path right?"
         raise BoardError(f"{what} is missing ({path}): {advice}")
     return path.resolve()
 

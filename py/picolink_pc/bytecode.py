@@ -10,18 +10,38 @@ from . import products
 
 
 def compile_file(source: Path, name: str) -> bytes:
-    """The bytecode of a file, for any board.  name: what tracebacks on the board call the file."""
+    """The bytecode of a file, for any board.  name: what tracebacks on the board call the file.
+
+    Raises click.ClickException without a compiler for it.
+    """
     if not products.MPY_CROSS.exists():
-        raise click.ClickException("mpy-cross is not built yet: run make native")
+        raise click.ClickException(f"mpy-cross is missing: {products.how_to_get('native')}")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "out.mpy")
         subprocess.run([products.MPY_CROSS, "-s", name, "-o", target, source], check=True)
         return target.read_bytes()
 
 
-def compile_package() -> dict[str, bytes]:
-    """The package picolink: bytecode by file name, such as "link.mpy"."""
+def package() -> dict[str, bytes]:
+    """The package picolink as bytecode, by path inside it, such as "link.mpy".
+
+    Raises click.ClickException in a checkout where it cannot be compiled.
+    """
+    if products.BYTECODE is not None:
+        return {
+            _path(file, products.BYTECODE): file.read_bytes() for file in _files(products.BYTECODE, "mpy")
+        }
     return {
-        source.with_suffix(".mpy").name: compile_file(source, f"picolink/{source.name}")
-        for source in sorted(products.PACKAGE.glob("*.py"))
+        _path(source.with_suffix(".mpy"), products.PACKAGE): compile_file(
+            source, f"picolink/{_path(source, products.PACKAGE)}"
+        )
+        for source in _files(products.PACKAGE, "py")
     }
+
+
+def _files(folder: Path, ending: str) -> list[Path]:
+    return sorted(folder.rglob(f"*.{ending}"))
+
+
+def _path(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix()

@@ -4,37 +4,41 @@ import importlib
 
 import click
 
-# Command: the module that has it. Imported when needed: some take a while.
+# Command: the module that has it, and the first sentence of its help. They are imported when needed.
 _COMMANDS = {
-    "demo": ".demo",
-    "run": ".run",
-    "install": ".install",
-    "flash": ".flash",
-    "doctor": ".doctor",
-    "emulate": ".emulate",
-    "bench": ".bench",
-    "chaos": ".chaos",
-    "soak": ".chaos.soak",
+    "demo": (".demo", "Two virtual boards greet each other, then send at full speed."),
+    "run": (".run", "Run PROGRAMS on virtual boards, one board each."),
+    "install": (".install", "Put picolink onto a board with stock MicroPython."),
+    "flash": (".flash", "Put a firmware (UF2) onto a Pico board, and read it back."),
+    "doctor": (".doctor", "Tell what is on a board, and what to do next."),
+    "emulate": (".emulate", "A REPL on an emulated Pico, or the output of one program."),
+    "bench": (".bench", "Benchmarks: tables, JSON and, with --plot, pictures on a page."),
+    "chaos": (".chaos", "Break what can be broken around two boards: is a message lost?"),
+    "soak": (".chaos.soak", "Two virtual boards for a long time, with faults: heap, latency."),
 }
 
 
 class Commands(click.Group):
-    """A group whose commands are imported when needed.
+    """A group whose commands are imported when needed, not for a list of them.
 
-    modules: command -> module that has it, relative to this package.
+    modules: command -> the module that has it, relative to this package, and what it does.
     """
 
-    def __init__(self, *args: object, modules: dict[str, str], **kwargs: object) -> None:
+    def __init__(self, *args: object, modules: dict[str, tuple[str, str]], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._modules = modules
+        self.modules = modules
 
     def list_commands(self, _context: click.Context) -> list[str]:
-        return list(self._modules)
+        return list(self.modules)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        if name not in self._modules:
+        if name not in self.modules:
             return None
-        return getattr(importlib.import_module(self._modules[name], __package__), name)
+        return getattr(importlib.import_module(self.modules[name][0], __package__), name)
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.modules.items()])
 
 
 @click.group(cls=Commands, modules=_COMMANDS)

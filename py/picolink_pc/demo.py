@@ -12,12 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from .boards import ENGINES, BoardError, Room
+from .products import EXAMPLES
 from .radio.air import RadioSettings, ceiling
 from .run import radio_options, stack_options
-
-_ROOT = Path(__file__).parents[2]
-_EXAMPLES = _ROOT / "examples"
-_RESULT = _ROOT / "build" / "out" / "demo.json"
 
 _GREETINGS = 3
 _MESSAGE = 18
@@ -35,10 +32,18 @@ _COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
 @click.option(
     "--seconds", type=click.IntRange(1, 30), default=5, show_default=True, help="Time at full speed."
 )
+@click.option(
+    "--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there, too."
+)
 @radio_options
 @stack_options
 def demo(
-    engine: str, seconds: int, settings: RadioSettings, micropython: Path | None, aioble: Path | None
+    engine: str,
+    seconds: int,
+    target: Path | None,
+    settings: RadioSettings,
+    micropython: Path | None,
+    aioble: Path | None,
 ) -> None:
     """Two virtual boards greet each other, then send at full speed.
 
@@ -47,8 +52,8 @@ def demo(
     picolink demo --engine python      the fallback
     picolink demo --interval 30        another connection interval
 
-    Runs examples/pico_a.py, pico_b.py and blast.py as they are on the radio of a Pico W, checks all messages,
-    and writes build/out/demo.json. Fails if a message was lost, doubled or out of order.
+    Runs examples/pico_a.py, pico_b.py and blast.py as they are on the radio of a Pico W, and checks all
+    messages. Fails if one was lost, doubled or out of order.
     """
     console = Console(highlight=False)
     try:
@@ -58,9 +63,9 @@ def demo(
         raise click.ClickException(str(error)) from None
     result = _result(scores, settings, "real" if micropython else "stand-in")
     console.print(_table(result))
-    _RESULT.parent.mkdir(parents=True, exist_ok=True)
-    _RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    console.print(f"written to {_RESULT.relative_to(_ROOT)}")
+    if target is not None:
+        target.write_text(json.dumps(result, indent=2) + "\n")
+        console.print(f"written to {target}")
     ways = result["messages"].values()
     flaws = [f"{way[f]} {f}" for way in ways for f in ("lost", "duplicated", "reordered") if way[f]]
     if flaws:
@@ -68,15 +73,13 @@ def demo(
 
 
 async def _greet(console: Console, engine: str, settings: RadioSettings, *stack: Path | None) -> None:
-    console.rule("pico_a.py and pico_b.py greet each other every 2 seconds")
-
     def show(name: str, line: str) -> None:
         console.print(Text.assemble((name, _COLOURS[name]), "  ", line))
 
     async with Room(settings, *stack, show) as room:
         boards = [room.board(name, engine) for name in _NAMES]
         for board, program in zip(boards, ("pico_a.py", "pico_b.py"), strict=True):
-            await board.start(_EXAMPLES / program)
+            await board.start(EXAMPLES / program)
         for board in boards:
             for _ in range(_GREETINGS):
                 await board.line("received: Hello from")
@@ -89,7 +92,7 @@ async def _blast(
     async with Room(settings, *stack) as room:
         boards = [room.board(name, engine) for name in _NAMES]
         for board, role in zip(boards, ("advertise", "connect"), strict=True):
-            await board.start(_EXAMPLES / "blast.py", role, str(seconds))
+            await board.start(EXAMPLES / "blast.py", role, str(seconds))
         await boards[0].line("connected")
         progress = Progress(
             TextColumn("sending both ways"), BarColumn(), TimeRemainingColumn(), console=console

@@ -51,8 +51,8 @@ def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port
         firmware = products.firmware("RPI_PICO")
         if not firmware.exists():
             raise click.ClickException(
-                "picolink's firmware for the Pico is not built yet: run make firmware BOARD=RPI_PICO, "
-                "or name a UF2 file"
+                "name a UF2 file: picolink's own firmware for the Pico is missing "
+                f"({products.how_to_get('firmware BOARD=RPI_PICO')})"
             )
     try:
         if not packages.installed():

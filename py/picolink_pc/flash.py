@@ -188,7 +188,8 @@ def _own_firmware(found: Findings) -> Path:
     firmware = products.firmware(found.build)
     if not firmware.exists():
         raise DeviceError(
-            f"picolink's firmware for this board is not built yet: run make firmware BOARD={found.build}"
+            "name the firmware to flash: picolink's own for this board is missing "
+            f"({products.how_to_get(f'firmware BOARD={found.build}')})"
         )
     return firmware
 

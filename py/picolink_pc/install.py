@@ -20,8 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 from serial import SerialException
 
-from . import device, products
-from .bytecode import compile_package
+from . import bytecode, device, products
 from .device import DeviceError, port_option
 from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look, try_imports
 
@@ -179,14 +178,14 @@ def _native_module(found: Findings) -> Path:
         if products.native_module(candidate).exists():
             return products.native_module(candidate)
     raise DeviceError(
-        f"there is no native module for {architecture} here: build it with make native, "
-        "or install with --engine python"
+        f"there is no native module for {architecture} here: install with --engine python, "
+        f"or {products.how_to_get('native')}"
     )
 
 
 def _install(board: SerialTransport, found: Findings, native: Path | None) -> None:
     lib = found.lib
-    files = {f"{lib}/picolink.new/{name}": content for name, content in compile_package().items()}
+    files = {f"{lib}/picolink.new/{name}": content for name, content in bytecode.package().items()}
     if native is not None:
         files[f"{lib}/_picolink.new"] = native.read_bytes()
     try:
@@ -211,7 +210,10 @@ def _put(board: SerialTransport, found: Findings, files: dict[str, bytes]) -> No
     free = int(device.run(board, _SWAP + f"prepare({lib!r})"))
     if free < _size_on_board(files, found.block_size):
         raise DeviceError(_full(files))
-    board.fs_mkdir(f"{lib}/picolink.new")
+    for folder in sorted(
+        {path.rpartition("/")[0] for path in files if path.startswith(f"{lib}/picolink.new/")}
+    ):
+        board.fs_mkdir(folder)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Copying", total=sum(len(content) for content in files.values()))
         for path, content in files.items():

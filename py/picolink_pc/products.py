@@ -1,12 +1,33 @@
-"""Where `make` leaves what goes onto boards."""
+"""Where things are that go onto boards: `make` leaves them in build/out, a wheel brings its own."""
 
 from importlib.metadata import version
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 _ROOT = Path(__file__).parents[2]
-OUT = _ROOT / "build" / "out"
-PACKAGE = _ROOT / "py" / "picolink"
-MICROPYTHON = OUT / "bin" / "micropython"
+_INSTALLED = Path(__file__).parent / "files"  # what build/hatch_build.py puts into a wheel
+
+CHECKOUT = (_ROOT / "native" / "picolink.c").exists()
+"""Is this picolink's source, where `make` works?  Otherwise it is an installed package."""
+
+OUT = _ROOT / "build" / "out" if CHECKOUT else user_cache_path("picolink", appauthor=False)
+"""Folder for what is made once and kept."""
+
+RESULTS = OUT / "bench" if CHECKOUT else Path("picolink-results")
+"""Folder for results, unless the user names one."""
+
+PACKAGE = Path(__file__).parents[1] / "picolink"
+"""Source of the package for boards."""
+
+BYTECODE = None if CHECKOUT else _INSTALLED / "picolink"
+"""The same as bytecode (.mpy), where it has been compiled already."""
+
+ON_BOARDS = PACKAGE.parent if CHECKOUT else _INSTALLED
+"""What virtual boards have on their sys.path: the package is in it."""
+
+EXAMPLES = (_ROOT if CHECKOUT else _INSTALLED) / "examples"
+MICROPYTHON = (OUT if CHECKOUT else _INSTALLED) / "bin" / "micropython"
 MPY_CROSS = OUT / "bin" / "mpy-cross"
 
 
@@ -17,4 +38,9 @@ def firmware(board: str) -> Path:
 
 def native_module(architecture: str) -> Path:
     """The native engine for an architecture as MicroPython names it, such as "armv6m"."""
-    return OUT / "native" / architecture / "_picolink.mpy"
+    return (OUT if CHECKOUT else _INSTALLED) / "native" / architecture / "_picolink.mpy"
+
+
+def how_to_get(target: str) -> str:
+    """What to do about something missing that `make TARGET` makes: the end of an error message."""
+    return f"run make {target}" if CHECKOUT else f"it is made from picolink's source, with make {target}"

@@ -6,13 +6,13 @@ from ..cli import Commands
 
 # As in cli.py. The last two are for maintainers.
 _COMMANDS = {
-    "link": ".bench.link",
-    "engine": ".bench.engine",
-    "cpu": ".bench.cpu",
-    "sweep": ".bench.sweep",
-    "heap": ".bench.heap",
-    "costs": ".bench.costs",
-    "docs": ".bench.docs",
+    "link": (".bench.link", "What two boards carry, how late, and what aioble alone loses."),
+    "engine": (".bench.engine", "What one message costs: each step of its way, and the whole of it."),
+    "cpu": (".bench.cpu", "How busy picolink keeps a Pico's CPU at the radio's full rate."),
+    "sweep": (".bench.sweep", "What would two boards do? Simulated in virtual time."),
+    "heap": (".bench.heap", "A million messages through one link, and the heap meanwhile."),
+    "costs": (".bench.costs", "For maintainers: the cycles that the sweep computes with."),
+    "docs": (".bench.docs", "For maintainers: put results into docs/benchmarks.md."),
 }
 
 

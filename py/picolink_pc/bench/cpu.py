@@ -58,7 +58,7 @@ def cpu(interval_ms: float, out: Path | None) -> None:
     firmware = products.firmware("RPI_PICO")
     if not firmware.exists():
         raise click.ClickException(
-            "the emulated Pico needs picolink's firmware: run make firmware BOARD=RPI_PICO"
+            f"the emulated Pico needs picolink's firmware: {products.how_to_get('firmware BOARD=RPI_PICO')}"
         )
     console = new_console()
     settings = radio_settings(interval_ms=interval_ms)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from .report import FOLDER, Result, cell, load
+from ..products import RESULTS
+from .report import Result, cell, load
 
 _DOCS = Path(__file__).parents[3] / "docs"
 _PAGE = _DOCS / "benchmarks.md"
@@ -14,7 +15,7 @@ _PLACE = re.compile(r"(<!-- (result|picture): (\S+) -->\n).*?(<!-- end -->)", re
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=FOLDER)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=RESULTS)
 def docs(folder: Path) -> None:
     """For maintainers: put results into docs/benchmarks.md.
 

@@ -16,7 +16,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .. import device, products
 from ..emulator import CYCLE_COUNTER, Emulator, EmulatorError, packages
-from .plots import draw_cycles
 from .report import Result, Row, new_console, publish, report_options
 
 SIZES = (1, 18, 20, 100, 236, 1000)
@@ -74,10 +73,10 @@ class Board:
 @contextlib.contextmanager
 def virtual_board() -> Iterator[Board]:
     """MicroPython's unix port with picolink; no radio."""
-    micropython, module = products.OUT / "bin" / "micropython", products.native_module("x64")
+    micropython, module = products.MICROPYTHON, products.native_module("x64")
     for path in (micropython, module):
         if not path.exists():
-            raise click.ClickException(f"{path.name} is not built yet: run make native")
+            raise click.ClickException(f"{path.name} is missing: {products.how_to_get('native')}")
     search = f"{module.parent}:{products.PACKAGE.parent}:.frozen"
 
     def run(call: str) -> str:
@@ -112,11 +111,13 @@ def emulated_board() -> Iterator[Board]:
     firmware, module = products.firmware("RPI_PICO"), products.native_module("armv6m")
     if not firmware.exists():
         raise click.ClickException(
-            "the emulated Pico needs picolink's firmware: run make firmware BOARD=RPI_PICO, "
-            "or leave it out with --on virtual"
+            "the emulated Pico needs picolink's firmware; leave it out with --on virtual, or "
+            + products.how_to_get("firmware BOARD=RPI_PICO")
         )
     if not module.exists():
-        raise click.ClickException("the native module for the Pico is not built yet: run make native")
+        raise click.ClickException(
+            f"the native module for the Pico is missing: {products.how_to_get('native')}"
+        )
     try:
         if not packages.installed():
             with Console(stderr=True).status("Installing the emulator's npm packages (once)"):
@@ -342,5 +343,9 @@ def engine(
             with making as board:
                 memory = _memory(board)
                 results += [_measure(board, tuple(sizes or SIZES), progress), memory]
-    drawings = {"engine-emulated": draw_cycles} if plot else {}
+    drawings = {}
+    if plot:
+        from .plots import draw_cycles
+
+        drawings = {"engine-emulated": draw_cycles}
     publish(console, results, out, drawings)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .. import extras
 from ..boards import ENGINES, BoardError, Room, VirtualBoard
 from ..radio.air import RadioSettings
 from ..run import radio_options
@@ -42,6 +43,7 @@ def heap(messages: int, engine: str, settings: RadioSettings, out: Path | None) 
     Checks each message. Fails if one is lost, doubled or out of order, or if the heap in use has grown at
     the end.
     """
+    extras.require("virtual", "virtual boards")
     console = new_console()
     columns = (TextColumn("messages received"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:

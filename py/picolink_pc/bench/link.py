@@ -9,11 +9,11 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from .. import extras
 from ..boards import BoardError
 from ..percentile import percentile
 from ..radio import air
 from ..run import radio_settings, stack_options
-from .plots import draw_latency, draw_load, draw_rate
 from .report import Result, Row, new_console, publish, report_options
 from .targets import STOCK_LATENCY, idle_ms
 from .traffic import LEAST_BYTES, Run, Stack, Step, Way, run
@@ -400,11 +400,17 @@ def link(
             if click.get_current_context().get_parameter_source("intervals") != ParameterSource.DEFAULT:
                 raise click.UsageError("real boards have one connection interval: give --interval once")
             intervals = (_ASKED_INTERVAL_MS,)
+    else:
+        extras.require("virtual", "virtual boards")
     radios = [radio_settings(interval_ms=ms, phy=phy, data_length=data_length, loss=loss) for ms in intervals]
     stack = Stack(micropython, aioble, ports)
     parts = parts or _PARTS
-    pictures = {"rate": draw_rate, "latency": draw_latency, "load": draw_load}
-    draw = {_name(part, stack, radios[0]): drawing for part, drawing in pictures.items() if plot}
+    draw = {}
+    if plot:
+        from . import plots
+
+        pictures = {"rate": plots.draw_rate, "latency": plots.draw_latency, "load": plots.draw_load}
+        draw = {_name(part, stack, radios[0]): drawing for part, drawing in pictures.items()}
     try:
         results = asyncio.run(_parts(console, parts, radios, stack, seconds, message))
     except BoardError as error:

@@ -32,9 +32,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..products import OUT
-
-FOLDER = OUT / "bench"
+from .. import extras
+from ..products import RESULTS
 
 Row = dict[str, float | int | str | bool | None]
 
@@ -164,11 +163,11 @@ def publish(
     out: Path | None,
     draw: dict[str, Callable[[Result, Path], None]],
 ) -> None:
-    """Print each result, write it to the folder `out` (None: build/out/bench), and draw it.
+    """Print each result, write it to the folder `out` (None: RESULTS), and draw it.
 
     draw: name of a result -> function that makes its picture (PNG) from it; with any, the page is made anew.
     """
-    out = out or FOLDER
+    out = out or RESULTS
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for result in results:
@@ -244,11 +243,19 @@ def out_option(command: Callable) -> Callable:
     return click.option(
         "--out",
         type=click.Path(file_okay=False, path_type=Path),
-        help="Folder for JSON, pictures and the page; build/out/bench by default.",
+        help=f"Folder for JSON, pictures and the page; {_short(RESULTS)} by default.",
     )(command)
 
 
 def report_options(command: Callable) -> Callable:
     """Adds the options of a benchmark that can draw: `plot` and `out`."""
-    plot = click.option("--plot", is_flag=True, help="Draw pictures too, and a page with all results.")
+    text = "Draw pictures too, and a page with all results."
+    plot = click.option("--plot", is_flag=True, callback=_check_plot, help=text)
     return plot(out_option(command))
+
+
+def _check_plot(_context: click.Context, _option: click.Parameter, plot: bool) -> bool:
+    """Whoever wants pictures without the packages for them is told before anything begins."""
+    if plot:
+        extras.require("plots", "pictures")
+    return plot

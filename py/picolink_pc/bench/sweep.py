@@ -16,7 +16,6 @@ from ..simulation import air_time
 from ..simulation.engines import CompileError, c_engine
 from . import targets
 from .cases import AIR, ENGINES, LEAST_BYTES, WAYS, Case, Job, Outcome, Outcomes, air_parts, simulate
-from .plots import draw_air, draw_sweep
 from .report import Result, Row, new_console, publish, report_options
 
 _SECONDS = 2
@@ -324,8 +323,12 @@ def sweep(
     console = new_console()
     outcomes = _simulate({job for each in plans for job in each.jobs}, console)
     results = [result for each in plans for result in each.conclude(outcomes)]
-    pictures = {"sweep-air": draw_air} | {f"sweep-{name}": draw_sweep for name in SWEEPS}
-    publish(console, results, out, pictures if plot else {})
+    pictures = {}
+    if plot:
+        from .plots import draw_air, draw_sweep
+
+        pictures = {"sweep-air": draw_air} | {f"sweep-{name}": draw_sweep for name in SWEEPS}
+    publish(console, results, out, pictures)
 
 
 def _simulate(jobs: set[Job], console: Console) -> Outcomes:

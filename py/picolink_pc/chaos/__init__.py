@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from .. import extras
 from ..bench.report import new_console, out_option, publish
 from ..boards import BoardError
 from ..simulation.engines import KINDS, CompileError
@@ -88,6 +89,8 @@ def chaos(
             raise click.UsageError(f"--{name} is {'not for' if boards else 'only for'} --boards")
     if seed is not None and context.get_parameter_source("seeds") != ParameterSource.DEFAULT:
         raise click.UsageError("--seed is one run, --seeds is how many: give one of them")
+    if boards:
+        extras.require("virtual", "virtual boards")
     console = new_console()
     try:
         if boards:

@@ -66,7 +66,7 @@ def write_files(flash: Path, files: dict[str, bytes]) -> None:
     Needs the unix port of MicroPython that `make` builds.  Raises EmulatorError.
     """
     if not products.MICROPYTHON.exists():
-        raise EmulatorError("MicroPython for this PC is not built yet: run make native")
+        raise EmulatorError(f"MicroPython for this PC is missing: {products.how_to_get('native')}")
     flash.write_bytes(b"\xff" * _FLASH_SIZE)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "files")

@@ -1,4 +1,4 @@
-"""Node.js and the npm packages that the emulated board needs, kept in build/out/emulator."""
+"""Node.js and the npm packages that the emulated board needs, kept for the next time."""
 
 import json
 import re
@@ -7,10 +7,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from .. import products
 from .errors import EmulatorError
 
 SOURCES = Path(__file__).parent
-FOLDER = SOURCES.parents[2] / "build" / "out" / "emulator"
+FOLDER = products.OUT / "emulator"
 OLDEST_NODE = 18
 
 _HOW_TO_GET_NODE = (

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from picolink import pyengine
 
+from ..products import CHECKOUT
+
 KINDS = ("native", "python", "mixed")
 
 _C_ENGINE = Path(__file__).parents[3] / "tests" / "host_engine.py"
@@ -35,6 +37,10 @@ def c_engine() -> type:
 
     Raises CompileError.
     """
+    if not CHECKOUT:
+        raise CompileError(
+            "the native engine is compiled from picolink's source, which is not here: use --engine python"
+        )
     specification = importlib.util.spec_from_file_location("host_engine", _C_ENGINE)
     module = importlib.util.module_from_spec(specification)
     try:
