@@ -17,7 +17,7 @@ LINTED_C := $(C_FILES) $(wildcard tests/*/*.c tests/*/*.h)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench fuzz chaos soak native firmware lint format clean setup
+.PHONY: help demo test bench fuzz chaos soak native firmware dist lint format clean setup
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
@@ -55,6 +55,9 @@ native: $(STAMPS)/micropython ## the native modules (.mpy), for every architectu
 
 firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picolink inside; BOARD=RPI_PICO (default), RPI_PICO_W, RPI_PICO2_W ...
 	@build/firmware.sh "$(BOARD)"
+
+dist: setup $(STAMPS)/native-rv32imc ## a release: wheel, source, files for mip and Thonny, checksums; with MPY_DIR firmware too
+	@build/dist.sh
 
 lint: $(STAMPS)/venv ## check style and common mistakes, Python and C
 	@$(VENV)/ruff check

@@ -1,31 +1,32 @@
-"""Gathers what a wheel brings for boards in build/out/wheel/files: bytecode, native modules, examples."""
+"""Gathers what a wheel brings for boards in a folder: bytecode, native modules, examples.
 
-import shutil
+board_files.py FOLDER
+"""
+
+import sys
 from pathlib import Path
 
 from picolink_pc import bytecode, products
 
-_TARGET = products.OUT / "wheel" / "files"
 ARCHITECTURES = ("x64", "armv6m", "armv7m", "armv7emsp", "rv32imc")
 
 
-def main() -> None:
-    """Makes the folder anew.  Raises FileNotFoundError when a native module was not built."""
-    shutil.rmtree(_TARGET, ignore_errors=True)
+def gather(folder: Path) -> None:
+    """Raises FileNotFoundError when a native module was not built."""
+
+    def write(path: str, content: bytes) -> None:
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
     for name, content in bytecode.package().items():
-        _write(f"picolink/{name}", content)
+        write(f"picolink/{name}", content)
     for architecture in ARCHITECTURES:
         module = products.native_module(architecture)
-        _write(f"native/{architecture}/{module.name}", module.read_bytes())
+        write(f"native/{architecture}/{module.name}", module.read_bytes())
     for example in products.EXAMPLES.glob("*.py"):
-        _write(f"examples/{example.name}", example.read_bytes())
-
-
-def _write(path: str, content: bytes) -> None:
-    file = Path(_TARGET, path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
+        write(f"examples/{example.name}", example.read_bytes())
 
 
 if __name__ == "__main__":
-    main()
+    gather(Path(sys.argv[1]))

@@ -1,13 +1,15 @@
 """Puts what boards need into wheels and into the sdist: hatchling calls this when it builds one.
 
-build/board_files.py has left it in build/out/wheel/files.
+build/board_files.py has gathered it in the folder that PICOLINK_BOARD_FILES names; an sdist has it inside.
 """
 
+import os
 from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_INSIDE = "picolink_pc/files"
+_IN_WHEEL = "picolink_pc/files"
+_IN_SDIST = "board_files"
 
 
 class BoardFiles(BuildHookInterface):
@@ -17,10 +19,7 @@ class BoardFiles(BuildHookInterface):
         """Adds files to the build.  version: "standard" or "editable".  Raises FileNotFoundError."""
         if version == "editable":  # a checkout's own come from build/out
             return
-        files = Path(self.root, "build", "out", "wheel", "files")
+        files = Path(os.environ.get("PICOLINK_BOARD_FILES") or Path(self.root, _IN_SDIST))
         if not files.is_dir():
-            raise FileNotFoundError(f"{files} is missing: run make dist")
-        if self.target_name == "sdist":
-            build_data["force_include"][str(files)] = "build/out/wheel/files"
-            return
-        build_data["force_include"][str(files)] = _INSIDE
+            raise FileNotFoundError(f"{files} is missing: make dist builds picolink's packages")
+        build_data["force_include"][str(files)] = _IN_SDIST if self.target_name == "sdist" else _IN_WHEEL

@@ -28,9 +28,10 @@ HEAVY = {"bumble", "matplotlib", "mpremote", "rich", "serial", "asyncio"}
 def wheel(tmp_path_factory):
     """The wheel for every system."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, ROOT / "build" / "board_files.py"], check=True)
+    files = tmp_path_factory.mktemp("files")
+    subprocess.run([sys.executable, ROOT / "build" / "board_files.py", files], check=True)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
-    subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"PICOLINK_PLATFORM": ""})
+    subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"PICOLINK_BOARD_FILES": str(files)})
     (file,) = folder.glob("*.whl")
     return file
 
