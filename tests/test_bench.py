@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from picolink_pc.bench import docs, engine, heap, link, report, traffic
-from picolink_pc.boards import Bench, BoardError
+from picolink_pc.boards import BoardError, Room
 from picolink_pc.percentile import percentile
 from picolink_pc.radio.air import RadioSettings
 from rich.console import Console
@@ -109,6 +109,9 @@ def test_the_sum_of_what_the_air_allows():
     assert link.arithmetic(settings, 18, both_ways=False).endswith(": 1,742 messages/s")
     assert "takes 676 us: 21 in an event" in link.arithmetic(settings, 18, both_ways=False)
     assert link.arithmetic(settings, 18, both_ways=True).endswith(": 1,327 messages/s each way")
+    few = RadioSettings(interval_ms=15, pdus_per_event=4)
+    assert "takes 892 us: 4 in an event" in link.arithmetic(few, 18, both_ways=True)
+    assert link.arithmetic(few, 18, both_ways=True).endswith(": 332 messages/s each way")
 
 
 def test_a_run_over_a_lossy_radio_loses_nothing_with_picolink():
@@ -166,10 +169,17 @@ def test_engine_costs_on_a_virtual_board(tmp_path):
         assert row["whole"] > 0
 
 
-def test_a_wrong_interval_is_explained():
-    outcome = CliRunner().invoke(link.link, ["rate", "--interval", "7"])
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--interval", "7", "from 7.5 to 4000 ms"),
+        ("--pdus-per-event", "0", "--pdus-per-event is 0: 1 or more"),
+    ],
+)
+def test_a_radio_that_cannot_be_is_explained(option, value, told):
+    outcome = CliRunner().invoke(link.link, ["rate", option, value])
     assert outcome.exit_code == 2
-    assert "from 7.5 to 4000 ms" in outcome.output
+    assert told in outcome.output
 
 
 def test_a_short_run_looks_at_the_heap_of_both_boards(tmp_path):
@@ -213,13 +223,13 @@ def test_the_document_has_a_result_in_every_place_and_every_picture():
 
 async def on_ports(*steps):
     """A run on two virtual boards that are reached as real ones are: mpremote, at a port each."""
-    async with Bench(RadioSettings()) as bench:
+    async with Room(RadioSettings()) as room:
         ports = []
         for role in traffic.ROLES:
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
                 number = free.getsockname()[1]
-            board = bench.board(role)
+            board = room.board(role)
             await board.start(RAW_REPL, str(number))
             await board.line("listening")
             ports.append(f"socket://127.0.0.1:{number}")

@@ -223,6 +223,7 @@ def test_run_ends_cleanly(tmp_path, end):
         (["nothere.py"], "'nothere.py' does not exist"),
         (["--interval", "5", __file__], "--interval is 5.0: from 7.5 to 4000 ms"),
         (["--loss", "1", __file__], "--loss is 1.0"),
+        (["--pdus-per-event", "0", __file__], "--pdus-per-event is 0: 1 or more"),
         (["--micropython", sys.executable, __file__], "needs the real aioble"),
     ],
 )

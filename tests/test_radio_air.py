@@ -59,8 +59,18 @@ def test_ceiling_of_the_stock_radio(interval_ms, one_way, each_of_both):
 def test_whole_events_of_equal_pdus_are_the_closed_formula(interval_ms, both_ways):
     settings = RadioSettings(interval_ms=interval_ms)
     one_exchange_us = air.exchange_us(27, 27 if both_ways else 0)
-    pdus = air.exchanges_per_event(settings.interval_us, one_exchange_us) * 1e6 / settings.interval_us
+    pdus = air.exchanges_per_event(settings, one_exchange_us) * 1e6 / settings.interval_us
     assert air.value_rate_in_events(settings, 236, both_ways) == pytest.approx(pdus / 9)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "rate"), [(1, 1 / 9), (4, 4 / 9), (33, 33 / 9), (34, 33 / 9), (None, 33 / 9)]
+)
+def test_events_with_a_number_of_pairs_at_most(pairs, rate):
+    settings = RadioSettings(interval_ms=30, pdus_per_event=pairs)
+    assert air.exchanges_per_event(settings, 892) == round(9 * rate)
+    assert air.value_rate_in_events(settings, 236, both_ways=True) == pytest.approx(rate / 0.030)
+    assert air.ceiling(settings, both_ways=True) == pytest.approx(rate / 0.030 * 224 / 20)
 
 
 def test_whole_events_of_unequal_pdus():
@@ -96,6 +106,7 @@ def test_record_octets():
         ({"mtu": 518}, "517"),
         ({"latency": -1}, "latency is -1"),
         ({"latency": 500}, "499"),
+        ({"pdus_per_event": 0}, "pdus_per_event is 0: 1 or more"),
         ({"loss": 1}, "loss is 1"),
         ({"loss": -0.1}, "loss is -0.1"),
         ({"supervision_timeout_ms": 99}, "from 100 to 32000 ms"),

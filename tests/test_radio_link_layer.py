@@ -35,6 +35,7 @@ radios = st.builds(
     phy=st.sampled_from(["1M", "2M"]),
     data_length=st.sampled_from([27, 251]),
     latency=st.sampled_from([0, 1, 4]),
+    pdus_per_event=st.sampled_from([None, 1, 4, 6]),
     loss=st.sampled_from([0.0, 0.05, 0.3, 0.6]),
     seed=st.integers(0, 1000),
 )
@@ -121,6 +122,45 @@ def test_a_busy_connection_reaches_the_ceiling(interval_ms, data_length, both_wa
         assert len(tokens(outcomes, Kind.DELIVERED, side)) == pytest.approx(expected, abs=1)
 
 
+class Draws:
+    """A random number each time: those given, then 1.0, with which a PDU arrives."""
+
+    def __init__(self, *draws):
+        self.left = list(draws)
+
+    def random(self):
+        return self.left.pop(0) if self.left else 1.0
+
+
+@pytest.mark.parametrize("pairs", [1, 4, 6])
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_an_event_has_no_more_pairs_of_pdus_than_the_settings_say(pairs, both_ways):
+    settings = RadioSettings(interval_ms=30, pdus_per_event=pairs, latency=0)
+    link = LinkLayer(settings)
+    for _ in range(200):
+        link.send(CENTRAL, None, 243, 0)
+        if both_ways:
+            link.send(PERIPHERAL, None, 243, 0)
+    outcomes = []
+    for event in range(1, 31):
+        outcomes += play_events(link, 1)
+        assert link.statistics.pdus == [pairs * event] * 2
+    for side in (PERIPHERAL, CENTRAL) if both_ways else (PERIPHERAL,):
+        expected = value_rate_in_events(settings, 236, both_ways) * 30 * 0.030
+        assert len(tokens(outcomes, Kind.DELIVERED, side)) == pytest.approx(expected, abs=1)
+
+
+def test_a_lost_pdu_ends_an_event_before_it_has_all_its_pairs():
+    settings = RadioSettings(interval_ms=30, pdus_per_event=4, latency=0, loss=0.5)
+    link = LinkLayer(settings, rng=Draws(1.0, 1.0, 1.0, 1.0, 0.0))
+    for _ in range(20):
+        link.send(CENTRAL, None, 27, 0)
+    play_events(link, 1)
+    assert link.statistics.pdus[CENTRAL] == 3
+    play_events(link, 1)
+    assert link.statistics.pdus[CENTRAL] == 3 + 4
+
+
 def test_times_of_one_exchange():
     link = LinkLayer(RadioSettings(), start_us=1000)
     link.send(CENTRAL, "command", 27, 0)
@@ -188,14 +228,7 @@ def test_a_peripheral_stays_awake_while_there_is_data():
 
 @pytest.mark.parametrize("draws", [(0.0, 1.0), (1.0, 0.0, 1.0)])  # the central's PDU is lost, or the answer
 def test_a_peripheral_stays_awake_after_a_loss(draws):
-    class Draws:
-        def __init__(self):
-            self.left = list(draws)
-
-        def random(self):
-            return self.left.pop(0) if self.left else 1.0
-
-    link = LinkLayer(RadioSettings(latency=4, loss=0.5), rng=Draws())
+    link = LinkLayer(RadioSettings(latency=4, loss=0.5), rng=Draws(*draws))
     play_events(link, 3)
     assert link.statistics.lost in ([1, 0], [0, 1])
     assert link.statistics.unheard == 1  # in the third event, after a whole second one

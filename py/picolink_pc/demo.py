@@ -128,6 +128,7 @@ def _result(scores: list[dict], settings: RadioSettings, stack: str) -> dict:
             "data_length": settings.data_length,
             "mtu": settings.mtu,
             "latency": settings.latency,
+            "pdus_per_event": settings.pdus_per_event,
             "loss": settings.loss,
             "ceiling_per_second": round(ceiling(settings, message=_MESSAGE, both_ways=True), 1),
         },
@@ -140,12 +141,14 @@ def _result(scores: list[dict], settings: RadioSettings, stack: str) -> dict:
 
 def _table(result: dict) -> Table:
     radio = result["radio"]
+    pairs = radio["pdus_per_event"]
     table = Table(
         box=box.SIMPLE,
         title=f"{result['engine']} engine, {_MESSAGE}-byte messages both ways at once",
         title_style="bold",
         caption=f"radio: {radio['interval_ms']:g} ms interval, {radio['phy']} PHY, "
         f"{radio['data_length']}-octet PDUs, MTU {radio['mtu']}, latency {radio['latency']}, "
+        f"{f'{pairs} pairs of PDUs an event, ' if pairs else ''}"
         f"loss {radio['loss']:g}\nceiling: {radio['ceiling_per_second']:,.0f} messages/s each way at once",
     )
     for heading in ("", "sent", "received", "lost", "doubled", "reordered", "/s", "ratio"):

@@ -30,12 +30,21 @@ def _option(field: str, metavar: str, text: str, **more: object) -> Callable:
     )
 
 
+pdus_per_event_option = click.option(
+    _flag("pdus_per_event"),
+    type=int,
+    metavar="PAIRS",
+    help="PDUs each way in a connection event, at most: many controllers, phones and PCs allow 1 to 6. "
+    "[default: as many as fit]",
+)
+
 _RADIO_OPTIONS = (
     _option("interval_ms", "MS", "Connection interval: 7.5 to 4000 ms in steps of 1.25."),
     _option("data_length", "OCTETS", "Link-layer payload: 27, up to 251 with data length extension."),
     _option("phy", "1M|2M", "Megabits per second in the air.", type=click.Choice(("1M", "2M"))),
     _option("mtu", "OCTETS", "ATT MTU that hosts agree to at most: 23 to 517."),
     _option("latency", "EVENTS", "Connection events that an idle peripheral sleeps through."),
+    pdus_per_event_option,
     _option("loss", "SHARE", "Share of PDUs lost in the air (and sent again): 0 to below 1."),
     _option("seed", "NUMBER", "Of all that is random in the radio."),
 )

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from .. import products
 from ..emulator import CYCLE_COUNTER, Emulator, EmulatorError
 from ..radio.air import RadioSettings, ceiling, value_rate_in_events
-from ..run import radio_settings
+from ..run import pdus_per_event_option, radio_settings
 from .cycles import RP2040_HZ
 from .report import Result, Row, new_console, out_option, publish
 
@@ -43,8 +43,9 @@ def measure(
 
 @click.command()
 @click.option("--interval", "interval_ms", type=float, default=15.0, show_default=True, help="In ms.")
+@pdus_per_event_option
 @out_option
-def cpu(interval_ms: float, out: Path | None) -> None:
+def cpu(interval_ms: float, pdus_per_event: int | None, out: Path | None) -> None:
     """How busy picolink keeps a Pico's CPU at the radio's full rate.
 
     \b
@@ -61,7 +62,7 @@ def cpu(interval_ms: float, out: Path | None) -> None:
             f"the emulated Pico needs picolink's firmware: {products.how_to_get('firmware BOARD=RPI_PICO')}"
         )
     console = new_console()
-    settings = radio_settings(interval_ms=interval_ms)
+    settings = radio_settings(interval_ms=interval_ms, pdus_per_event=pdus_per_event)
     most = ceiling(settings, both_ways=True)
     cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn())
@@ -77,7 +78,12 @@ def cpu(interval_ms: float, out: Path | None) -> None:
     result = Result(
         name="cpu-emulated",
         title=f"picolink on an emulated Pico: CPU at full rate both ways, {interval_ms:g} ms interval",
-        parameters={"interval_ms": interval_ms, "message_bytes": 18, "ceiling": most},
+        parameters={
+            "interval_ms": interval_ms,
+            "pdus_per_event": pdus_per_event,
+            "message_bytes": 18,
+            "ceiling": most,
+        },
         columns={
             "engine": "engine",
             "sender": "sends with",

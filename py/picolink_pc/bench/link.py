@@ -13,7 +13,7 @@ from .. import extras
 from ..boards import BoardError
 from ..percentile import percentile
 from ..radio import air
-from ..run import radio_settings, stack_options
+from ..run import pdus_per_event_option, radio_settings, stack_options
 from .report import Result, Row, new_console, publish, report_options
 from .targets import STOCK_LATENCY, idle_ms
 from .traffic import LEAST_BYTES, Run, Stack, Step, Way, run
@@ -87,7 +87,7 @@ def arithmetic(settings: air.RadioSettings, message: int, both_ways: bool) -> st
     pdus = air.pdu_octets(_PACKET + air.ATT_L2CAP_OCTETS, settings.data_length)
     back = pdus[0] if both_ways else 0
     exchange = air.exchange_us(pdus[0], back, settings.phy)
-    exchanges = air.exchanges_per_event(settings.interval_us, exchange)
+    exchanges = air.exchanges_per_event(settings, exchange)
     stream = _PACKET - air.PACKET_OVERHEAD
     most = air.ceiling(settings, _PACKET, message, both_ways)
     return (
@@ -316,6 +316,7 @@ def _air(radio: air.RadioSettings) -> dict[str, object]:
         "phy": radio.phy,
         "data_length": radio.data_length,
         "mtu": radio.mtu,
+        "pdus_per_event": radio.pdus_per_event,
         "loss": radio.loss,
         "peripheral_latency": radio.latency,
         "seed": radio.seed,
@@ -339,6 +340,7 @@ _PARTS = ("rate", "latency", "load")
 )
 @click.option("--data-length", type=int, default=27, show_default=True, help="27 to 251, link-layer payload.")
 @click.option("--phy", type=click.Choice(("1M", "2M")), default="1M", show_default=True)
+@pdus_per_event_option
 @click.option("--loss", type=float, default=0.0, show_default=True, help="Share of PDUs lost in the air.")
 @click.option("--seconds", type=click.IntRange(1, 60), default=2, show_default=True, help="At full speed.")
 @click.option(
@@ -363,6 +365,7 @@ def link(
     intervals: tuple[float, ...],
     data_length: int,
     phy: str,
+    pdus_per_event: int | None,
     loss: float,
     seconds: int,
     message: int,
@@ -402,7 +405,8 @@ def link(
             intervals = (_ASKED_INTERVAL_MS,)
     else:
         extras.require("virtual", "virtual boards")
-    radios = [radio_settings(interval_ms=ms, phy=phy, data_length=data_length, loss=loss) for ms in intervals]
+    air_of_all = {"phy": phy, "data_length": data_length, "pdus_per_event": pdus_per_event, "loss": loss}
+    radios = [radio_settings(interval_ms=ms, **air_of_all) for ms in intervals]
     stack = Stack(micropython, aioble, ports)
     parts = parts or _PARTS
     draw = {}

@@ -230,6 +230,7 @@ def _result(
         "data_length": radio.data_length,
         "mtu": radio.mtu,
         "peripheral_latency": radio.latency,
+        "pdus_per_event": radio.pdus_per_event,
         "loss": radio.loss,
         "lost_packets": case.lost_packets,
         "window": case.window,

@@ -4,6 +4,7 @@ Times are in microseconds (us), sizes in octets.  Sources: Bluetooth Core 5.4, V
 (packet formats), 4.1.1 (inter frame space), 4.5.1 (connection events).
 """
 
+import math
 from dataclasses import dataclass
 
 INTER_FRAME_SPACE_US = 150
@@ -33,6 +34,8 @@ class RadioSettings:
     data_length: payload of a link-layer PDU, 27 octets, or up to 251 with data length extension.
     mtu: ATT MTU that hosts may agree on, 23 to 517 octets.  For hosts: the radio itself does not look at it.
     latency: connection events that a peripheral with nothing to say may sleep through, 0 to 499.
+    pdus_per_event: pairs of PDUs (one each way) in a connection event at most, 1 or more; many controllers,
+        phones and PCs allow few.  None: as many as fit.
     loss: probability that a PDU is lost in the air (the link layer sends it again), from 0 to less than 1.
     supervision_timeout_ms: silence that ends a connection, 100 to 32000 ms; None: as the central asks.
     seed: of all that is random in the radio.
@@ -43,6 +46,7 @@ class RadioSettings:
     data_length: int = 27
     mtu: int = 247
     latency: int = 4
+    pdus_per_event: int | None = None
     loss: float = 0.0
     supervision_timeout_ms: int | None = None
     seed: int = 0
@@ -55,6 +59,8 @@ class RadioSettings:
         _require("data_length", self.data_length, 27 <= self.data_length <= 251, "from 27 to 251 octets")
         _require("mtu", self.mtu, 23 <= self.mtu <= 517, "from 23 to 517 octets")
         _require("latency", self.latency, 0 <= self.latency <= 499, "from 0 to 499 connection events")
+        pairs = self.pdus_per_event
+        _require("pdus_per_event", pairs, pairs is None or pairs >= 1, "1 or more")
         _require("loss", self.loss, 0 <= self.loss < 1, "from 0 to less than 1")
         timeout = self.supervision_timeout_ms
         if timeout is not None:
@@ -100,9 +106,10 @@ def pdus_per_value(value: int, data_length: int) -> int:
     return len(pdu_octets(value + ATT_L2CAP_OCTETS, data_length))
 
 
-def exchanges_per_event(interval_us: int, one_exchange_us: int) -> int:
-    """How many exchanges of `one_exchange_us` end in one connection event; the first always takes place."""
-    return max(1, (interval_us - INTER_FRAME_SPACE_US) // one_exchange_us)
+def exchanges_per_event(settings: RadioSettings, one_exchange_us: int) -> int:
+    """How many exchanges of `one_exchange_us` a connection event has; the first always takes place."""
+    fitting = max(1, (settings.interval_us - INTER_FRAME_SPACE_US) // one_exchange_us)
+    return min(fitting, settings.pdus_per_event or fitting)
 
 
 def _exchanges_of_value(settings: RadioSettings, value: int, both_ways: bool) -> list[int]:
@@ -121,18 +128,21 @@ def value_rate(settings: RadioSettings, value: int, both_ways: bool = False) -> 
 def value_rate_in_events(settings: RadioSettings, value: int, both_ways: bool = False) -> float:
     """ATT values of `value` octets per second (each way) in whole connection events without loss.
 
-    An exchange that would end less than 150 us before the next event waits for that event.
+    An exchange that would end less than 150 us before the next event waits for that event, and so does one
+    beyond `pdus_per_event`.
     """
     exchanges = _exchanges_of_value(settings, value, both_ways)
     room_us = settings.interval_us - INTER_FRAME_SPACE_US
+    most = settings.pdus_per_event or math.inf
     # Play events until one begins with the same PDU of a value as an earlier one: from there it repeats.
     events = done = pdu = 0
     begun: dict[int, tuple[int, int]] = {}
     while pdu not in begun:
         begun[pdu] = (events, done)
-        used_us = 0
-        while not used_us or used_us + exchanges[pdu] <= room_us:
+        used_us = used = 0
+        while not used or (used < most and used_us + exchanges[pdu] <= room_us):
             used_us += exchanges[pdu]
+            used += 1
             pdu += 1
             if pdu == len(exchanges):
                 pdu = 0

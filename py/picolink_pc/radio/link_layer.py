@@ -1,10 +1,10 @@
 """Model of the link layer of one Bluetooth LE connection: no clock, no event loop, no Bluetooth library.
 
 Two sides, CENTRAL and PERIPHERAL, meet in a connection event at every multiple of the connection interval.
-In an event the central sends a PDU and the peripheral answers; both go on while one of them has more and the
-time until the next event allows it (Core 5.4, Vol 6, Part B, 4.5).  A PDU without data is empty, not absent.
-A PDU that is lost, or whose acknowledgement is lost, ends the event and is sent again: everything arrives,
-once, in order.
+In an event the central sends a PDU and the peripheral answers; both go on while one of them has more, and as
+far as the settings and the time until the next event allow it (Core 5.4, Vol 6, Part B, 4.5).  A PDU without
+data is empty, not absent.  A PDU that is lost, or whose acknowledgement is lost, ends the event and is sent
+again: everything arrives, once, in order.
 
 The model is causal at any pace of calling: a PDU is sent only in an exchange that begins after its data was
 queued, so that playing late, or several events at once, changes nothing but when the caller hears of it.
@@ -166,6 +166,8 @@ class LinkLayer:
         """When the present connection event began, or the next one if none is under way."""
         self._said_us = start_us  # when the sides last said whether they have more
         self._in_event = False
+        self._pairs = 0  # exchanges begun in this event
+        self._most_pairs = settings.pdus_per_event or math.inf
         self._listening = False  # is the peripheral awake in this event?
         self._events_slept = 0
         self._attentive = True  # the peripheral does not sleep right after an event with data or a lost PDU
@@ -232,6 +234,7 @@ class LinkLayer:
         self._listening = peripheral.present and (wanted or self._events_slept >= self.settings.latency)
         self._events_slept = 0 if self._listening else self._events_slept + 1
         self._in_event = True
+        self._pairs = 0
         if self._listening:
             self._attentive = False
 
@@ -290,6 +293,7 @@ class LinkLayer:
         if not central.present:
             self._end_event()
             return
+        self._pairs += 1
         heard_us = now_us + self._transmit(CENTRAL, known_us)
         if not self._listening:
             self.statistics.unheard += 1
@@ -314,9 +318,11 @@ class LinkLayer:
             self._end_event()
 
     def _goes_on(self, now_us: int, next_us: int) -> bool:
-        """Has a side said in the exchange begun at `now_us` to have more, and does it fit at `next_us`?"""
+        """Has a side said in the exchange begun at `now_us` to have more, and may it go at `next_us`?"""
         self._said_us = now_us
-        return any(self._next_octets(now_us)) and self._fits(now_us, next_us)
+        return (
+            self._pairs < self._most_pairs and any(self._next_octets(now_us)) and self._fits(now_us, next_us)
+        )
 
     def _next_octets(self, known_us: int) -> list[int]:
         """Payloads of the next PDUs of both sides, with the data that had come by `known_us`."""
