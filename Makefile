@@ -118,7 +118,7 @@ $(STAMPS)/%-tools: build/tools.sh
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/firmware-RPI_PICO: CMakeLists.txt build/firmware.sh build/firmware_source.sh build/firmware_base_manifest.py \
-		build/manifest.py native/micropython.cmake $(C_FILES) $(wildcard py/picolink/*.py) \
+		build/manifest.py native/micropython.cmake $(C_FILES) $(shell find py/picolink -name "*.py") \
 		$(STAMPS)/micropython | $(STAMPS)/firmware-tools
 	@build/firmware.sh RPI_PICO
 	@touch $@

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from picolink import flags, pyengine
+from picolink import flags, policy, pyengine
 from picolink_pc.bench import report
 from picolink_pc.chaos import chaos as command
 from picolink_pc.chaos import simulated
@@ -101,8 +101,8 @@ def test_engines_of_all_kinds(kind, seeds):
 
 
 def test_simulated_boards_do_as_the_link_does():
-    link = (Path(__file__).parents[1] / "py/picolink/link.py").read_text()
-    constants = {name: int(value) for name, value in re.findall(r"^_(\w+) = const\((\d+)\)", link, re.M)}
+    text = (Path(__file__).parents[1] / "py/picolink/policy.py").read_text()
+    constants = {name: int(value) for name, value in re.findall(r"^_?(\w+) = const\((\d+)\)", text, re.M)}
     assert constants["BURST"] == board.READ_BURST
     for name, us in (
         ("TICK_MS", board.TICK_US),
@@ -113,7 +113,7 @@ def test_simulated_boards_do_as_the_link_does():
         ("SILENCE_MS", board.SILENCE_US),
     ):
         assert us == 1000 * constants[name], name
-    assert set(map(int, re.search(r"^_FULL = \((.*)\)", link, re.M)[1].split(","))) == board.FULL
+    assert set(policy.FULL_ERRNOS) == board.FULL
 
 
 def test_a_run_repeats_with_its_seed():

@@ -218,9 +218,8 @@ def test_a_full_filesystem_is_refused_and_keeps_what_works(installed, monkeypatc
 
 def test_a_filesystem_that_takes_no_folder_is_said_in_one_line(installed):
     installed.run(
-        "import os\n"
-        "for file in os.listdir('/lib/picolink'):\n    os.remove('/lib/picolink/' + file)\n"
-        "os.rmdir('/lib/picolink')\nos.remove('/lib/_picolink.mpy')\nos.rmdir('/lib')\n"
+        install_module._SWAP + "remove('/lib/picolink')\n"
+        "os.remove('/lib/_picolink.mpy')\nos.rmdir('/lib')\n"
         "open('/lib', 'w').close()\n"
     )
     assert "is /lib a folder?" in error_line(picolink("install", "--port", installed.port))
@@ -445,7 +444,8 @@ def test_doctor_says_what_to_do_next(found, advice):
 
 def test_package_json_lists_the_package_for_mip():
     package = json.loads((ROOT / "package.json").read_text())
-    files = {path.name for path in (ROOT / "py" / "picolink").glob("*.py")}
+    folder = ROOT / "py" / "picolink"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
     assert package["urls"] == [[f"picolink/{name}", f"py/picolink/{name}"] for name in sorted(files)]
     assert package["deps"] == [["aioble", "latest"]]
     pyproject = (ROOT / "pyproject.toml").read_text()

@@ -13,21 +13,25 @@ from .errors import LinkClosedError as LinkClosedError
 __version__ = "0.1.0"
 
 
-def advertise(name, **options):
+def advertise(name, radio=None, **options):
     """A link whose board advertises `name` (str, 1 to 28 bytes of UTF-8) and waits for the other one.
 
-    Options: see picolink.link.Link. Raises TypeError or ValueError for a name that cannot be advertised.
+    radio: see picolink.radio; None: the board's own.   options: see picolink.link.Link.
+    Raises TypeError or ValueError for a name that cannot be advertised.
     """
-    from .peripheral import Peripheral
-
-    return Peripheral(name, **options)
+    return _link("advertise", name, radio, options)
 
 
-def connect(name, **options):
+def connect(name, radio=None, **options):
     """A link whose board looks for the one that advertises `name`, and connects to it.
 
-    Options: see picolink.link.Link. Raises TypeError or ValueError for a name that cannot be advertised.
+    Arguments and errors as advertise().
     """
-    from .central import Central
+    return _link("connect", name, radio, options)
 
-    return Central(name, **options)
+
+def _link(way, name, radio, options):
+    from .link import Link
+    from .radio import default
+
+    return Link(getattr(radio or default(), way)(name), **options)

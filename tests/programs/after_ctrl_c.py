@@ -13,7 +13,7 @@ async def greet(link, round_):
         await link.send(round_)
         await link.flush()
         if round_ == ROUNDS[0]:
-            link._interrupted = True  # as that handler does
+            link._role.interrupted = True  # as that handler does
         if round_ == ROUNDS[1]:
             raise KeyboardInterrupt
         await asyncio.sleep_ms(100 if round_ == "closed" else 60_000)

@@ -3,12 +3,12 @@
 import asyncio
 
 import aioble
-from picolink import gatt
+from picolink.radio.aioble.role import SERVICE
 
 
 async def main():
     while True:
-        await aioble.advertise(20_000, name="Café".encode()[:-1], services=[gatt.SERVICE])
+        await aioble.advertise(20_000, name="Café".encode()[:-1], services=[SERVICE])
 
 
 asyncio.run(main())

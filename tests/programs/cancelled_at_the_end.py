@@ -22,7 +22,7 @@ async def main(role):
     else:
         log = []
         task = asyncio.create_task(use(link, log))
-        while not link._closed:
+        while not link._policy.closed:
             await asyncio.sleep_ms(0)
         assert task.cancel()
         try:

@@ -12,7 +12,8 @@ import struct
 import sys
 
 import aioble
-from picolink import gatt
+from picolink import wire
+from picolink.radio.aioble.role import SERVICE, WRITE
 
 
 def garbage():
@@ -40,9 +41,9 @@ async def visit(name, make):
     connection = await device.connect()
     written = 0
     try:
-        await connection.exchange_mtu(gatt.MTU)
-        service = await connection.service(gatt.SERVICE)
-        write = await service.characteristic(gatt.WRITE)
+        await connection.exchange_mtu(wire.MTU)
+        service = await connection.service(SERVICE)
+        write = await service.characteristic(WRITE)
         packet = make()
         while connection.is_connected():
             try:

@@ -5,15 +5,16 @@ import sys
 
 import aioble
 import picolink
-from picolink import gatt
-from picolink.central import Central
+from picolink import lifecycle
+from picolink.radio.aioble.central import Central
+from picolink.radio.aioble.role import SERVICE
 
 NAME = "Giving up"
 
 
 async def be_called():
     for _ in range(4):
-        connection = await aioble.advertise(30_000, name=NAME, services=[gatt.SERVICE])
+        connection = await aioble.advertise(30_000, name=NAME, services=[SERVICE])
         await asyncio.wait_for_ms(connection.disconnected(), 3000)
 
 
@@ -35,11 +36,11 @@ def gives_up(event, _):
 
 
 async def give_up():
-    set_up = Central._set_up
-    Central._set_up = never
+    set_up = Central.set_up
+    Central.set_up = never
     link = picolink.connect(NAME)
     opening = asyncio.create_task(link.open())
-    while link._connection is None:
+    while link._policy.connection != lifecycle.SETTING_UP:
         await asyncio.sleep_ms(10)
     opening.cancel()
     try:
@@ -47,7 +48,7 @@ async def give_up():
         raise AssertionError("the link was opened")
     except asyncio.CancelledError:
         pass
-    Central._set_up = set_up
+    Central.set_up = set_up
     for on_event, reason in ((wrong, "KeyError"), (disk_full, "OSError"), (gives_up, "ValueError")):
         try:
             await picolink.connect(NAME, on_event=on_event).open()

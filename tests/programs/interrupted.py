@@ -32,7 +32,7 @@ async def main(role, interrupt=False):
         await link.flush()
         if interrupt:
             waiting = True  # for the disconnection
-            core.ble.gap_disconnect(link._handle)
+            core.ble.gap_disconnect(link._role.handle)
         await link.recv()
 
 

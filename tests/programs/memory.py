@@ -16,6 +16,7 @@ import picolink
 SIZE = 18
 HOG_MS = 15
 HEAP = 100_000  # bytes free at the start: as on a Pico W, and quickly filled
+BLOCK = 2_000  # bytes
 
 
 async def send(link, count):
@@ -54,7 +55,9 @@ async def main(role, count, engine=None):
     faults.install({"locked": 12})
     link = getattr(picolink, role)("Memory", engine=engine)
     gc.collect()
-    ballast = [bytearray(HEAP) for _ in range(gc.mem_free() // HEAP - 1)]
+    ballast = []
+    while gc.mem_free() > HEAP:
+        ballast.append(bytearray(BLOCK))
     async with link:
         faults.begin()
         hog = asyncio.create_task(faults.hog(HOG_MS))

@@ -10,7 +10,8 @@ import struct
 import sys
 
 import aioble
-from picolink import gatt
+from picolink import wire
+from picolink.radio.aioble.role import SERVICE, WRITE
 
 
 async def main(name):
@@ -20,9 +21,9 @@ async def main(name):
                 device = result.device
                 break
     connection = await device.connect()
-    await connection.exchange_mtu(gatt.MTU)
-    service = await connection.service(gatt.SERVICE)
-    write = await service.characteristic(gatt.WRITE)
+    await connection.exchange_mtu(wire.MTU)
+    service = await connection.service(SERVICE)
+    write = await service.characteristic(WRITE)
     random.seed(1)
     hello = struct.pack("<BBBBIIBBH", 1, 9, 1, 0, 77, 0, 13, 0, 0)
     packets = [bytes(random.getrandbits(8) for _ in range(random.randint(1, 244))) for _ in range(150)]

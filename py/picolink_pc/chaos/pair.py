@@ -19,7 +19,7 @@ from .oracle import Oracle
 
 ROLES = ("peripheral", "central")
 SUPERVISION_S = 2.0
-"""After so long without a sign of each other the connection is over: py/picolink/central.py asks for it."""
+"""Without a sign of each other for so long the connection is over: picolink.radio.aioble asks for that."""
 
 _PROGRAM = Path(__file__).parent / "programs" / "board.py"
 _OPEN = {"peripheral": "advertise", "central": "connect"}

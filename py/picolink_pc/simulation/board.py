@@ -29,25 +29,25 @@ from .host_stack import HostStack
 from .scheduler import Scheduler
 
 RETRY_US = 2_000
-"""How soon the pump offers a packet again that the host stack has refused: py/picolink/link.py."""
+"""How soon the pump offers a packet again that the host stack has refused: py/picolink/policy.py."""
 
 TICK_US = 10_000
-"""How finely the pump keeps the engine's timers: py/picolink/link.py."""
+"""How finely the pump keeps the engine's timers: py/picolink/policy.py."""
 
 READ_BURST = 32
-"""Messages that are read before the pump hears of the room they have made: py/picolink/link.py."""
+"""Messages that are read before the pump hears of the room they have made: py/picolink/policy.py."""
 
 FULL = frozenset((EAGAIN, ENOMEM, EBUSY, EALREADY))
-"""Refusals after which the pump tries again; it hangs up after any other: py/picolink/link.py."""
+"""Refusals after which the pump tries again; it hangs up after any other: py/picolink/policy.py."""
 
 HANDSHAKE_US = SILENCE_US = 4_500_000
-"""How long a peer may take to greet, or say nothing, until it is hung up on: py/picolink/link.py."""
+"""How long a peer may take to greet, or say nothing, until it is hung up on: py/picolink/policy.py."""
 
 ALIVE_US = 1_000_000
-"""Who has nothing to send says so this often, by an empty packet: py/picolink/link.py."""
+"""Who has nothing to send says so this often, by an empty packet: py/picolink/policy.py."""
 
 LOOK_US = 250_000
-"""How often the pump looks after the connection if nothing wakes it: py/picolink/link.py."""
+"""How often the pump looks after the connection if nothing wakes it: py/picolink/policy.py."""
 
 _NUMBER = struct.Struct("<IH")  # at the beginning of a message: its number, and the sender's life
 _FILLING = bytes(range(256)) * 130  # behind it

@@ -62,8 +62,9 @@ _ble = _Ble()
 _stand_in(_ble)
 
 from _picolink import Engine  # noqa: E402
-from picolink import link as links  # noqa: E402
-from picolink.central import Central  # noqa: E402
+from picolink.link import Link  # noqa: E402
+from picolink.radio.aioble.central import Central  # noqa: E402
+from picolink.radio.aioble.role import on_bluetooth  # noqa: E402
 
 _NOTIFY = 18  # event of MicroPython's bluetooth module
 _HANDLE = _VALUE_HANDLE = 1
@@ -83,11 +84,11 @@ class _Connection:
     device = _Device()
 
 
-class _Link(Central):
-    async def _establish(self):
-        self._adopt(_Connection())
+class _Connected(Central):
+    async def establish(self):
+        self.adopt(_Connection())
         self._notify_handle = self._write_handle = _VALUE_HANDLE
-        self._called = True
+        self._policy.call(_Connection.mtu)
 
 
 async def _carry(packet_us, sends, received):
@@ -117,7 +118,7 @@ async def _carry(packet_us, sends, received):
         size = peer.pull_into(packet, now)
         if size:
             _ble.apart += mem32[_ble.counter] - began
-            links._on_bluetooth(_NOTIFY, (_HANDLE, _VALUE_HANDLE, views[size]))
+            on_bluetooth(_NOTIFY, (_HANDLE, _VALUE_HANDLE, views[size]))
             began = mem32[_ble.counter]
         _ble.apart += mem32[_ble.counter] - began
 
@@ -159,7 +160,7 @@ _READERS = {"async for": _async_for, "recv": _recv, "drain": _drain}
 
 async def _measure(counter, engine, sender, reader, packet_us, ms):
     _ble.counter = counter
-    link = _Link("air", engine=engine, on_event=lambda _event, _detail: None)
+    link = Link(_Connected("air"), engine=engine, on_event=lambda _event, _detail: None)
     here, there = [0], [0]
     tasks = [asyncio.create_task(_carry(packet_us, bool(reader), there))]
     await link.open()

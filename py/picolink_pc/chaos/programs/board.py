@@ -21,7 +21,7 @@ import time
 
 import messages
 import picolink
-from picolink.link import Link
+from picolink.policy import Policy
 
 _LOST = 0.02
 _DAMAGED = 0.002  # of the packets that come, above the radio
@@ -39,10 +39,10 @@ def on_event(event, detail):
 
 def lose_packets():
     """Between Bluetooth and the engine. Returns the counts, [lost, damaged]."""
-    feed = Link._feed
+    feed = Policy.feed
     counts = [0, 0]
 
-    def feed_most(link, packet):
+    def feed_most(policy, packet, now):
         luck = random.random()
         if luck < _LOST:
             counts[0] += 1
@@ -51,9 +51,9 @@ def lose_packets():
             counts[1] += 1
             packet = bytearray(packet)
             packet[random.randrange(len(packet))] ^= 1 << random.randrange(8)
-        feed(link, packet)
+        feed(policy, packet, now)
 
-    Link._feed = feed_most
+    Policy.feed = feed_most
     return counts
 
 

@@ -1,0 +1,454 @@
+"""What a link decides: which packet goes next, whether the peer still lives, whether a host stack is stuck,
+whose turn it is to send, when everything is said, what the program is told.
+
+There is no task, no radio and no clock in it. Bytes, events and the time come in; packets, and what whoever
+runs it has to do, go out. picolink.link runs it with asyncio, and picolink_pc.simulation in virtual time.
+"""
+
+from . import flags as fl
+from . import lifecycle as lc
+from .errors import LinkClosedError
+from .lifecycle import CONNECTED, GREETING, READY
+from .runtime import const, print_exception, ticks_add, ticks_diff
+from .wire import HEADER, MTU_LEAST, MTU_MOST, PACKET
+
+TICK_MS = const(10)  # how finely times are kept
+LOOK_MS = const(250)  # the longest from one turn to the next
+FULL_MS = const(2)  # how long the host stack gets when it is full: it says nothing when it has room again
+BURST = const(32)  # messages read in a row before others get a turn
+HANG_UP_MS = const(3000)  # longer than any supervision timeout: a host stack without an answer is stuck
+
+# What a turn says besides a time.
+FULL = const(-1)
+HANG_UP = const(-2)
+
+_HANDSHAKE_MS = const(4500)  # a peer that does not greet in this time is none
+_ALIVE_MS = const(1000)  # who has nothing to send says so this often
+_SILENCE_MS = const(4500)  # a peer that says nothing for this time is gone
+_STALL_MS = const(4000)  # a connection that acknowledges nothing for this time has stalled
+_STALLS = const(3)  # so many in a row: it is this board's host stack
+_LINGER_MS = const(400)  # longer than a peer that lacks an acknowledgement takes to ask again
+_PAUSE_FIRST_MS = const(20)  # the radio's own tasks need a turn after a drop
+_PAUSE_MAX_MS = const(500)
+
+# What a host stack raises when it cannot take a packet now: EALREADY from BTstack, ENOMEM from NimBLE. EBUSY
+# and EAGAIN mean the same.
+FULL_ERRNOS = (11, 12, 16, 114)
+
+# What runs for each message, packet or turn.
+_METHODS = ("send_nowait", "feed", "_report", "_is_useless")
+
+
+class EventError(Exception):
+    """on_event has raised something. A class of its own: not to be taken for the radio's."""
+
+
+def _size(message):
+    """Bytes of a message."""
+    try:
+        return len(message.encode() if isinstance(message, str) else message)
+    except TypeError:
+        return 0  # it is none: the engine says so
+
+
+class Policy:
+    """engine: an Engine.   kind: its kind, for people.   tx_size: bytes of its transmit ring.
+    on_event: see picolink.link.Link.
+    wake, opened, readable, room: each has set(), which is called when there may be something to do in a turn,
+        when the boards have met or never will, when there may be a message to read, and when there may be
+        room for one.
+
+    transmit: hands a packet (memoryview) to the host stack; raises OSError when that does not take it.
+    life, connection: states of picolink.lifecycle.
+    peer: the address of the other board, once they have met.
+    closed: why the link is closed, for a person.
+    why: why the connection is given up, a str or an exception.
+
+    Times (`now`) are in ms, modulo 2^30.
+    """
+
+    def __init__(self, engine, kind, tx_size, on_event, wake, opened, readable, room):
+        self.engine = engine
+        self.life = lc.NEW
+        self.connection = lc.APART
+        self.transmit = None
+        self.wake = wake
+        self.line = []  # who waits in send(), in the order in which they came: [bytes of the message]
+        self.heard_at = 0
+        self.peer = None
+        self.closed = None
+        self.why = None
+        self.stack_restarts = 0
+        self._kind = kind
+        self._tx_size = tx_size
+        self._on_event = on_event
+        self._opened = opened
+        self._readable = readable
+        self._room = room
+        self._packet = memoryview(bytearray(PACKET))
+        self._idle = False  # was nothing left to do in the last turn?
+        self._full = False  # the host stack could not take the last packet
+        self._mtu = MTU_LEAST
+        self._address = self._label = None
+        self._limit_at = self._sought_at = 0
+        self._progress_at = 0  # the peer had everything, or acknowledged a message
+        self._pause_ms = _PAUSE_FIRST_MS
+        self._timeouts = 0  # the engine's, until the last connection ended
+        self._stalled = 0  # connections in a row
+        self._quiet_at = self._acknowledged = 0
+        self._connections = self._strangers = self._silences = 0
+        # MicroPython looks for a method among all of these first, which takes longer than most methods do.
+        for name in _METHODS:
+            setattr(self, name, getattr(self, name))
+
+    def _link(self, event):
+        self.life = lc.after(self.life, event)
+
+    def _connect(self, event):
+        self.connection = lc.after(self.connection, event)
+
+    # -- messages -----------------------------------------------------------------------------------------
+
+    def send_nowait(self, message, channel=0):
+        """Queue a message if there is room. Returns whether it was taken.
+
+        Arguments and errors as Link.send().
+
+        While a task waits in send() it takes only what leaves enough room for that one, so that a large
+        message gets its turn among small ones.
+        Handlers of pins and timers may call it, if they are not hard ones; it is False, too, where they
+        interrupt the Python engine. Other threads may not.
+        """
+        engine = self.engine
+        if self.life or engine.ended:
+            self.check_open()
+        if self.line and not self._may_overtake(message):
+            return False
+        if self._idle:
+            self.wake.set()
+        return engine.send(message, channel)
+
+    def send_first(self, message, channel):
+        """As send_nowait(), for who is the first in line."""
+        if self.life or self.engine.ended:
+            self.check_open()
+        if self._idle:
+            self.wake.set()
+        return self.engine.send(message, channel)
+
+    def queue_up(self, message):
+        """Wait for room behind all others: what it returns is to be removed from `line` in the end."""
+        turn = [_size(message)]
+        self.line.append(turn)
+        return turn
+
+    def _may_overtake(self, message):
+        """Whether it may be queued now: else a large message would wait for ever while small ones come."""
+        room = self._tx_size - self.engine.pending()
+        return self.line[0][0] + _size(message) + 2 * HEADER <= room
+
+    def check_open(self):
+        """Raises LinkClosedError if nothing more can be sent."""
+        # The engine knows that the peer has ended before a turn has heard of it.
+        if self.life in (lc.PEER_ENDED, lc.BOTH_ENDED) or self.engine.ended:
+            raise LinkClosedError(self.closed or "the peer has closed the link")
+        if self.life not in (lc.OPEN, lc.OPENING, lc.NEW):
+            raise LinkClosedError(self.closed or "this side has closed the link")
+
+    # -- opening and closing ------------------------------------------------------------------------------
+
+    def open(self):
+        """From now on the other board is looked for."""
+        self._link(lc.OPENED)
+
+    def close(self, now):
+        """This side sends nothing more: closing() tells when it may shut()."""
+        self._link(lc.CLOSE)
+        self._acknowledged = self.engine.acknowledged()
+        self._quiet_at = now
+
+    def closing(self, now, timeout_ms):
+        """Whether there is something to wait for: the peer lacks something, and has taken some of it in the
+        last timeout_ms."""
+        engine = self.engine
+        if self.life == lc.ENDING and engine.end():
+            self._link(lc.END_QUEUED)
+            self.wake.set()
+        life = self.life
+        if life in (lc.CLOSED, lc.FAILED):
+            return False
+        if not engine.pending():
+            if life == lc.ENDED:
+                return False
+            # The peer hangs up when it knows that this side has heard its END; but not if it waits likewise.
+            if life == lc.BOTH_ENDED and ticks_diff(now, self.heard_at) > _LINGER_MS:
+                return False
+        acknowledged = engine.acknowledged()
+        if acknowledged != self._acknowledged:
+            self._acknowledged = acknowledged
+            self._quiet_at = now
+        return ticks_diff(now, self._quiet_at) < timeout_ms
+
+    def shut(self, reason, event=lc.SHUT):
+        """Nothing goes or comes any more: wake everybody who waits.   reason: for a person."""
+        if self.closed is None:
+            self.closed = reason
+        self._link(event)
+        self.wake.set()
+        self._opened.set()
+        self._readable.set()
+        self._room.set()
+
+    def fail(self):
+        """As shut(), after an error that nobody expected."""
+        self.shut("the link has failed", lc.FAIL)
+
+    def over(self):
+        """Whether there is no reason to connect any more."""
+        return self.life >= lc.PEER_ENDED
+
+    def tell_undelivered(self):
+        """Tell what was not acknowledged, at the very end."""
+        try:
+            stats = self.engine.stats()
+        except MemoryError:
+            return
+        lost = stats["messages_sent"] - stats["messages_acknowledged"] - stats["too_large"]
+        if lost:
+            detail = "%d messages were not acknowledged before the link was closed" % lost
+            try:
+                self.tell("undelivered", detail)
+            except EventError as e:
+                print_exception(e)  # there is no link any more that it could end
+
+    # -- how a connection comes and goes ------------------------------------------------------------------
+
+    def pause(self, now):
+        """ms to wait before the next attempt: longer each time, unless the last one took its time."""
+        if ticks_diff(now, self._sought_at) > _PAUSE_MAX_MS:
+            self._pause_ms = _PAUSE_FIRST_MS
+        ms = self._pause_ms
+        self._pause_ms = min(2 * ms, _PAUSE_MAX_MS)
+        return ms
+
+    def seek(self, now):
+        """An attempt to connect begins; limit() says how long each of its steps may take."""
+        self._connect(lc.SEEK)
+        self._sought_at = now
+        self.limit(now, HANG_UP_MS)
+
+    def limit(self, now, ms):
+        """What the attempt does now is given up if it takes longer than this."""
+        self._limit_at = ticks_add(now, ms)
+
+    def overdue(self, now):
+        """Whether the attempt is to be given up."""
+        return self.connection in (lc.SEEKING, lc.SETTING_UP) and ticks_diff(now, self._limit_at) >= 0
+
+    def accepts(self, address):
+        """Whether this link may serve the board at this address: the one that it has met, if there is one."""
+        if self.peer is None or self.peer == address:
+            return True
+        self._strangers += 1
+        return False
+
+    def adopt(self, now, address, label):
+        """The boards are connected.   address: the other one's, to compare.   label: for a person."""
+        self._connect(lc.ADOPT)
+        self._address = address
+        self._label = label
+        self._progress_at = now
+
+    def call(self, mtu):
+        """The other board takes packets from now on.   mtu: ATT MTU, bytes. Handlers may call this."""
+        self._mtu = max(MTU_LEAST, min(mtu, MTU_MOST))
+        self._connect(lc.CALLED)
+
+    def hang_up(self, now, why):
+        """The connection is over, or is to be ended.   why: a str or an exception."""
+        before = self.connection
+        self._connect(lc.HANG_UP)  # from here on nothing is fed
+        if before < lc.SETTING_UP or self.life == lc.FAILED:
+            return
+        flags = self.engine.take_flags()  # what came just before a drop: nobody has heard of it
+        self._report(flags)
+        connected = before == CONNECTED or flags & fl.OPENED
+        try:
+            if connected:
+                self._pause_ms = _PAUSE_FIRST_MS
+                closing = self.life not in (lc.OPEN, lc.OPENING)
+                self.tell("disconnected", "closing" if closing else "%s, looking for it again" % (why,))
+            self._count_stall(now, connected)
+        except MemoryError:
+            pass
+
+    def gone(self, answered):
+        """There is no connection any more. Returns whether the host stack is to be restarted.
+
+        answered: whether it has said that the connection is over.
+        """
+        self._connect(lc.GONE)
+        if answered and self._stalled < _STALLS:
+            return False
+        self._stalled = 0
+        self.stack_restarts += 1
+        return True
+
+    def _count_stall(self, now, connected):
+        """Counts connections in a row that carried nothing to the peer."""
+        timeouts, before = self.engine.stats()["timeouts"], self._timeouts
+        self._timeouts = timeouts
+        quiet = ticks_diff(now, self._progress_at) > _STALL_MS
+        # Not when the peer has answered all the time, and only does not read.
+        unheard = self._full or timeouts - before > 1 or not connected
+        self._stalled = self._stalled + 1 if quiet and unheard and self.engine.pending() else 0
+
+    # -- packets ------------------------------------------------------------------------------------------
+
+    def feed(self, packet, now):
+        """A packet has come, or an empty sign of life. Handlers may call this.
+
+        packet: bytes, bytearray or memoryview, only used during the call.
+        """
+        self.heard_at = now
+        if len(packet) and self.connection >= GREETING and self.engine.feed(packet, now):
+            self.wake.set()
+
+    # A generator, because it keeps its variables: a call for each turn would need the heap for them.
+    def turns(self, now):
+        """What is due in a connection: packets to the host stack, and what the engine has to say.
+
+        A generator. After next(), send(now) has a turn, and gives the ms until the next one, unless it is
+        woken before: 0 lets others have theirs first. Or FULL: after FULL_MS, woken or not, for the host
+        stack is full. Or HANG_UP: `why` says why.
+        """
+        self._connect(lc.BEGIN)
+        engine = self.engine
+        packet = self._packet
+        transmit = self.transmit
+        size = 0  # of the packet that waits for the host stack
+        wait = LOOK_MS
+        greeting = False
+        sent_at = began_at = now
+        while True:
+            now = yield wait
+            self._idle = False
+            wait = LOOK_MS
+            if self.connection == READY:
+                self._connect(lc.START)
+                engine.start(self._mtu, now)
+                greeting = True
+            if greeting:
+                full = False
+                try:
+                    while size or (size := engine.pull_into(packet, now)):
+                        transmit(packet[:size])
+                        size = 0
+                        sent_at = now
+                    if ticks_diff(now, sent_at) >= _ALIVE_MS and self.connection == CONNECTED:
+                        transmit(packet[:0])
+                        sent_at = now
+                except MemoryError:
+                    full = True
+                except OSError as e:
+                    if e.errno not in FULL_ERRNOS:
+                        self.why = e
+                        yield HANG_UP
+                    full = True
+                self._full = full
+                flags = engine.take_flags()
+                if flags & fl.WRITABLE or not engine.pending():
+                    self._progress_at = now
+                if flags:
+                    self._report(flags)
+                self._idle = True  # before it looks: what is queued from here on wakes it
+                if full:
+                    wait = FULL
+                else:
+                    wait = engine.wait(now)
+                    if not 0 <= wait < LOOK_MS:
+                        wait = LOOK_MS
+            if self._is_useless(now, began_at):
+                wait = HANG_UP
+
+    def _is_useless(self, now, began_at):
+        """Whether nothing will come of this connection; then `why` says why, for a person."""
+        state = self.engine.state
+        if self.connection == CONNECTED:
+            if ticks_diff(now, self.heard_at) > _SILENCE_MS:
+                self._silences += 1
+                self.why = "the other board says nothing"
+                return True
+            if state == fl.POISONED:
+                self.why = "the other board's stream makes no sense"
+                return True
+        elif ticks_diff(now, began_at) > _HANDSHAKE_MS:
+            self._silences += 1
+            self.why = "no greeting"
+            return True
+        if state == fl.REFUSING and self.connection >= GREETING:
+            self.why = "refused"
+            return True
+        return False
+
+    def _report(self, flags):
+        """Wake who waits for what the engine has said."""
+        if flags & fl.READABLE:
+            self._readable.set()
+        if flags & fl.WRITABLE:
+            self._room.set()
+        if flags > fl.READABLE | fl.WRITABLE | fl.PULL:
+            self._report_rare(flags)
+
+    def _report_rare(self, flags):
+        """Changes of the session, and what the program is told."""
+        if flags & fl.OPENED:
+            self.peer = self._address
+            self._connections += 1
+            self._connect(lc.GREETED)
+            self._link(lc.MET)
+            self._opened.set()
+        if flags & fl.PEER_ENDED:
+            self._link(lc.END_CAME)
+            self._room.set()
+            self._readable.set()
+        try:
+            self._tell_rare(flags)
+        except MemoryError:
+            pass  # the counters tell it too
+
+    def _tell_rare(self, flags):
+        if flags & fl.OPENED:
+            self.tell("connected", "%s, %s engine, MTU %d" % (self._label, self._kind, self._mtu))
+        if flags & fl.PEER_RESTARTED:
+            resent = self.engine.stats()["resent"]
+            self.tell("peer restarted", "%d messages sent again since the start" % resent)
+        if flags & fl.FORGOTTEN:
+            self.tell("restarted", "the other board knew this one before: what lay unread here is lost")
+        if flags & fl.TOO_LARGE:
+            removed = self.engine.stats()["too_large"]
+            self.tell("too large", "%d messages removed that the other board cannot hold" % removed)
+        if flags & fl.REFUSED:
+            version = self.engine.peer_version
+            if version == 1:
+                self.tell("refused", "the other board's HELLO makes no sense")
+            else:
+                self.tell("refused", "the other board speaks protocol version %d, not 1" % version)
+
+    def tell(self, event, detail):
+        """Tell the program. What it raises ends the link, as an EventError."""
+        try:
+            self._on_event(event, detail)
+        except MemoryError:
+            pass
+        except Exception as e:
+            raise EventError("on_event raised %r" % (e,))
+
+    def stats(self):
+        """The engine's counters, and those of the connections."""
+        stats = self.engine.stats()
+        stats["connections"] = self._connections
+        stats["strangers"] = self._strangers
+        stats["silences"] = self._silences
+        stats["stack_restarts"] = self.stack_restarts
+        return stats

@@ -1,0 +1,41 @@
+"""Radios: how the packets of a link travel.
+
+    picolink.radio.aioble    Bluetooth of a board, by aioble: what a board has unless it is told otherwise
+    picolink.radio.memory    no radio at all, but links of one program hear each other: for tests
+
+A radio has advertise(name) and connect(name). Each gives a role: how a connection comes, for one link. A link
+takes its role as it is, so a new radio needs only this:
+
+name        str
+TROUBLES    tuple of exceptions that establish() raises when it has to be tried again
+handle      int: of the connection; negative when there is none, or no longer one
+irq_errors  int: exceptions that were kept from whoever called this radio
+serve(policy)   called once, before all else, by the link: with its picolink.policy.Policy, whose `transmit`
+            this sets
+claim()     coroutine: the link opens. Raises RuntimeError when the radio can serve no other link now
+release()   it has closed; returns whether it was the radio's until now
+establish() coroutine: connect. Calls policy.limit() for each step, policy.adopt() when the boards are
+            connected, and policy.call() when the other one takes packets, which may come later
+hang_up()   coroutine: end the connection, also one that has just come. Returns whether it is over
+restart()   the radio's software is stuck: start it again
+tend()      called every 10 ms while the link is open
+
+Packets and signs of life that come are for policy.feed(); after a drop it sets policy.wake.
+"""
+
+_radio = None
+
+
+def use(radio):
+    """Links that are made from now on use this radio unless they name one; None: what this computer has."""
+    global _radio
+    _radio = radio
+
+
+def default():
+    """The radio of a link that names none. Raises ImportError where there is none."""
+    if _radio is not None:
+        return _radio
+    from . import aioble
+
+    return aioble

@@ -1,0 +1,69 @@
+"""The role that advertises and waits: it notifies, and the central writes."""
+
+import asyncio
+
+import aioble
+from aioble import core
+
+from ... import wire
+from ...lifecycle import CLOSED, READY
+from ...runtime import const, ticks_ms
+from .role import NOTIFY, SERVICE, WRITE, Role
+
+_IRQ_GATTS_WRITE = const(3)
+_EACCES = const(13)
+_ADVERTISE_US = const(30_000)
+_ADVERTISE_MS = const(10_000)  # then again, should the board have missed a central
+
+
+class Peripheral(Role):
+    def __init__(self, name):
+        super().__init__(name)
+        self._notify_handle = self._write_handle = -1
+        self.irq = self.irq  # in this object, where it is found at once
+
+    def _register(self):
+        """Offer the service: once for each link, and again after the host stack was stopped."""
+        aioble.config(mtu=wire.MTU)
+        service = aioble.Service(SERVICE)
+        notify = aioble.Characteristic(service, NOTIFY, notify=True)
+        write = aioble.Characteristic(service, WRITE, write_no_response=True)
+        aioble.register_services(service)
+        core.ble.gatts_set_buffer(write._value_handle, wire.PACKET)  # MicroPython's default is 20
+        self._notify_handle = notify._value_handle
+        self._write_handle = write._value_handle
+
+    async def establish(self):
+        policy = self._policy
+        if self._write_handle < 0 or not core.ble.active():
+            self._register()
+        policy.limit(ticks_ms(), _ADVERTISE_MS)
+        # As bytes: aioble counts the characters of a str.
+        connection = await aioble.advertise(_ADVERTISE_US, name=self.name.encode(), services=[SERVICE])
+        if connection is None:  # aioble has swallowed a cancellation, by the limit or by close()
+            if policy.life < CLOSED:
+                policy.tell("not found", "no board has connected to %r, still advertising" % self.name)
+            raise asyncio.CancelledError
+        core.ble.gap_advertise(None)  # BTstack would begin again by itself after a drop
+        device = connection.device
+        if not policy.accepts((device.addr_type, bytes(device.addr))):
+            raise OSError(_EACCES)  # and it is hung up on
+        # From here on writes are taken; the first one says that the central is ready.
+        self.adopt(connection)
+
+    def irq(self, event, data):
+        if event != _IRQ_GATTS_WRITE:
+            return super().irq(event, data)
+        if data[0] != self.handle or data[1] != self._write_handle:
+            return False
+        policy = self._policy
+        if policy.connection >= READY:
+            policy.heard_at = now = ticks_ms()  # even if there is no memory to read it
+            self._feed(core.ble.gatts_read(data[1]), now)
+        else:
+            policy.call(self._connection.mtu or wire.MTU_LEAST)
+            policy.wake.set()
+        return True
+
+    def transmit(self, packet):
+        core.ble.gatts_notify(self.handle, self._notify_handle, packet)
