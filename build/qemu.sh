@@ -17,7 +17,13 @@ build() { # build NAME BOARD MAKE-ARGUMENT...
 }
 
 # The board is a Cortex-M3; the same image for an M4F, whose memory and serial port are the same, loads armv7emsp too.
-arm() { build arm MPS2_AN385 CFLAGS_EXTRA="-mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=softfp"; }
+# The port would ask for libgcc with both boards' flags, and the compiler then names the one in ARM mode, which no Cortex-M
+# runs (and which newer linkers refuse).
+arm() {
+    local m4f="-mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=softfp"
+    # shellcheck disable=SC2086 # several options
+    build arm MPS2_AN385 CFLAGS_EXTRA="$m4f" LIBS="$(arm-none-eabi-gcc -mthumb $m4f -print-libgcc-file-name)"
+}
 
 # No C library is needed, only headers. Debian's compiler has libgcc for rv32imac, but not for the name that newer
 # versions of the instruction set give to the same.
