@@ -5,9 +5,9 @@ there is no memory.
 """
 
 import dis
-import sys
 from types import SimpleNamespace
 
+import bytecodes
 import pytest
 from engine_copies import Continued, copied
 from engine_suite import FAR, NEAR, Wire, message
@@ -33,17 +33,13 @@ class Shortage:
         names = {"crc32": self._short(pyengine.crc32), "struct": struct}
         if function.__name__ != "send":  # which names types
             names |= {"memoryview": self._short(memoryview), "bytes": self._short(bytes)}
-        before = sys.gettrace()
         with self.monkeypatch.context() as patch:
             for name, value in names.items():
                 patch.setattr(pyengine, name, value, raising=False)
-            sys.settrace(self._trace)
             try:
-                return function(*args)
+                return bytecodes.before_each(self._bytecode, function, *args)
             except MemoryError as error:
                 return error
-            finally:
-                sys.settrace(before)
 
     def _allocate(self):
         self.left -= 1
@@ -57,13 +53,9 @@ class Shortage:
 
         return short
 
-    def _trace(self, frame, event, _):
-        if frame.f_code.co_filename != pyengine.__file__:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode" and dis.opname[frame.f_code.co_code[frame.f_lasti]] in ALLOCATING:
+    def _bytecode(self, frame):
+        if dis.opname[frame.f_code.co_code[frame.f_lasti]] in ALLOCATING:
             self._allocate()
-        return self._trace
 
 
 A_SENDS = [(2, message(i, 30 + 5 * i)) for i in range(16)]

@@ -4,8 +4,9 @@ On a board feed() runs in an interrupt handler that MicroPython calls between tw
 Here a trace function calls it before the k-th bytecode, for every k.
 """
 
-import sys
+import dis
 
+import bytecodes
 import pytest
 from engine_copies import Continued, copied
 from engine_suite import FAR, NEAR, READY, Peer, Wire, hello, message, packet, pulled, record
@@ -32,23 +33,19 @@ class Interrupt:
         self.seen = 0
 
     def run(self, function, *args):
-        before = sys.gettrace()
-        sys.settrace(self._trace)
-        try:
-            return function(*args)
-        finally:
-            sys.settrace(before)
+        return bytecodes.before_each(self._come, function, *args)
 
-    def _trace(self, frame, event, _):
-        if frame.f_code.co_filename != pyengine.__file__:
-            return None
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        if event == "opcode":
-            self.seen += 1
-            if self.seen == self.at:
-                self.action()
-        return self._trace
+    def _come(self, _frame):
+        self.seen += 1
+        if self.seen == self.at:
+            self.action()
+
+
+def test_an_interrupt_may_come_before_every_bytecode():
+    seen = []
+    pending = pyengine.Engine(NEAR).pending  # without a branch
+    bytecodes.before_each(lambda frame: seen.append(frame.f_lasti), pending)
+    assert seen == [each.offset for each in dis.get_instructions(pending) if each.opname != "RESUME"]
 
 
 # -- calls that are interrupted -----------------------------------------------------------------------------
