@@ -16,7 +16,7 @@ def before_each(action: Callable[[FrameType], object], function: Callable, *args
     def trace(frame: FrameType, event: str, _: object) -> Callable | None:
         if frame.f_code.co_filename != pyengine.__file__:
             return None
-        # f_trace_lines stays on: without events for lines, Python 3.12 and 3.13 have none for bytecodes either.
+        # f_trace_lines stays on: Python 3.12 and 3.13 have no events for bytecodes without those for lines.
         frame.f_trace_opcodes = True
         if event == "opcode":
             action(frame)
