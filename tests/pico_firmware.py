@@ -1,4 +1,4 @@
-"""Firmware for tests on emulated boards: from `make firmware BOARD=RPI_PICO`, and UF2 files made here."""
+"""For tests on emulated boards: `make firmware BOARD=RPI_PICO`, UF2 files made here, and files on a board."""
 
 import struct
 from pathlib import Path
@@ -10,6 +10,13 @@ FLASH_BASE = 0x10000000
 
 WITH_PICOLINK = products.firmware("RPI_PICO")
 _PLAIN_IMAGE = products.OUT / "firmware" / "RPI_PICO" / "without_picolink" / "firmware.bin"
+
+
+AIOBLE = {
+    "__init__.py": "advertise = scan = Service = Characteristic = 1\n",
+    "device.py": "class Device:\n    async def connect(self, limit, scan, least, most):\n        pass\n",
+}
+"""Files that pass for aioble on a board without Bluetooth."""
 
 
 def write_plain_firmware(folder: Path) -> Path:

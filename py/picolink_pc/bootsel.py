@@ -25,13 +25,17 @@ class Drive:
     chip: str
 
 
-def count_on_usb() -> int | None:
-    """Boards in BOOTSEL mode that are connected, mounted or not; None where the PC does not tell."""
+def usb_devices() -> list[tuple[str, str]] | None:
+    """Vendor and product id of each USB device, such as ("2e8a", "0005"); None where the PC does not tell."""
     if not _USB.is_dir():
         return None
-    return sum(
-        (_read(path), _read(path.with_name("idProduct"))) in _USB_IDS for path in _USB.glob("*/idVendor")
-    )
+    return [(_read(path), _read(path.with_name("idProduct"))) for path in _USB.glob("*/idVendor")]
+
+
+def count_on_usb() -> int | None:
+    """Boards in BOOTSEL mode that are connected, mounted or not; None where the PC does not tell."""
+    devices = usb_devices()
+    return None if devices is None else sum(device in _USB_IDS for device in devices)
 
 
 def find_drives() -> list[Drive]:

@@ -2,13 +2,17 @@
 
 import contextlib
 import io
+import time
 from collections.abc import Iterator
 
 import click
 import serial.tools.list_ports
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
+from rich.console import Console
 from serial import Serial, SerialException
+
+from . import pc
 
 _RASPBERRY_PI_VID = 0x2E8A
 _DEBUG_PROBE = (_RASPBERRY_PI_VID, 0x000C)
@@ -17,6 +21,11 @@ _SILENCE_S = 120
 
 _FIRST_TRY_S = 3
 """A board that has just been reset may lose the Ctrl-C that comes while it starts: then it is sent again."""
+
+_INSIST_S = 20
+_PRESS_S = 0.001
+"""A program that catches every exception ends when one Ctrl-C comes while it handles another: it is sent so
+long, again and again. Seconds."""
 
 # Out of the raw REPL, then a soft reset, after which the board runs its main.py. Nothing waits for that.
 _LEAVE = b"\r\x02\x04"
@@ -31,6 +40,7 @@ if sys.platform == "rp2":
 """
 
 port_option = click.option("--port", help="Serial port of the board; needed when there are several.")
+ports_option = click.option("--port", "ports", multiple=True, help="Serial port of a board; may be repeated.")
 
 
 class DeviceError(click.ClickException):
@@ -49,18 +59,21 @@ def list_ports() -> list[str]:
     return sorted(port.device for port in picos or usb)
 
 
+def find_ports() -> list[str]:
+    """Those of all boards.  Raises DeviceError for none."""
+    ports = list_ports()
+    if not ports:
+        raise DeviceError(pc.why_no_board())
+    return ports
+
+
 def find_port(port: str | None) -> str:
     """`port`, or that of the only board.  Raises DeviceError for none and for several."""
     if port is not None:
         return port
-    ports = list_ports()
-    if not ports:
-        raise DeviceError(
-            "no board found: connect one with a USB data cable; a new board first needs firmware: "
-            "picolink flash"
-        )
+    ports = find_ports()
     if len(ports) > 1:
-        raise DeviceError(f"several boards found: choose one with --port ({', '.join(ports)})")
+        raise DeviceError(f"several boards found: choose with --port ({', '.join(ports)})")
     return ports[0]
 
 
@@ -75,17 +88,16 @@ def connect(port: str) -> Iterator[SerialTransport]:
         with contextlib.redirect_stdout(io.StringIO()):
             transport = SerialTransport(port)
     except (TransportError, SerialException):
-        raise DeviceError(
-            f"cannot open {port}: is the name right, is another program using it, may you use serial ports?"
-        ) from None
+        raise DeviceError(pc.why_not_opened(port)) from None
     _tell_when_unplugged(transport.serial)
     try:
         try:
             soft_reset(transport)
         except TransportError:
             raise DeviceError(
-                f"{port} does not answer as a MicroPython board: reset it, or give it firmware with "
-                "picolink flash"
+                f"{port} does not answer as a MicroPython board. Connect it with its BOOTSEL button held, "
+                "then: picolink flash FIRMWARE.uf2. If its main.py ignores Ctrl-C, add --erase-files: that "
+                "erases main.py and all other files on the board"
             ) from None
         yield transport
     except SerialException:
@@ -108,8 +120,21 @@ def soft_reset(board: SerialTransport) -> None:
         try:
             board.enter_raw_repl(timeout_overall=_FIRST_TRY_S)
         except TransportError:
+            with Console(stderr=True).status("The board's program does not stop: Ctrl-C again and again"):
+                _insist(board.serial)
             board.enter_raw_repl()
     run(board, _STOP_WATCHDOG)
+
+
+def _insist(port: Serial) -> None:
+    """Sends Ctrl-C until the board shows its prompt, or for _INSIST_S."""
+    port.write(b"\r\x02")  # out of the raw REPL, if it is in there
+    seen = b""
+    end = time.monotonic() + _INSIST_S
+    while not seen.endswith(b">>> ") and time.monotonic() < end:
+        port.write(b"\x03")
+        time.sleep(_PRESS_S)
+        seen = (seen + port.read(port.inWaiting()))[-4:]
 
 
 def run(board: SerialTransport, program: str, silence_s: float = _SILENCE_S) -> str:

@@ -1,4 +1,4 @@
-"""`picolink doctor`: what is on a board, and what to do next."""
+"""`picolink doctor`: what is on boards, and what to do next."""
 
 from importlib.metadata import version
 
@@ -6,37 +6,54 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from . import device
-from .device import port_option
-from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look, try_imports
+from . import advice, device
+from .device import DeviceError, ports_option
+from .findings import Findings, look, try_imports
 
 
 @click.command()
-@port_option
-def doctor(port: str | None) -> None:
+@ports_option
+def doctor(ports: tuple[str, ...]) -> None:
     """Tell what is on a board, and what to do next.
 
-    Shows firmware, architecture, engine, aioble, free memory and free space for files.
-    Exits with 0 when two boards like this one can talk to each other. The board starts its main.py again.
+    Looks at all boards that are connected, or at those named: firmware, architecture, engine, aioble, free
+    memory and files, what starts by itself; and whether their versions are the same. Exits with 0 when links
+    can start on all of them. The boards start their main.py again.
+
+    \b
+    picolink doctor
+    picolink doctor --port /dev/ttyACM0
     """
-    port = device.find_port(port)
-    with device.connect(port) as board:
-        found = look(board)
-        if found.hiding is None:
-            found = try_imports(board, found)
+    ready = True
+    versions = {}
+    for port in ports or device.find_ports():
+        try:
+            with device.connect(port) as board:
+                found = look(board)
+                if advice.blocker(port, found) is None:
+                    found = try_imports(board, found)
+        except DeviceError as error:
+            error.show()
+            ready = False
+            continue
+        _show(port, found)
+        step = advice.next_step(port, found)
+        click.echo("Ready." if step is None else f"To do: {step}")
+        ready = ready and step is None
+        versions[port] = found.package_version
+    if len(set(versions.values())) > 1:
+        listed = ", ".join(f"{name or 'none'} at {port}" for port, name in versions.items())
+        click.echo(f"The boards have different versions of picolink ({listed}): install the same on all.")
+        ready = False
+    if not ready:
+        raise SystemExit(1)
+
+
+def _show(port: str, found: Findings) -> None:
     table = Table(show_header=False, box=None)
     for name, value in _rows(port, found):
         table.add_row(name, value)
     Console(highlight=False).print(table)
-    if not found.bluetooth:
-        click.echo("No link can start here: this board has no Bluetooth. One that has is the Pico W.")
-    advice = _advice(port, found)
-    if advice is not None:
-        click.echo(f"To do: {advice}")
-    elif found.bluetooth:
-        click.echo("Ready.")
-        return
-    raise SystemExit(1)
 
 
 def _rows(port: str, found: Findings) -> list[tuple[str, str]]:
@@ -46,40 +63,31 @@ def _rows(port: str, found: Findings) -> list[tuple[str, str]]:
     picolink = _place(found.package)
     if found.package_version is not None:
         picolink = f"{found.package_version}, {picolink}"
+    name = "CircuitPython" if found.implementation == "circuitpython" else "MicroPython"
     return [
         ("port", port),
         ("board", found.machine),
-        ("MicroPython", f"{found.version_text}, loads {loads}"),
+        ("clock", f"{found.clock / 1e6:g} MHz" if found.clock else "unknown"),
+        (name, f"{found.version_text}, loads {loads}"),
         ("Bluetooth", "yes" if found.bluetooth else "no"),
         ("aioble", _place(found.aioble)),
-        ("picolink", picolink),
+        ("picolink", f"{picolink} (this PC: {version('picolink')})"),
         ("native engine", _place(found.native)),
         ("engine in use", found.engine or "none"),
-        ("memory free", f"{found.memory_free // 1024} KiB"),
+        ("memory free", f"{found.memory_free // 1024} of {found.memory // 1024} KiB"),
         ("files free", f"{found.files_free // 1024} KiB"),
+        ("starts by itself", "; ".join(_program(*each) for each in found.programs.items()) or "nothing"),
     ]
+
+
+def _program(name: str, about: list | None) -> str:
+    if about is None:
+        return f"{name}, which cannot be read"
+    size, *modules = about
+    return f"{name} ({size} bytes{', imports ' + ', '.join(modules) if modules else ''})"
 
 
 def _place(where: str | None) -> str:
     if where is None:
         return "not there"
-    return "in the firmware" if where == "firmware" else where
-
-
-def _advice(port: str, found: Findings) -> str | None:
-    """The first thing to do, or None."""
-    install, flash = f"picolink install --port {port}", f"picolink flash --port {port}"
-    if found.version < OLDEST_MICROPYTHON:
-        return f"update MicroPython: picolink needs {OLDEST_MICROPYTHON[0]}.{OLDEST_MICROPYTHON[1]} or newer."
-    if found.hiding is not None:
-        return f"{found.hiding} hides the package: rename it."
-    if found.engine is None:
-        return install
-    if found.package_version != version("picolink"):
-        command = flash if found.package == "firmware" else install
-        return f"{command} puts picolink {version('picolink')} there, as on this PC."
-    if found.engine == "python" and found.mpy_version == MPY_VERSION and found.architecture != "none":
-        return f"{install} puts the native engine beside the Python one, which works but is slow."
-    if found.bluetooth and not found.aioble_ready:
-        return f"{install} fetches aioble."
-    return None
+    return where.replace("firmware", "in the firmware")

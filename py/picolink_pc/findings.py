@@ -11,6 +11,7 @@ from . import device
 from .device import DeviceError
 
 OLDEST_MICROPYTHON = (1, 23, 0)
+TOO_OLD = "too old"
 MPY_VERSION = "6.3"
 """Format of the native modules that we build, and of every MicroPython from OLDEST_MICROPYTHON on."""
 
@@ -29,6 +30,24 @@ _ARCHITECTURES = (
     "xtensawin",
     "rv32imc",
     "rv64imc",
+)
+
+# Modules of MicroPython that picolink and aioble import. A file of the same name in a folder that an import
+# searches before the firmware hides them.
+_STANDARD = (
+    "asyncio",
+    "binascii",
+    "bluetooth",
+    "collections",
+    "errno",
+    "hashlib",
+    "io",
+    "json",
+    "machine",
+    "os",
+    "random",
+    "struct",
+    "time",
 )
 
 # As an import looks for a module, but nothing of a file is loaded: a damaged one may never come to an end.
@@ -58,6 +77,12 @@ def in_firmware(name, path):
         sys.modules.clear()
         sys.modules.update(loaded)
 
+def file_of(name, folder):
+    for ending in ("", ".py", ".mpy"):
+        path = (folder or os.getcwd()).rstrip("/") + "/" + name + ending
+        if exists(path):
+            return path
+
 def where(name):
     if in_firmware(name, []):
         return "firmware"
@@ -65,14 +90,35 @@ def where(name):
         if folder == ".frozen":
             if in_firmware(name, [folder]):
                 return "firmware"
-            continue
-        for ending in ("", ".py", ".mpy"):
-            path = (folder or os.getcwd()).rstrip("/") + "/" + name + ending
-            if exists(path):
-                return path
+        elif file_of(name, folder):
+            return file_of(name, folder)
+
+def hidden(names):
+    found = []
+    for folder in sys.path:
+        if folder == ".frozen" or folder.endswith("/lib"):
+            break
+        found += [file_of(name, folder) for name in names if file_of(name, folder)]
+    return found
+
+# Size, and the modules that the first lines import.
+def about_program(path):
+    try:
+        with open(path) as file:
+            words = [file.readline().split() for _ in range(60)]
+        imports = [line[1].rstrip(",") for line in words if line[:1] in (["import"], ["from"])]
+        return [os.stat(path)[6]] + imports[:8]
+    except Exception:
+        return None
 
 gc.collect()
 free = gc.mem_free()
+heap = free + gc.mem_alloc()
+try:
+    import machine
+    clock = machine.freq()
+except Exception:
+    clock = 0
 about = sys.implementation
 lib = ([path for path in sys.path if path.endswith("/lib") and path[:4] != "/rom"] or [None])[0]
 try:
@@ -80,10 +126,13 @@ try:
 except OSError:
     disk = (0, 0, 0, 0)
 print({
-    "version": about.version[:3],
+    "implementation": about[0],
+    "version": about[1][:3],
     "machine": getattr(about, "_machine", sys.platform),
     "build": getattr(about, "_build", ""),
     "mpy": getattr(about, "_mpy", 0),
+    "clock": clock if isinstance(clock, int) else clock[0],
+    "memory": heap,
     "memory_free": free,
     "lib": lib,
     "block_size": disk[0],
@@ -92,6 +141,8 @@ print({
     "aioble": where("aioble"),
     "native": where("_picolink"),
     "package": where("picolink"),
+    "hidden": hidden(STANDARD),
+    "programs": {name: about_program(name) for name in ("boot.py", "main.py") if exists(name)},
 })
 """
 
@@ -114,6 +165,21 @@ print(repr(broken({module!r}, {names})))
 # What picolink needs of aioble, which leaves out the parts that are not there.
 _AIOBLE_NAMES = ("advertise", "scan", "Service", "Characteristic")
 
+# Until 0.5 a connection's interval could not be asked for. A coroutine that is called does not begin; it only
+# takes its arguments or not. None when it takes them.
+_AIOBLE_AGE = """
+def too_old():
+    try:
+        from aioble.device import Device
+        Device.connect(None, 0, 0, 0, 0).close()
+    except TypeError:
+        return "too old"
+    except Exception as error:
+        return "broken: %r" % error
+
+print(repr(too_old()))
+"""
+
 _ENGINE = """
 version = engine = None
 try:
@@ -130,21 +196,28 @@ print({"package_version": version, "engine": engine})
 class Findings:
     """Of a board.
 
-    version: of MicroPython.  machine: board and chip as MicroPython prints them.
+    implementation: "micropython", or another.  version: of it.  machine: board and chip as it prints them.
     build: name of the firmware's build, such as "RPI_PICO_W"; "" before MicroPython 1.25.
     mpy: sys.implementation._mpy.
-    memory_free: bytes of heap, with nothing imported.  files_free, block_size: bytes of the filesystem.
+    clock: Hz, 0: unknown.
+    memory, memory_free: bytes of heap, with nothing imported.
+    files_free, block_size: bytes of the filesystem.
     lib: folder for libraries; None when sys.path has none.
     bluetooth, aioble, native, package: where the module is: a folder or file, "firmware", or None; after
-        try_imports "broken: ...", too.
+        try_imports "broken: ..." or "too old", too.
+    hidden: files that hide modules of MicroPython which picolink needs.
+    programs: of boot.py and main.py those that are there: size in bytes, and some modules that it imports.
     package_version: of picolink.  engine: "native" or "python".  Both None before try_imports, and when
         picolink does not import.
     """
 
+    implementation: str
     version: tuple[int, int, int]
     machine: str
     build: str
     mpy: int
+    clock: int
+    memory: int
     memory_free: int
     lib: str | None
     block_size: int
@@ -153,13 +226,15 @@ class Findings:
     aioble: str | None
     native: str | None
     package: str | None
+    hidden: list[str]
+    programs: dict[str, list | None]
     package_version: str | None = None
     engine: str | None = None
 
     @property
     def aioble_ready(self) -> bool:
         """After try_imports: whether aioble is there, with what picolink needs of it."""
-        return self.aioble is not None and not self.aioble.startswith("broken")
+        return self.aioble is not None and not self.aioble.startswith(("broken", TOO_OLD))
 
     @property
     def hiding(self) -> str | None:
@@ -186,7 +261,7 @@ class Findings:
 
 def look(board: SerialTransport) -> Findings:
     """Asks the board.  Loads no file there, so it works whatever is broken."""
-    return Findings(**ast.literal_eval(device.run(board, _LOOK)))
+    return Findings(**ast.literal_eval(device.run(board, f"STANDARD = {_STANDARD}\n{_LOOK}")))
 
 
 def try_imports(board: SerialTransport, found: Findings) -> Findings:
@@ -198,6 +273,10 @@ def try_imports(board: SerialTransport, found: Findings) -> Findings:
             broken = _run_import(board, _IMPORT.format(module=module, names=names), module, found)
             if broken is not None:
                 news[field] = broken
+    if found.aioble is not None and "aioble" not in news:
+        age = _run_import(board, _AIOBLE_AGE, "aioble", found)
+        if age is not None:
+            news["aioble"] = f"{age}, {found.aioble}"
     return replace(found, **news, **_run_import(board, _ENGINE, "picolink", found))
 
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from .bootsel import Drive, count_on_usb, find_drives, read_drive
 from .device import DeviceError, ProgramError, port_option
 from .findings import Findings, look
 from .picotool import Picotool
-from .uf2 import Uf2, Uf2Error, read_uf2
+from .uf2 import Uf2, Uf2Error, erase_behind, read_uf2
 
 _LIMIT_S = 60
 """For what a board does within seconds: show its drive, restart, answer."""
@@ -61,11 +62,17 @@ console = Console(stderr=True, highlight=False)
     type=click.Path(path_type=Path),
     help="Drive of the board in BOOTSEL mode, when it is not found by itself; with --port: where it will be.",
 )
-def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
+@click.option(
+    "--erase-files",
+    is_flag=True,
+    help="Erase all files on the board, too; for a main.py that lets nobody in. (Boards by Raspberry Pi.)",
+)
+def flash(firmware: Path | None, port: str | None, drive: Path | None, erase_files: bool) -> None:
     """Put a firmware (UF2) onto a Pico board, and read it back.
 
     A board that runs MicroPython is restarted into its USB bootloader. For any other, hold its BOOTSEL button
-    while you connect the cable. The files on the board stay, and in the end it starts its main.py.
+    while you connect the cable. The files on the board stay (but not from a Pico's to a Pico W's firmware),
+    and in the end it starts its main.py.
 
     \b
     picolink flash                 picolink's firmware for the board (make firmware)
@@ -81,8 +88,9 @@ def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
         raise DeviceError(
             "name the firmware to flash: a board in BOOTSEL mode does not tell which board it is"
         )
+    content = erase_behind(image) if erase_files else image.content
     try:
-        _put(firmware, image, port, ports, drive)
+        _put(firmware, image, content, port, ports, drive)
     except KeyboardInterrupt:
         raise DeviceError(
             f"interrupted: the board may be in BOOTSEL mode, with a part of {firmware.name}. Flash it again"
@@ -90,9 +98,12 @@ def flash(firmware: Path | None, port: str | None, drive: Path | None) -> None:
     click.echo(f"{firmware.name} is on the board, which read it back and found it whole.")
 
 
-def _put(firmware: Path, image: Uf2, port: str | None, ports: set[str], drive: Path | None) -> None:
+def _put(
+    firmware: Path, image: Uf2, content: bytes, port: str | None, ports: set[str], drive: Path | None
+) -> None:
     """Waits for the bootloader, copies, and waits for the board to read it back.  Raises DeviceError.
 
+    content: of the file that is copied; the image is in it.
     port: the board's before, or None.   ports: all that there were then.
     """
     with console.status("Waiting for the board's bootloader"):
@@ -101,9 +112,14 @@ def _put(firmware: Path, image: Uf2, port: str | None, ports: set[str], drive: P
         raise DeviceError(_NO_DRIVE)
     _check_chip(image, firmware, bootloader.chip)
     if isinstance(bootloader, Drive):
-        _copy(image, bootloader)
-    else:
+        _copy(content, bootloader)
+    elif content is image.content:
         bootloader.load(firmware)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, firmware.name)
+            file.write_bytes(content)
+            bootloader.load(file)
     with console.status("Waiting for the board to start"):
         _verify(image, port, ports)
 
@@ -210,17 +226,17 @@ def _check_chip(image: Uf2, firmware: Path, chip: str) -> None:
         )
 
 
-def _copy(image: Uf2, drive: Drive) -> None:
+def _copy(content: bytes, drive: Drive) -> None:
     """Returns when the board has taken the file: then its drive goes away.  Raises DeviceError."""
     written = 0
     target = drive.folder / "firmware.uf2"
     try:
         progress = Progress(console=console, transient=True, disable=not console.is_terminal)
         with progress, target.open("wb", buffering=0) as file:
-            task = progress.add_task("Copying", total=len(image.content))
-            while written < len(image.content):
-                written += file.write(image.content[written : written + _CHUNK_BYTES])
-                if written < len(image.content):
+            task = progress.add_task("Copying", total=len(content))
+            while written < len(content):
+                written += file.write(content[written : written + _CHUNK_BYTES])
+                if written < len(content):
                     os.fsync(file.fileno())  # else all of it seems to be copied at once
                 progress.update(task, completed=written)
     except OSError as error:
@@ -229,7 +245,7 @@ def _copy(image: Uf2, drive: Drive) -> None:
                 f"{drive.folder} cannot be written ({error.strerror}): mount it writable for you"
             ) from None
         # With the last block the board is off, and the operating system may complain that the drive is gone.
-        if written + _CHUNK_BYTES < len(image.content):
+        if written + _CHUNK_BYTES < len(content):
             raise DeviceError(
                 f"copying to {drive.folder} failed ({error.strerror}): connect the board with its BOOTSEL "
                 "button held, and start again"

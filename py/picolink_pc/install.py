@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.progress import Progress
 from serial import SerialException
 
-from . import bytecode, device, products
-from .device import DeviceError, port_option
-from .findings import MPY_VERSION, OLDEST_MICROPYTHON, Findings, look, try_imports
+from . import advice, bytecode, device, products
+from .device import DeviceError, ports_option
+from .findings import MPY_VERSION, Findings, look, try_imports
 
 _CHUNK_BYTES = 2048
 """Written at once: the board compiles each chunk as a line of source."""
@@ -97,14 +97,15 @@ console = Console(stderr=True, highlight=False)
 
 
 @click.command()
-@port_option
+@ports_option
+@click.option("--all", "on_all", is_flag=True, help="Onto all boards that are connected.")
 @click.option(
     "--engine",
     type=click.Choice(["native", "python"]),
     default="native",
     help="python: leave the native module out, for tests or for boards that load none.",
 )
-def install(port: str | None, engine: str) -> None:
+def install(ports: tuple[str, ...], on_all: bool, engine: str) -> None:
     """Put picolink onto a board with stock MicroPython.
 
     Copies the package and the native module for the board's processor, and aioble if it is missing. The
@@ -113,12 +114,17 @@ def install(port: str | None, engine: str) -> None:
     \b
     picolink install                        the only board that is connected
     picolink install --port /dev/ttyACM1    one of several
+    picolink install --all                  all that are connected
     picolink install --engine python        without the native module
     """
-    port = device.find_port(port)
+    for port in device.find_ports() if on_all else ports or [device.find_port(None)]:
+        _install_on(port, engine)
+
+
+def _install_on(port: str, engine: str) -> None:
     with device.connect(port) as board:
         found = look(board)
-        _refuse(found)
+        _refuse(port, found)
         native = _native_module(found) if engine == "native" else None
         _install(board, found, native)
         device.soft_reset(board)
@@ -127,34 +133,35 @@ def install(port: str | None, engine: str) -> None:
             raise DeviceError(f"the board still uses the engine {now.engine}: see picolink doctor")
         click.echo(
             f"picolink {now.package_version} with the {now.engine} engine is on {now.machine} "
-            f"(MicroPython {now.version_text})."
+            f"at {port} (MicroPython {now.version_text})."
         )
-        if now.bluetooth is None:
-            click.echo("This board has no Bluetooth: the engine works there, links do not.")
-        elif not now.aioble_ready:
+        if now.bluetooth is not None and not now.aioble_ready:
+            too_old = advice.old_aioble(port, now)
+            if too_old is not None:
+                raise DeviceError(too_old)
             with console.status("Fetching aioble"):
                 _install_aioble(board)
                 device.soft_reset(board)
                 now = try_imports(board, look(board))
             if not now.aioble_ready:
-                raise DeviceError("aioble was fetched, but the board finds another, broken one: remove that")
+                raise DeviceError(
+                    f"aioble was fetched, but the board finds another ({now.aioble}): remove that"
+                )
             click.echo("aioble is installed.")
+        step = advice.next_step(port, now)
+        if step is not None:
+            click.echo(f"To do: {step}")
 
 
-def _refuse(found: Findings) -> None:
-    if found.version < OLDEST_MICROPYTHON:
-        oldest = ".".join(str(part) for part in OLDEST_MICROPYTHON[:2])
-        raise DeviceError(
-            f"the board runs MicroPython {found.version_text}, picolink needs {oldest} or newer: "
-            "update it, for example with picolink flash"
-        )
+def _refuse(port: str, found: Findings) -> None:
+    blocker = advice.blocker(port, found)
+    if blocker is not None:
+        raise DeviceError(blocker)
     if found.package == "firmware":
         raise DeviceError(
             "picolink is part of this board's firmware: nothing to install. "
             "For another version flash a firmware: picolink flash"
         )
-    if found.hiding is not None:
-        raise DeviceError(f"{found.hiding} hides the package: rename it")
     if found.lib is None:
         raise DeviceError(
             "the board has no folder for libraries on its sys.path: put /lib back there "

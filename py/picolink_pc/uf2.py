@@ -7,6 +7,8 @@ from pathlib import Path
 
 BLOCK_SIZE = 512
 _HEADER = struct.Struct("<8I")
+_PAYLOAD = 256
+_SECTOR = 4096
 _MAGIC_START = (0x0A324655, 0x9E5D5157)
 _MAGIC_END = 0x0AB16F30
 _LARGEST_PAYLOAD = 476
@@ -20,6 +22,10 @@ _FAMILIES = {
     0xE48BFF5A: ("RP2350", "RP2350 (RISC-V)"),
     0xE48BFF5B: ("RP2350", "RP2350 (ARM, non-secure)"),
 }
+
+_FLASH = {"RP2040": (0x10000000, 2 << 20), "RP2350": (0x10000000, 4 << 20)}
+"""Start and size of the flash of Raspberry Pi's own boards: Pico and Pico W, Pico 2 and Pico 2 W."""
+
 # A block for any RP2350: the Pico SDK's tools put one in front because of erratum RP2350-E10.
 _ABSOLUTE_FAMILY = 0xE48BFF57
 
@@ -50,6 +56,27 @@ class Uf2:
             else:
                 joined.append((address, bytearray(payload)))
         return [(address, bytes(data)) for address, data in joined]
+
+
+def erase_behind(image: Uf2) -> bytes:
+    """A UF2 file with the image, that erases the rest of the flash: there MicroPython keeps its files.
+
+    For boards with the flash of Raspberry Pi's own.
+    """
+    start, size = _FLASH[image.chip]
+    end = max(address + len(payload) for address, payload in image.blocks)
+    # Whoever writes a page erases its sector first: one page of each is enough.
+    sectors = range(-(-end // _SECTOR) * _SECTOR, start + size, _SECTOR)
+    more = [(address, b"\xff" * _PAYLOAD) for address in sectors]
+    last = image.content[-BLOCK_SIZE:]
+    family = _HEADER.unpack_from(last)[-1]
+    blocks = [*image.blocks, *more]
+    return b"".join(_block(*block, number, len(blocks), family) for number, block in enumerate(blocks))
+
+
+def _block(address: int, payload: bytes, number: int, count: int, family: int) -> bytes:
+    header = _HEADER.pack(*_MAGIC_START, _FAMILY_ID_PRESENT, address, len(payload), number, count, family)
+    return (header + payload).ljust(BLOCK_SIZE - 4, b"\0") + struct.pack("<I", _MAGIC_END)
 
 
 def read_uf2(path: Path) -> Uf2:
