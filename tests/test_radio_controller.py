@@ -521,6 +521,33 @@ async def test_vendor_and_unknown_commands_are_answered():
 
 
 @radio_test
+async def test_the_address_is_set_by_the_command_of_the_chips_vendor():
+    async with two_hosts() as (_, central, _):
+        central.send(bytes.fromhex("01 01fc 06 060504030228"))
+        answer = await central.next(hci.HCI_Command_Complete_Event)
+        assert bytes(answer) == bytes.fromhex("04 0e 04 01 01fc 00")
+        address = await central.ask(hci.HCI_Read_BD_ADDR_Command())
+        assert address.bd_addr.to_string(False) == "28:02:03:04:05:06"
+
+
+@radio_test
+async def test_all_packets_between_host_and_controller_can_be_tapped():
+    async with two_hosts() as (radio, central, peripheral):
+        seen = []
+        radio.tap = lambda controller, packet, to_host: seen.append((controller.name, packet, to_host))
+        handles = await connect(central, peripheral)
+        central.send_acl(handles[0], b"data")
+        await peripheral.next(hci.HCI_AclDataPacket)
+        await central.next(hci.HCI_Number_Of_Completed_Packets_Event)
+        assert ("peripheral", bytes.fromhex("010a20 01 01"), False) in seen  # advertise
+        assert [(who, packet[0], to_host) for who, packet, to_host in seen][-3:] == [
+            ("central", 2, False),
+            ("peripheral", 2, True),
+            ("central", 4, True),
+        ]
+
+
+@radio_test
 async def test_le_encrypt():
     async with two_hosts() as (_, central, _):
         # FIPS 197, appendix C.1; HCI has the least significant octet first.

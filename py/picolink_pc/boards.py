@@ -1,4 +1,4 @@
-"""Virtual boards: each is a MicroPython process of its own, and a radio joins them.
+"""Boards in a room, which a radio joins: virtual ones, each a MicroPython process, or emulated ones.
 
 async with Room() as room:
     a = room.board("PicoA")
@@ -14,14 +14,16 @@ import os
 import re
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from . import extras, products
 from .radio.air import RadioSettings
 
 if TYPE_CHECKING:  # they stand on Bumble, which takes a second to import: too long for --help
+    from .emulated_boards import EmulatedBoard
+    from .emulator.firmware import Firmware
     from .radio.virtual_radio import VirtualRadio
     from .standin.host import StandinHost
 
@@ -39,15 +41,68 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 ENGINES = ("native", "python")
 
+Result = TypeVar("Result")
+
 
 class BoardError(Exception):
     """A board did not do what was expected of it, or cannot be started; the message is for a person."""
 
 
-class VirtualBoard:
-    """One board, switched off at first.  Made by `Room.board`.
+class Board:
+    """What every board in a room has.
 
     name: of the board, for people.  output: all lines that it has printed, since it was made.
+    running: is its program running?
+    """
+
+    def __init__(self, name: str, on_line: Callable[[str, str], None] | None) -> None:
+        self.name = name
+        self.output: list[str] = []
+        self.running = False
+        self._on_line = on_line
+        self._changed = asyncio.Event()
+        self._unread = 0
+
+    async def line(self, pattern: str, timeout: float = 30) -> str:
+        """The next line that the regular expression `pattern` is found in; lines before it are passed over.
+
+        timeout: seconds.  Raises BoardError, with what the board printed, if the line does not come or the
+        program ends without it.
+        """
+        seen = self._unread
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    while self._unread < len(self.output):
+                        self._unread += 1
+                        if re.search(pattern, self.output[self._unread - 1]):
+                            return self.output[self._unread - 1]
+                    if not self.running:
+                        raise BoardError(self._complaint(f"ended without {pattern!r}", seen))
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise BoardError(self._complaint(f"no {pattern!r} within {timeout} s", seen)) from None
+
+    def _print(self, line: str) -> None:
+        self.output.append(line)
+        if self._on_line:
+            self._on_line(self.name, line)
+        self._changed.set()
+
+    def _end(self) -> None:
+        """Its program runs no more."""
+        self.running = False
+        self._changed.set()
+
+    def _complaint(self, what: str, since: int) -> str:
+        printed = "\n".join(f"    {line}" for line in self.output[since:][-40:]) or "    (nothing)"
+        return f"{self.name}: {what}; it printed:\n{printed}"
+
+
+class VirtualBoard(Board):
+    """One board, switched off at first.  Made by `Room.board`.
+
     host: its Bluetooth host, None in real stack mode.
     """
 
@@ -59,18 +114,12 @@ class VirtualBoard:
         folder: Path,
         on_line: Callable[[str, str], None] | None,
     ) -> None:
-        self.name = name
-        self.output: list[str] = []
+        super().__init__(name, on_line)
         self.host = host
         self._power = power
         self._folder = folder
-        self._on_line = on_line
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task | None = None
-        self._changed = asyncio.Condition()
-        self._unread = 0
-        self.running = False
-        """Is its program running?"""
         self._program: tuple[str, ...] = ()
 
     async def start(self, program: str | os.PathLike, *args: str) -> None:
@@ -107,37 +156,10 @@ class VirtualBoard:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         async for raw in process.stdout:
-            line = raw.decode(errors="replace").rstrip("\r\n")
-            self.output.append(line)
-            if self._on_line:
-                self._on_line(self.name, line)
-            async with self._changed:
-                self._changed.notify_all()
+            self._print(raw.decode(errors="replace").rstrip("\r\n"))
         await process.wait()
         self._power.off()
-        self.running = False
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def line(self, pattern: str, timeout: float = 30) -> str:
-        """The next line that the regular expression `pattern` is found in; lines before it are passed over.
-
-        timeout: seconds.  Raises BoardError, with what the board printed, if the line does not come or the
-        program ends without it.
-        """
-        seen = self._unread
-        try:
-            async with asyncio.timeout(timeout), self._changed:
-                while True:
-                    while self._unread < len(self.output):
-                        self._unread += 1
-                        if re.search(pattern, self.output[self._unread - 1]):
-                            return self.output[self._unread - 1]
-                    if not self.running:
-                        raise BoardError(self._complaint(f"ended without {pattern!r}", seen))
-                    await self._changed.wait()
-        except TimeoutError:
-            raise BoardError(self._complaint(f"no {pattern!r} within {timeout} s", seen)) from None
+        self._end()
 
     async def exit_code(self, timeout: float | None = None) -> int:
         """Wait until the program ends by itself: its exit code, negative: the signal that ended it.
@@ -173,18 +195,15 @@ class VirtualBoard:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
 
-    def _complaint(self, what: str, since: int) -> str:
-        printed = "\n".join(f"    {line}" for line in self.output[since:][-40:]) or "    (nothing)"
-        return f"{self.name}: {what}; it printed:\n{printed}"
-
 
 class Room:
-    """Virtual boards within range of each other, and their radio.
+    """Boards within range of each other, and their radio.
 
     Use it with `async with`: at its end all boards are off.
 
     settings: of the radio.  micropython, aioble: real stack mode, see `picolink run --help`.
     on_line: called with a board's name and each line that it prints.
+    firmware: what emulated Pico Ws run; then boards are emulated, and `play` has to run what uses the room.
     Raises BoardError for something that is missing, and says how to get it.
     """
 
@@ -194,11 +213,15 @@ class Room:
         micropython: Path | None = None,
         aioble: Path | None = None,
         on_line: Callable[[str, str], None] | None = None,
+        firmware: "Firmware | None" = None,
     ) -> None:
-        self.boards: list[VirtualBoard] = []
+        self.boards: list[Board] = []
         self._settings = settings or RadioSettings()
         extras.require("virtual", "virtual boards")
-        self._micropython = _require(micropython or products.MICROPYTHON, "MicroPython")
+        self._firmware = firmware
+        self._micropython = micropython or products.MICROPYTHON
+        if not firmware:
+            _require(self._micropython, "MicroPython")
         self._real_stack = micropython is not None
         self._aioble = _aioble_folder(aioble) if aioble else None
         if self._real_stack and not self._aioble:
@@ -222,10 +245,35 @@ class Room:
         finally:
             self._cleanup.close()
 
-    def board(self, name: str, engine: str = "native") -> VirtualBoard:
-        """A new board.  engine: "native", or "python": a board without the native module."""
+    def board(
+        self, name: str, engine: str = "native", virtual: bool = False
+    ) -> "VirtualBoard | EmulatedBoard":
+        """A new board.
+
+        engine: "native", or "python": a board without the native module.
+        virtual: a virtual board in a room of emulated ones.
+        """
         if engine not in ENGINES:
             raise ValueError(f"engine is {engine!r}: one of {', '.join(ENGINES)}")
+        emulated = self._firmware and not virtual
+        board = self._emulated(name, engine) if emulated else self._virtual(name, engine)
+        self.boards.append(board)
+        return board
+
+    def _emulated(self, name: str, engine: str) -> "EmulatedBoard":
+        from .emulated_boards import EmulatedBoard
+        from .emulator.board_process import BoardOptions
+
+        number = next(self._addresses)
+        flash = self._folder / f"flash-{number}.bin"
+        flash.write_bytes(self._firmware.flash)
+        options = BoardOptions(self._firmware.path, number, self._settings.seed, flash=flash)
+        board = EmulatedBoard(name, self.radio, options, engine, self._on_line)
+        self._cleanup.callback(board.close)
+        return board
+
+    def _virtual(self, name: str, engine: str) -> VirtualBoard:
+        micropython = _require(self._micropython, "MicroPython")
         address = _ADDRESS.format(next(self._addresses))
         path = [products.ON_BOARDS]
         host = None
@@ -234,7 +282,7 @@ class Room:
             path.insert(0, module.parent)
         if self._real_stack:
             path.append(self._aioble)
-            power = _RealStackPower(self._micropython, path, self.radio, name, address)
+            power = _RealStackPower(micropython, path, self.radio, name, address)
         else:
             # Real aioble goes before the stand-in's, on the stand-in for `bluetooth`.
             path += [self._aioble, _STANDIN] if self._aioble else [_STANDIN]
@@ -244,10 +292,23 @@ class Room:
             socket = self._folder / address.replace(":", "")
             host.listen(socket)
             self._cleanup.callback(host.close)
-            power = _StandinPower(self._micropython, path, socket)
-        board = VirtualBoard(name, power, host, self._folder, self._on_line)
-        self.boards.append(board)
-        return board
+            power = _StandinPower(micropython, path, socket)
+        return VirtualBoard(name, power, host, self._folder, self._on_line)
+
+
+def play(
+    work: Coroutine[object, object, Result], firmware: "Firmware | None", pace: float | None = None
+) -> Result:
+    """What `work` returns, which uses a room with this firmware; asyncio.run, where there is none.
+
+    pace: virtual seconds in a real one, at most.  Virtual boards live in real time: 1 for a room with some.
+    """
+    if not firmware:
+        return asyncio.run(work)
+    from .emulator.virtual_time import VirtualTimeLoop
+
+    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(pace)) as runner:
+        return runner.run(work)
 
 
 class _StandinPower:

@@ -6,13 +6,17 @@ import functools
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from .boards import BoardError, Room
+from .boards import BoardError, Room, play
 from .radio.air import RadioSettings
+
+if TYPE_CHECKING:
+    from .emulator.firmware import Firmware
 
 _COLOURS = ("cyan", "magenta", "green", "yellow")
 _DEFAULTS = RadioSettings()
@@ -77,19 +81,47 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _folder = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
+def _read_firmware(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> object:
+    if path is None:
+        return None
+    from .emulator.firmware import read_firmware
+
+    try:
+        return read_firmware(path)
+    except BoardError as error:
+        raise click.ClickException(str(error)) from None
+
+
+firmware_option = click.option(
+    "--firmware",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_read_firmware,
+    help="Emulated Pico Ws that run this UF2 or ELF file, instead of virtual boards.",
+)
+"""The command gets what emulator.firmware.read_firmware returns, or None."""
+
+
 def stack_options(command: Callable) -> Callable:
-    """Adds the options of real stack mode: `micropython` and `aioble`."""
-    command = click.option(
+    """Adds the options of real stack mode, `micropython` and `aioble`, and `firmware`."""
+
+    @functools.wraps(command)
+    def with_stack(**arguments: object) -> object:
+        if arguments["firmware"] and (arguments["micropython"] or arguments["aioble"]):
+            raise click.UsageError("--firmware has a Bluetooth stack and aioble inside")
+        return command(**arguments)
+
+    with_options = firmware_option(with_stack)
+    with_options = click.option(
         "--aioble",
         type=_folder,
         help="The real aioble (from micropython-lib): its folder, or the one that holds it.",
-    )(command)
+    )(with_options)
     return click.option(
         "--micropython",
         type=_file,
         help="A MicroPython for this PC with a Bluetooth stack (NimBLE or BTstack) inside, instead of "
         "picolink's stand-in; needs --aioble. The MTU is up to that stack.",
-    )(command)
+    )(with_options)
 
 
 @click.command()
@@ -116,12 +148,14 @@ def run(
     seconds: float | None,
     micropython: Path | None,
     aioble: Path | None,
+    firmware: "Firmware | None",
 ) -> None:
     """Run PROGRAMS on virtual boards, one board each.
 
     \b
     picolink run examples/pico_a.py examples/pico_b.py
     picolink run --loss 0.1 --engine python examples/pico_a.py examples/pico_b.py
+    picolink run --firmware picolink-0.1.0-RPI_PICO_W.uf2 examples/pico_a.py examples/pico_b.py
 
     Shows what they print.  Exit code 1 if a program fails.
     A board is a MicroPython process that finds picolink; its program is the same as for a real board.
@@ -136,7 +170,7 @@ def run(
         console.print(Text.assemble((name.rjust(width), colours[name]), "  ", line), soft_wrap=True)
 
     async def run_in_room() -> int:
-        async with Room(settings, micropython, aioble, show) as room:
+        async with Room(settings, micropython, aioble, show, firmware) as room:
             boards = [room.board(name, engine) for name in names]
             for board, program in zip(boards, programs, strict=True):
                 await board.start(program)
@@ -147,7 +181,7 @@ def run(
             return max((abs(end.result()) for end in ended), default=0)
 
     try:
-        raise SystemExit(asyncio.run(run_in_room()))
+        raise SystemExit(play(run_in_room(), firmware))
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:

@@ -15,9 +15,10 @@ _LARGEST_PAYLOAD = 476
 _NOT_MAIN_FLASH = 0x00000001
 _FAMILY_ID_PRESENT = 0x00002000
 
+_RP2040 = 0xE48BFF56
 # Chip, and what its image is for, by family id (the uf2 project's utils/uf2families.json).
 _FAMILIES = {
-    0xE48BFF56: ("RP2040", "RP2040"),
+    _RP2040: ("RP2040", "RP2040"),
     0xE48BFF59: ("RP2350", "RP2350 (ARM)"),
     0xE48BFF5A: ("RP2350", "RP2350 (RISC-V)"),
     0xE48BFF5B: ("RP2350", "RP2350 (ARM, non-secure)"),
@@ -72,6 +73,16 @@ def erase_behind(image: Uf2) -> bytes:
     family = _HEADER.unpack_from(last)[-1]
     blocks = [*image.blocks, *more]
     return b"".join(_block(*block, number, len(blocks), family) for number, block in enumerate(blocks))
+
+
+def make_rp2040(ranges: list[tuple[int, bytes]]) -> bytes:
+    """A UF2 file for an RP2040 that puts these bytes at these addresses."""
+    pieces = [
+        (address + start, data[start : start + _PAYLOAD])
+        for address, data in ranges
+        for start in range(0, len(data), _PAYLOAD)
+    ]
+    return b"".join(_block(*piece, number, len(pieces), _RP2040) for number, piece in enumerate(pieces))
 
 
 def _block(address: int, payload: bytes, number: int, count: int, family: int) -> bytes:

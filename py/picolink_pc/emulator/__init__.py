@@ -1,7 +1,7 @@
 """An emulated Raspberry Pi Pico: real firmware on an emulated RP2040 that counts CPU cycles.
 
 The chip is rp2040js (npm), run by Node.js (the .mjs files); `Emulator` starts and stops it from Python.
-It has one core, no radio, and no model of the flash cache: cycle counts repeat exactly, but are somewhat low.
+It has one core, and no model of the flash cache: cycle counts repeat exactly, but are somewhat low.
 """
 
 from .emulator import CYCLE_COUNTER, Emulator

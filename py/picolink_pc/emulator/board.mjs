@@ -26,7 +26,7 @@ export class Board extends EventEmitter {
   /** Power-on, or a reset: everything but the flash starts anew. */
   boot(watchdogReason = 0) {
     const open = this.serial?.open ?? false;
-    const { chip, clock, serial } = buildChip(this.flash, (reason) => this.#stop(reason), watchdogReason);
+    const { chip, clock, serial } = buildChip(this.flash, (reason) => this.#stop(reason), { watchdogReason });
     this.chip = chip;
     this.clock = clock;
     this.serial = serial;

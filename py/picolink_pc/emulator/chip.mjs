@@ -5,6 +5,9 @@ import { RP2040 } from 'rp2040js';
 import { buildBootrom } from './bootrom.mjs';
 import { CycleClock } from './clock.mjs';
 import { CYCLE_COUNTER_ADDRESS, CycleCounter } from './cycle_counter.mjs';
+import { answerFlashCommands } from './flash_commands.mjs';
+import { emptyFifosWhenJoined, runOnClock } from './pio.mjs';
+import { RING_OSCILLATOR_ADDRESS, RingOscillator } from './random.mjs';
 import { raiseTransmitInterruptAfterWrites } from './uart.mjs';
 import { UsbSerial } from './usb_serial.mjs';
 
@@ -14,15 +17,20 @@ const WATCHDOG_ADDRESS = 0x40058000;
 // The emulator warns of each register that it does not model; firmware touches many of them.
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
+const UNIQUE_ID = [0xe6, 0x61, 0, 0, 0, 0, 0, 0]; // how those of real boards begin
+
 /**
- * A chip as it is after power-on, or after a reset for `watchdogReason` (register REASON of its watchdog).
+ * A chip as it is after power-on, or after a reset.
  *
  * @param flash Flash
  * @param stop called with 'reset' (or when the watchdog times out) or 'bootloader' when firmware asks for it; the chip
  *   must not run on
- * @returns {chip, clock, serial}
+ * @param watchdogReason register REASON of its watchdog: why it was reset
+ * @param seed of its random bits
+ * @param uniqueId of its flash chip, 8 bytes
+ * @returns {chip, clock, serial, takenOver}: `takenOver` is a set for PIO machines whose work somebody else does
  */
-export function buildChip(flash, stop, watchdogReason = 0) {
+export function buildChip(flash, stop, { watchdogReason = 0, seed = 0, uniqueId = UNIQUE_ID } = {}) {
   const clock = new CycleClock();
   const chip = new RP2040(clock);
   chip.logger = quiet;
@@ -43,6 +51,13 @@ export function buildChip(flash, stop, watchdogReason = 0) {
     stop('reset');
   };
   chip.peripherals[CYCLE_COUNTER_ADDRESS >>> 12] = new CycleCounter(chip, 'cycle counter');
+  chip.peripherals[RING_OSCILLATOR_ADDRESS >>> 12] = new RingOscillator(chip, 'ROSC', seed);
+  answerFlashCommands(chip, uniqueId);
   chip.uart.forEach(raiseTransmitInterruptAfterWrites);
-  return { chip, clock, serial: new UsbSerial(chip.usbCtrl) };
+  const takenOver = new Set();
+  for (const pio of chip.pio) {
+    pio.machines.forEach(emptyFifosWhenJoined);
+    runOnClock(pio, clock, takenOver);
+  }
+  return { chip, clock, serial: new UsbSerial(chip.usbCtrl), takenOver };
 }

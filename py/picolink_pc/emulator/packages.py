@@ -19,8 +19,8 @@ _HOW_TO_GET_NODE = (
 )
 
 
-def program() -> list[str]:
-    """The command that runs the emulator, without its arguments.
+def program(name: str = "main.mjs") -> list[str]:
+    """The command that runs one of the emulator's programs, without its arguments.
 
     Installs the npm packages the first time, in some seconds.  Raises EmulatorError: what is missing.
     """
@@ -33,7 +33,7 @@ def program() -> list[str]:
     for source in SOURCES.glob("*.mjs"):
         _copy(source, FOLDER / source.name)
     _copy(SOURCES / "package.json", FOLDER / "package.json")
-    return [node, str(FOLDER / "main.mjs")]
+    return [node, str(FOLDER / name)]
 
 
 def installed() -> bool:

@@ -27,6 +27,7 @@ HOST_BACKLOG_LIMIT = 2048
 """Octets a host may leave unread before its controller takes no more data from the air."""
 
 _VENDOR_OGF = 0x3F  # Vol 4, Part E, 5.4.1
+_WRITE_BD_ADDR = 0xFC01  # of the CYW43439's vendor
 _ADVERTISING_UNIT_S = 0.000625
 _ADVERTISING_DELAY_S = 0.010  # at most, random, added to each interval (Vol 6, Part B, 4.4.2.2.1)
 
@@ -136,14 +137,23 @@ class RadioController(bumble_controller.Controller):
 
     def on_packet(self, packet: bytes) -> None:
         """A packet from the host."""
+        if self.radio.tap:
+            self.radio.tap(self, packet, False)
         if packet[0] == hci.HCI_ACL_DATA_PACKET:
             self._on_acl(packet)
         elif packet[0] == hci.HCI_COMMAND_PACKET and packet[2] >> 2 == _VENDOR_OGF:
-            # Not parsed: Bumble knows some vendors' commands, other vendors have others under these numbers.
-            op_code = int.from_bytes(packet[1:3], "little")
-            self._send_hci_command_status(hci.HCI_ErrorCode.UNKNOWN_HCI_COMMAND_ERROR, op_code)
+            self._on_vendor_command(int.from_bytes(packet[1:3], "little"), packet[4:])
         else:
             super().on_packet(packet)
+
+    def _on_vendor_command(self, op_code: int, parameters: bytes) -> None:
+        # Not parsed by Bumble: it knows some vendors' commands, others have others under these numbers.
+        if op_code == _WRITE_BD_ADDR and len(parameters) == 6:
+            self.public_address = hci.Address(parameters, hci.Address.PUBLIC_DEVICE_ADDRESS)
+            done = struct.pack("<BBBBHB", hci.HCI_EVENT_PACKET, 0x0E, 4, 1, op_code, hci.HCI_SUCCESS)
+            self._send_to_host(done)
+        else:
+            self._send_hci_command_status(hci.HCI_ErrorCode.UNKNOWN_HCI_COMMAND_ERROR, op_code)
 
     def _on_acl(self, packet: bytes) -> None:
         # Not through hci.HCI_AclDataPacket: there may be hundreds a second.
@@ -157,8 +167,14 @@ class RadioController(bumble_controller.Controller):
                 f"host of {self.name}: {end.packets_held} ACL packets sent, {ACL_BUFFERS} buffers offered"
             )
 
+    def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
+        """A packet for the host."""
+        self._send_to_host(bytes(packet))
+
     def _send_to_host(self, packet: bytes) -> None:
         if self.hci_sink:
+            if self.radio.tap:
+                self.radio.tap(self, packet, True)
             asyncio.get_running_loop().call_soon(self.hci_sink.on_packet, packet)
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 
 from bumble import hci
 
@@ -20,6 +21,8 @@ class VirtualRadio:
     whatever hosts ask for, and hosts are told so.  Connections do not disturb each other.
 
     settings: what the air is like.  statistics: counters over all connections.
+    tap: called with every HCI packet between a controller and its host, in order: the controller, the packet
+        (H4), and whether it goes to the host.
     """
 
     def __init__(self, settings: RadioSettings):
@@ -28,6 +31,7 @@ class VirtualRadio:
         self.random = random.Random(settings.seed)
         self.controllers: list[RadioController] = []
         self.connections: list[AirConnection] = []
+        self.tap: Callable[[RadioController, bytes, bool], None] | None = None
         self._in_range = True
 
     def add_controller(self, name: str, public_address: str | hci.Address) -> RadioController:

@@ -1,0 +1,179 @@
+// One emulated Pico W in virtual time: it runs up to a given moment, as fast as this PC can, and says what happened.
+
+import { buildChip } from './chip.mjs';
+import { Cyw43439 } from './cyw43439.mjs';
+import { fastCore } from './fast_core.mjs';
+import { connect } from './gspi_pins.mjs';
+
+const NANOS_PER_CYCLE = 8;
+const WATCHDOG_FORCED = 2; // reason of a reset that firmware asked for
+const ANOTHER_BOOT = 0x9e3779b9; // spreads seeds: a board that restarts must not draw the same numbers again
+
+/**
+ * All times are nanoseconds of virtual time. Off at first.
+ *
+ * `happened` holds what it has to tell since it was emptied, in order: [time, what, detail]. `what` is
+ *   'off' it has been switched off,
+ *   'hci' an HCI packet of the host (bytes), 'radio' the radio chip's power (bool), 'led' (bool),
+ *   'serial' the USB serial port is there, 'output' bytes from it,
+ *   'reset' and 'bootloader' firmware asked for it (the board has started again), 'problem' a text for a person
+ */
+export class LockstepBoard {
+  #flash;
+  #identity;
+  #boots = 0;
+  #base = 0; // time at which it was switched on
+  #open = false;
+  #stopped; // why firmware is not to run on
+  #offTime = 0;
+  #before = { cycles: 0, slept: 0 }; // counts of earlier boots
+  happened = [];
+  frozen = false;
+
+  /**
+   * @param flash Flash
+   * @param identity {mac, uniqueId, seed, radio}: see buildChip and Cyw43439; radio: is there such a chip?
+   */
+  constructor(flash, identity) {
+    this.#flash = flash;
+    this.#identity = identity;
+  }
+
+  get isOn() {
+    return this.clock !== undefined;
+  }
+
+  get time() {
+    return this.isOn ? this.#base + this.clock.nanos : this.#offTime;
+  }
+
+  /** Until when nothing happens that comes from the board itself; Infinity: for ever. */
+  get idleUntil() {
+    if (!this.isOn) {
+      return Infinity;
+    }
+    const sleeps = this.chip.core.waiting || this.frozen;
+    return sleeps ? this.time + this.clock.nanosToNextAlarm : this.time;
+  }
+
+  /** Cycles in which the CPU worked, and nanoseconds in which it slept, since the first start. */
+  get counts() {
+    const { cycles, slept } = this.#before;
+    return this.isOn
+      ? { cycles: cycles + this.chip.core.cycles, slept: slept + this.clock.sleptNanos }
+      : { cycles, slept };
+  }
+
+  /** Bytes of HCI packets that wait for the host. */
+  get backlog() {
+    return this.radio?.backlog ?? 0;
+  }
+
+  powerOn() {
+    this.frozen = false;
+    this.#boot(this.time, 0);
+  }
+
+  powerOff() {
+    this.#before = this.counts;
+    this.#tellRadio(false);
+    this.#tell('off');
+    this.#offTime = this.time;
+    this.chip = this.clock = this.serial = this.radio = undefined;
+  }
+
+  /** Something from outside happens at `time`, which has not come yet: `act` is called then. */
+  at(time, act) {
+    this.clock?.createAlarm(act).schedule(Math.max(0, time - this.time));
+  }
+
+  /** An HCI packet of the controller (bytes). */
+  sendHci(packet) {
+    this.radio?.sendHci(packet);
+  }
+
+  /** Bytes for the USB serial port. */
+  write(bytes) {
+    this.serial.write(bytes);
+  }
+
+  setOpen(open) {
+    this.#open = open;
+    this.serial?.setOpen(open);
+  }
+
+  /** Runs up to `until`; it may end some instructions later, or as long as writing to flash takes. */
+  run(until) {
+    while (this.isOn && this.time < until) {
+      const { clock } = this;
+      const { core } = this.chip;
+      const left = until - this.time;
+      if (core.waiting || this.frozen) {
+        clock.sleep(Math.min(left, clock.nanosToNextAlarm));
+      } else {
+        this.execute(core.cycles + Math.ceil(left / NANOS_PER_CYCLE));
+      }
+      clock.fireDueAlarms(); // one of them may be the watchdog's
+      if (this.#stopped) {
+        this.#restart();
+      }
+    }
+    if (!this.isOn) {
+      this.#offTime = Math.max(until, this.#offTime);
+    }
+  }
+
+  #tell(what, detail) {
+    this.happened.push([this.time, what, detail]);
+  }
+
+  #tellRadio(on) {
+    if (this.radio?.powered) {
+      this.#tell('radio', on);
+    }
+  }
+
+  #restart() {
+    const reason = this.#stopped;
+    this.#tell(reason);
+    this.#before = this.counts;
+    this.#tellRadio(false); // the pin that switches it on falls with the reset
+    this.#boot(this.time, reason === 'reset' ? WATCHDOG_FORCED : 0);
+  }
+
+  #boot(time, watchdogReason) {
+    const { mac, uniqueId, radio } = this.#identity;
+    const seed = (this.#identity.seed + Math.imul(this.#boots, ANOTHER_BOOT)) >>> 0;
+    this.#boots += 1;
+    this.#base = time;
+    this.#stopped = undefined;
+    const stop = (reason) => {
+      this.#stopped = reason;
+      this.chip.core.waiting = true; // ends the fast core's run after this instruction
+    };
+    const built = buildChip(this.#flash, stop, { watchdogReason, seed, uniqueId });
+    Object.assign(this, { chip: built.chip, clock: built.clock, serial: built.serial });
+    this.execute = fastCore(this.chip, this.clock);
+    this.serial.setOpen(this.#open);
+    this.serial.onDeviceConnected = () => this.#tell('serial');
+    this.serial.onSerialData = (bytes) => this.#tell('output', bytes.slice());
+    this.radio = radio ? this.#buildRadio(mac, built.takenOver) : undefined;
+  }
+
+  #buildRadio(mac, takenOver) {
+    let interrupt = () => {};
+    const radio = new Cyw43439({
+      mac,
+      nanos: () => this.clock.nanos,
+      tell: {
+        power: (on) => this.#tell('radio', on),
+        interrupt: (level) => interrupt(level),
+        hci: (packet) => this.#tell('hci', packet),
+        led: (on) => this.#tell('led', on),
+        problem: (text) => this.#tell('problem', text),
+      },
+    });
+    interrupt = connect(this.chip, this.clock, radio, takenOver);
+    return radio;
+  }
+}

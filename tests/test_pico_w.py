@@ -1,0 +1,392 @@
+"""Emulated boards with a radio: the model of the chip, one virtual time, and what a person is told.
+
+No firmware with a Bluetooth stack can be built from what is packaged, so programs of ours take its place:
+they speak to the chip themselves, on the firmware of a plain Pico (programs/gspi.py).  `make test-picow` runs
+the rest.
+"""
+
+import asyncio
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pico_firmware import RP2350_ARM, uf2_blocks, write_plain_firmware
+from picolink_pc.boards import BoardError, Room, play
+from picolink_pc.emulator import EmulatorError, packages
+from picolink_pc.emulator.firmware import Firmware, read_firmware
+from picolink_pc.radio.air import RadioSettings
+from picolink_pc.run import run
+from picolink_pc.uf2 import make_rp2040, read_uf2
+
+UNIT_TESTS = Path(__file__).parent / "emulator"
+GSPI = (Path(__file__).parent / "programs" / "gspi.py").read_text()
+
+PERIPHERAL = """
+start()
+host = Hci()
+host.command(0x0C03)
+host.command(0x2006, bytes((0x40, 1, 0x40, 1)) + bytes(9) + b"\\x07\\0")
+host.command(0x2008, bytes((7, 2, 1, 6, 3, 9)) + b"hi" + bytes(24))
+host.command(0x200A, b"\\x01")
+connection = host.event(0x3E, 1)[2:4]
+data = host.receive()
+print("got", data[9:])
+host.send(b"\\x02" + connection + b"\\x05\\0\\x01\\0\\x04\\0Z")
+print("completed", host.event(0x13)[3])
+print("disconnected", hex(host.event(5)[3]))
+"""
+
+CENTRAL = """
+start()
+host = Hci()
+host.command(0x0C03)
+host.command(0x200B, bytes((0, 0x10, 0, 0x10, 0, 0, 0)))
+host.command(0x200C, bytes((1, 1)))
+report = host.event(0x3E, 2)
+print("found", report[11:16])
+host.command(0x200C, bytes((0, 0)))
+parameters = b"\\x10\\0\\x10\\0\\0\\0" + report[4:10] + bytes((0, 12, 0, 12, 0, 4, 0, 200, 0, 0, 0, 0, 0))
+host.send(b"\\x01\\x0D\\x20\\x19" + parameters)
+connection = host.event(0x3E, 1)[2:4]
+host.send(b"\\x02" + connection + b"\\x06\\0\\x02\\0\\x04\\0AB")
+data = host.receive()
+while data[0] != 2:
+    data = host.receive()
+print("got", data[9:])
+host.send(b"\\x01\\x06\\x04\\x03" + connection + b"\\x13")
+print("disconnected", hex(host.event(5)[3]))
+"""
+
+IDENTITY = """
+import binascii, machine, os
+print(binascii.hexlify(machine.unique_id()).decode(), binascii.hexlify(os.urandom(8)).decode())
+"""
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory):
+    return Firmware(write_plain_firmware(tmp_path_factory.mktemp("firmware")))
+
+
+def in_room(firmware, work, **settings):
+    """work(room): what it returns, in virtual time."""
+
+    async def inside():
+        async with asyncio.timeout(60), Room(RadioSettings(**settings), firmware=firmware) as room:
+            return await work(room)
+
+    return play(inside(), firmware)
+
+
+def output_of(firmware, program):
+    """The lines that `program` prints on one board, which must not fail."""
+
+    async def work(room):
+        board = room.board("board")
+        await board.start_code(program)
+        assert await board.exit_code(30) == 0, board.output
+        return board.output
+
+    return in_room(firmware, work)
+
+
+@pytest.mark.parametrize("tests", sorted(UNIT_TESTS.glob("*.test.mjs")), ids=lambda path: path.stem)
+def test_unit_tests_in_javascript(tests):
+    node, _ = packages.program()
+    result = subprocess.run([node, "--test", tests], check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_words_pass_between_a_pio_program_and_the_chip(firmware):
+    output = output_of(
+        firmware,
+        GSPI
+        + """
+print(hex(start()))
+print(hex(read(BUS, 0)), hex(read(BUS, 0x14)), hex(get(0x18103800)))
+put(0x1000, 0x12345678)
+print(hex(get(0x1000)))
+""",
+    )
+    assert output == ["0xfeedbead", "0x204b3 0xfeedbead 0x1", "0x12345678"]
+
+
+def test_a_bit_takes_two_instructions_of_the_program(firmware):
+    output = output_of(
+        firmware,
+        GSPI.replace("freq=62_500_000", "freq=62_500")
+        + """
+import time
+power(1)
+for count in (1, 33):
+    machine_.active(0)
+    machine_.restart()
+    machine_.put(31); machine_.exec("out(x, 32)")
+    machine_.put(32 * count - 1); machine_.exec("out(y, 32)")
+    select(0)
+    began = time.ticks_us()
+    machine_.active(1)
+    machine_.put(0)
+    for _ in range(count):
+        machine_.get()
+    print(time.ticks_diff(time.ticks_us(), began))
+    machine_.active(0)
+    select(1)
+""",
+    )
+    one, many = map(int, output)
+    assert many - one == pytest.approx(32 * 32 * 2 * 1e6 / 62_500, rel=0.01)
+
+
+def test_another_program_on_the_pio_runs_as_it_did(firmware):
+    output = output_of(
+        firmware,
+        """
+import rp2
+from machine import Pin
+
+@rp2.asm_pio(out_shiftdir=rp2.PIO.SHIFT_LEFT, autopull=True)
+def count():
+    out(x, 32)
+    label("again")
+    jmp(x_dec, "again")
+    set(y, 21)
+    mov(isr, y)
+    push()
+
+# On the pins of the radio chip, too.
+for pin in (Pin(0), Pin(24)):
+    machine = rp2.StateMachine(0, count, freq=10_000_000, out_base=pin, in_base=pin, sideset_base=Pin(29))
+    machine.active(1)
+    machine.put(5000)
+    print(machine.get())
+    machine.active(0)
+""",
+    )
+    assert output == ["21", "21"]
+
+
+def test_what_the_chip_does_not_know_is_told_where_the_board_prints(firmware):
+    output = output_of(firmware, GSPI + "start()\nprint(get(0x18001234))\nprint('end')\n")
+    assert output == ["the radio chip does not know this: a read of 4 bytes at 0x18001234", "0", "end"]
+
+
+def test_two_hosts_meet_over_the_rings_of_their_chips(firmware):
+    a, b, _ = meet(firmware)
+    assert a == ["got b'AB'", "completed 1", "disconnected 0x13"]
+    assert b == ["found b'\\x02\\x01\\x06\\x03\\t'", "got b'Z'", "disconnected 0x16"]
+
+
+def meet(firmware, **settings):
+    """What a peripheral and a central print, and the HCI packets of both."""
+    trace = []
+
+    async def work(room):
+        loop = asyncio.get_running_loop()
+        room.radio.tap = lambda who, packet, to_host: trace.append((loop.now_ns, who.name, to_host, packet))
+        boards = [room.board(name) for name in ("a", "b")]
+        for board, program in zip(boards, (PERIPHERAL, CENTRAL), strict=True):
+            await board.start_code(GSPI + program)
+        assert await asyncio.gather(*(board.exit_code(40) for board in boards)) == [0, 0], boards[1].output
+        assert not boards[0].problems + boards[1].problems
+        return [board.output for board in boards]
+
+    return *in_room(firmware, work, **settings), trace
+
+
+def test_the_same_seed_gives_the_same_run_to_the_byte(firmware):
+    *_, first = meet(firmware, seed=3)
+    assert meet(firmware, seed=3)[2] == first
+    assert meet(firmware, seed=4)[2] != first
+
+
+def test_boards_have_numbers_of_their_own_and_draw_others_after_each_start(firmware):
+    async def work(room):
+        told = []
+        for board in [room.board(name) for name in ("a", "b")]:
+            for _ in range(2):
+                await board.start_code(IDENTITY)
+                assert await board.exit_code(30) == 0
+            told.append([line.split() for line in board.output])
+        return told
+
+    first = in_room(firmware, work)
+    assert in_room(firmware, work) == first
+    identities = [{identity for identity, _ in board} for board in first]
+    assert all(len(identity) == 1 for identity in identities)
+    assert identities[0] != identities[1]
+    assert len({drawn for board in first for _, drawn in board}) == 4
+
+
+def test_a_board_without_power_says_nothing_on_the_air(firmware):
+    async def work(room):
+        loop = asyncio.get_running_loop()
+        board = room.board("board")
+        await board.start_code(GSPI + "start()\nHci().command(0x0C03)\nprint('up')\nwhile True: pass\n")
+        await board.line("up")
+        up = len(room.radio.controllers)
+        await board.kill()
+        assert (up, len(room.radio.controllers), board.running) == (1, 0, False)
+        # It takes no time to be off.
+        before = loop.time()
+        await asyncio.sleep(30)
+        return loop.time() - before
+
+    assert in_room(firmware, work) == pytest.approx(30)
+
+
+def test_a_frozen_board_goes_on_where_it_was(firmware):
+    async def work(room):
+        board = room.board("board")
+        await board.start_code("n = 0\nwhile n < 10_000_000:\n    print(n)\n    n += 1\n")
+        await board.line("^20$")
+        board.freeze()
+        await asyncio.sleep(0.001)
+        printed = len(board.output)
+        await asyncio.sleep(1)
+        assert len(board.output) == printed
+        board.thaw()
+        await board.line(f"^{printed + 100}$")
+        return [int(line) for line in board.output]
+
+    lines = in_room(firmware, work)
+    assert lines == list(range(len(lines)))
+
+
+def test_a_reset_is_told_and_the_radio_goes_with_it(firmware):
+    async def work(room):
+        board = room.board("board")
+        await board.start_code(GSPI + "import machine\nstart()\nprint('up')\nsleep_ms(50)\nmachine.reset()\n")
+        await board.line("up")
+        up = len(room.radio.controllers)
+        return await board.exit_code(10), board.output[-1], up, len(room.radio.controllers)
+
+    assert in_room(firmware, work) == (1, "(the program has reset the board)", 1, 0)
+
+
+def test_the_traceback_of_a_program_is_printed_and_it_has_failed(firmware):
+    async def work(room):
+        board = room.board("board")
+        await board.start_code("print('before')\n1 / 0\n")
+        return await board.exit_code(30), board.output
+
+    code, output = in_room(firmware, work)
+    assert code == 1
+    assert output[0] == "before"
+    assert output[-1] == "ZeroDivisionError: divide by zero"
+
+
+def made_up(tmp_path, firmware, *texts):
+    """A UF2 file with these texts behind the firmware of a plain Pico."""
+    ranges = [*read_uf2(firmware.path).ranges(), (0x10090000, b"\0".join(texts))]
+    file = tmp_path / "made_up.uf2"
+    file.write_bytes(make_rp2040(ranges))
+    return file
+
+
+def test_run_shows_what_emulated_boards_print(tmp_path, firmware):
+    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    hello, wrong = tmp_path / "hello.py", tmp_path / "wrong.py"
+    hello.write_text("print('hello from', 'the board')\n")
+    wrong.write_text("import nothing\n")
+    result = CliRunner().invoke(run, ["--firmware", str(file), str(hello)])
+    assert (result.exit_code, result.stdout) == (0, "hello  hello from the board\n")
+    result = CliRunner().invoke(run, ["--firmware", str(file), str(hello), str(wrong)])
+    assert result.exit_code == 1
+    assert "wrong  ImportError: no module named 'nothing'\n" in result.stdout
+
+
+def test_run_takes_one_kind_of_board(tmp_path, firmware):
+    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    arguments = ["--firmware", str(file), "--aioble", str(tmp_path), __file__]
+    result = CliRunner().invoke(run, arguments)
+    assert result.exit_code == 2
+    assert "--firmware has a Bluetooth stack and aioble inside" in result.stderr
+
+
+def test_firmware_says_what_it_is(tmp_path, firmware):
+    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    assert read_firmware(file) == Firmware(file, None, has_picolink=True)
+    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    assert read_firmware(file) == Firmware(file, None, has_picolink=False)
+
+
+def test_firmware_that_the_emulator_cannot_run_is_refused(tmp_path, firmware):
+    for file, message in (
+        (firmware.path, "plain.uf2 is not MicroPython for a Pico W; the emulator has no other radio"),
+        (made_up(tmp_path, firmware, b"Pico W"), "has no aioble inside"),
+        (tmp_path / "nowhere.uf2", r"cannot read .*nowhere\.uf2: No such file or directory"),
+        (Path(__file__), r"test_pico_w\.py is not a UF2 file"),
+    ):
+        with pytest.raises(EmulatorError, match=message):
+            read_firmware(file)
+    other = tmp_path / "other.uf2"
+    other.write_bytes(b"".join(uf2_blocks(b"Pico 2 W", RP2350_ARM)))
+    with pytest.raises(EmulatorError, match=r"is for an RP2350: the emulator has an RP2040, one core of it"):
+        read_firmware(other)
+
+
+def test_an_elf_file_is_what_it_puts_into_flash(tmp_path):
+    code, data = b"code\0Pico W\0picolink/__init__.py\0" + bytes(500), b"data"
+    segments = [
+        (1, 0x10000, 0x10000000, 0x10000000, code),  # loaded where it is
+        (1, 0x20000, 0x20000000, 0x10004000, data),  # copied to RAM when the program starts
+        (1, 0x30000, 0x20001000, 0x20001000, b""),  # zeros, in RAM
+        (4, 0x30000, 0x10006000, 0x10006000, b"note"),
+    ]
+    content = bytearray(0x30100)
+    struct.pack_into("<16s2H5I6H", content, 0, b"\x7fELF\x01\x01", 2, 40, 1, 0, 52, 0, 0, 52, 32, 4, 0, 0, 0)
+    for number, (kind, offset, address, load_address, part) in enumerate(segments):
+        content[offset : offset + len(part)] = part
+        header = (kind, offset, address, load_address, len(part), len(part), 5, 4)
+        struct.pack_into("<8I", content, 52 + 32 * number, *header)
+    elf = tmp_path / "made_up.elf"
+    elf.write_bytes(content)
+    found = read_firmware(elf)
+    assert found.elf == elf
+    assert read_uf2(found.path).ranges() == [(0x10000000, code), (0x10004000, data)]
+    elf.write_bytes(content[:60])
+    with pytest.raises(EmulatorError, match="damaged"):
+        read_firmware(elf)
+
+
+def test_firmware_that_is_not_there_is_named(tmp_path):
+    async def work(room):
+        room.board("board")
+
+    with pytest.raises(EmulatorError, match=r"nowhere\.uf2"):
+        in_room(Firmware(tmp_path / "nowhere.uf2"), work)
+
+
+def test_an_emulator_that_stops_says_why(tmp_path):
+    damaged = tmp_path / "damaged.uf2"
+    damaged.write_bytes(b"x" * 512)
+
+    async def work(room):
+        board = room.board("board")
+        await board.start_code("pass")
+        return await board.exit_code(30), board.output
+
+    code, output = in_room(Firmware(damaged), work)
+    assert code == 1
+    assert output[0].startswith("the emulated board stopped: ")
+    assert output[0].endswith("damaged.uf2: block 0 is not a UF2 block")
+
+
+def test_firmware_that_never_gets_to_its_repl_is_named(tmp_path, firmware):
+    content = bytearray(firmware.path.read_bytes())
+    content[32 + 512 * 2 : 32 + 512 * 2 + 256] = b"\xfe\xe7" * 128  # "b .", where the firmware begins
+    stuck = tmp_path / "stuck.uf2"
+    stuck.write_bytes(content)
+
+    async def work(room):
+        board = room.board("board")
+        await board.start_code("pass")
+        with pytest.raises(
+            BoardError, match=r"board: ended without 'x'; it printed:\n *board does not start"
+        ):
+            await board.line("x", timeout=50)
+
+    in_room(Firmware(stuck), work)
