@@ -12,7 +12,8 @@ OUT := build/out
 STAMPS := $(OUT)/stamps
 VENV := $(OUT)/venv/bin
 C_FILES := $(wildcard native/*.c native/*.h)
-LINTED_C := $(C_FILES) $(wildcard tests/*/*.c tests/*/*.h)
+STANDIN_C := $(wildcard py/picolink_pc/standin/native/*)
+LINTED_C := $(C_FILES) $(wildcard py/picolink_pc/standin/native/*.c) $(wildcard tests/*/*.c tests/*/*.h)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -92,7 +93,7 @@ $(STAMPS)/source: | $(STAMPS)/venv
 	@build/micropython_source.sh '[2/5]'
 	@touch $@
 
-$(STAMPS)/micropython: build/micropython.sh build/unix_manifest.py $(STAMPS)/source
+$(STAMPS)/micropython: build/micropython.sh build/unix_manifest.py $(STANDIN_C) $(STAMPS)/source
 	@build/micropython.sh '[3/5]' '[4/5]'
 	@touch $@
 

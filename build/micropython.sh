@@ -14,9 +14,12 @@ mpy_cross() {
 
 # No TLS and no BTree: they need submodules, and no virtual board uses them.
 unix() {
+    mkdir -p "$work/unix-modules"
+    ln -sfn "$ROOT/py/picolink_pc/standin/native" "$work/unix-modules/standin"
     make -C "$MICROPYTHON/ports/unix" -j"$JOBS" BUILD="$work/unix" PYTHON="$VENV/bin/python" \
         MICROPY_MPYCROSS="$MPY_CROSS" MICROPY_MPYCROSS_DEPENDENCY= MPY_LIB_DIR="$NO_LIB" \
-        FROZEN_MANIFEST="$ROOT/build/unix_manifest.py" MICROPY_PY_SSL=0 MICROPY_SSL_MBEDTLS=0 MICROPY_PY_BTREE=0
+        FROZEN_MANIFEST="$ROOT/build/unix_manifest.py" MICROPY_PY_SSL=0 MICROPY_SSL_MBEDTLS=0 MICROPY_PY_BTREE=0 \
+        USER_C_MODULES="$work/unix-modules"
     publish "$work/unix/micropython"
     "$OUT/bin/micropython" -c 'import asyncio, binascii, os, select, socket, struct, _thread, micropython
 micropython.heap_lock, micropython.heap_unlock, micropython.schedule'

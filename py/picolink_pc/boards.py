@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # they stand on Bumble, which takes a second to import: too l
     from .radio.virtual_radio import VirtualRadio
     from .standin.host import StandinHost
 
-_STANDIN = Path(__file__).parent / "standin" / "board"
+_STANDIN = Path(__file__).parent / "standin"
 _NATIVE = products.native_module("x64")
 
 _ADDRESS = "28:CD:C1:00:00:{:02X}"
@@ -285,7 +285,8 @@ class Room:
             power = _RealStackPower(micropython, path, self.radio, name, address)
         else:
             # Real aioble goes before the stand-in's, on the stand-in for `bluetooth`.
-            path += [self._aioble, _STANDIN] if self._aioble else [_STANDIN]
+            standin = [_STANDIN / "board", _STANDIN / "micropython"]
+            path += [self._aioble, *standin] if self._aioble else standin
             from .standin.host import StandinHost
 
             host = StandinHost(self.radio, name, address, self._settings.mtu)

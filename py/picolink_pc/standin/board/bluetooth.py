@@ -10,9 +10,8 @@ import struct
 import sys
 
 import standin_ops as ops
-import uctypes
 from micropython import const
-from standin_socket import Socket, copy_memory, fill_memory
+from standin_socket import PacketEvent, Socket, at_exit, copy, fill
 
 FLAG_READ = const(0x02)
 FLAG_WRITE_NO_RESPONSE = const(0x04)
@@ -75,15 +74,12 @@ class _Value:  # of an attribute of this board
         self.append = append
 
     # A peer's write overwrites the value, or is appended; what does not fit is cut off.
-    def put(self, address, length):
-        start = self.length if self.append else 0
-        length = min(length, len(self.data) - start)
-        if length:
-            copy_memory(uctypes.addressof(self.data) + start, address, length)
-        self.length = start + length
+    def put(self, message, start, length):
+        end = self.length if self.append else 0
+        self.length = end + copy(self.data, end, message, start, length)
 
     def get(self):
-        value = uctypes.bytes_at(uctypes.addressof(self.data), self.length) if self.length else b""
+        value = bytes(memoryview(self.data)[: self.length])
         if self.append:
             self.length = 0
         return value
@@ -103,21 +99,6 @@ class _Connection:
         self.writes = 0
         # The stack has one request at a time: a discovery or a write with response.
         self.busy = False
-
-
-# The tuple of an event that carries a packet: (connection, handle) or (connection, handle, view).  Always the
-# same one, its contents set in place: the C stack has it on its stack and allocates nothing.  The offsets are
-# those of mp_obj_tuple_t and mp_obj_array_t (py/) on 64-bit machines; a small integer n is the word 2n + 1.
-class _PacketEvent:
-    def __init__(self, view=None):
-        self._tuple = tuple([0, 0] if view is None else [0, 0, view])
-        self._items = uctypes.bytearray_at(id(self._tuple) + 16, 16)
-        self._length = uctypes.bytearray_at(id(view) + 16, 8) if view else bytearray(8)
-
-    def set(self, received, length):
-        struct.pack_into("<QQ", self._items, 0, _read16(received, 1) * 2 + 1, _read16(received, 3) * 2 + 1)
-        struct.pack_into("<Q", self._length, 0, length - 5)
-        return self._tuple
 
 
 def _read16(buffer, at):
@@ -161,16 +142,10 @@ class _BLE:
                 )
             self._socket = Socket(path, self._on_message, ops.REPLY)
             self._received = self._socket.received
-            self._notified = _PacketEvent(memoryview(self._received)[5:])
-            self._written = _PacketEvent()
-            previous = sys.atexit(None)
-
-            def leave():  # as the real stack does when the program ends; a killed board says nothing
-                if previous:
-                    previous()
-                self.active(False)
-
-            sys.atexit(leave)
+            self._notified = PacketEvent(self._received, True)
+            self._written = PacketEvent(self._received, False)
+            # As the real stack does when the program ends; a killed board says nothing.
+            at_exit(lambda: self.active(False))
         answer = self._socket.request(bytes((ops.ACTIVATE,)))
         self._active = True
         self._mac = (answer[0], answer[1:7])
@@ -405,14 +380,14 @@ class _BLE:
         received = self._received
         op = received[0]
         if op == ops.GATTC_NOTIFY:
-            self._event(op, self._notified.set(received, length))
+            self._event(op, self._notified.set(length))
             # Valid in the handler only: whoever keeps the view finds this.
-            fill_memory(received, 0xEE, length)
+            fill(received, 0xEE, length)
         elif op == ops.GATTS_WRITE:
             value = self._values.get(_read16(received, 3))
             if value:
-                value.put(uctypes.addressof(received) + 5, length - 5)
-                self._event(op, self._written.set(received, length))
+                value.put(received, 5, length - 5)
+                self._event(op, self._written.set(length))
         elif op == ops.WRITE_SENT:
             connection = self._connections.get(_read16(received, 1))
             if connection:

@@ -5,34 +5,19 @@
 # path allocates on MicroPython's heap: the C stack does not either.
 
 import _thread
-import os
 import select
+import sys
 import time
 
-import ffi
+import _standin
 import micropython
-import uctypes
-
-_AF_UNIX = 1
-_SOCK_SEQPACKET = 5
-_MSG_DONTWAIT = 0x40
-_SIGUSR1 = 10
-_EINTR = 4
-_EAGAIN = 11
 
 MAX_MESSAGE = 1024
 _AGAIN_MS = 5  # until what had no memory is tried again
 
-_libc = ffi.open("libc.so.6")
-_socket = _libc.func("i", "socket", "iii")
-_connect = _libc.func("i", "connect", "ipi")
-_recv = _libc.func("i", "recv", "ipii")
-_send = _libc.func("i", "send", "ipii")
-_kill = _libc.func("i", "kill", "ii")
-_exit = _libc.func("v", "_exit", "i")
-_pid = _libc.func("i", "getpid", "")()
-copy_memory = _libc.func("v", "memcpy", "PPl")
-fill_memory = _libc.func("v", "memset", "Pil")
+# copy(target, start, source, from, length): of the bytes of two buffers.   fill(target, byte, length)
+copy = _standin.copy
+fill = _standin.fill
 
 
 class Socket:
@@ -47,14 +32,7 @@ class Socket:
         self._buffers = (bytearray(MAX_MESSAGE), bytearray(MAX_MESSAGE))
         self._in_handler = 0
         self._kept = 0  # length of the message in `received` for which there was no memory
-        self._fd = _socket(_AF_UNIX, _SOCK_SEQPACKET, 0)
-        address = bytes((_AF_UNIX, 0)) + path.encode() + b"\0"
-        if _connect(self._fd, address, len(address)) < 0:
-            raise OSError(os.errno(), "no virtual radio at " + path)
-        # A signal ends the system call in which the program waits, so that the handler runs at once.
-        # What the signal does is of no importance: any harmless C function will do.
-        harmless = _libc.func("P", "dlsym", "Ps")(0, "abs")
-        _libc.func("P", "signal", "iP")(_SIGUSR1, harmless)
+        self._fd = _standin.connect(path)
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self._delivered = _thread.allocate_lock()
@@ -66,15 +44,12 @@ class Socket:
     def buffer(self):
         return self._buffers[self._in_handler]
 
-    # Send the first `start` bytes of buffer() and `length` bytes at the address (or in the buffer) `value`.
-    def send(self, start, value=None, length=0):
+    # Send the first `start` bytes of buffer() and `length` bytes of `value`.
+    def send(self, start, value=b"", length=0):
         buffer = self._buffers[self._in_handler]
-        length = min(length, MAX_MESSAGE - start)
-        if length:
-            copy_memory(uctypes.addressof(buffer) + start, value, length)
-        while _send(self._fd, buffer, start + length, 0) < 0:
-            if os.errno() != _EINTR:
-                self._gone()
+        length = _standin.copy(buffer, start, value, 0, length)
+        if not _standin.send(self._fd, buffer, start + length):
+            self._gone()
 
     def send_bytes(self, message):
         self.send(0, message, len(message))
@@ -91,7 +66,7 @@ class Socket:
 
     def _gone(self):
         print("picolink: the virtual radio has gone")
-        _exit(1)
+        _standin.leave(1)
 
     def _read(self):
         # filter() loops in C: at the jump of a Python loop this thread would run the handlers itself, and the
@@ -104,7 +79,7 @@ class Socket:
             micropython.schedule(self._deliver_bound, None)
         except RuntimeError:  # the program's own functions fill the queue: again, once they have run
             return
-        _kill(_pid, _SIGUSR1)
+        _standin.interrupt()
         self._delivered.acquire()
 
     def _deliver(self, _):
@@ -112,7 +87,7 @@ class Socket:
         length = 0
         try:
             while True:
-                length = self._kept or _recv(self._fd, self.received, MAX_MESSAGE, _MSG_DONTWAIT)
+                length = self._kept or _standin.receive(self._fd, self.received)
                 self._kept = 0
                 if length > 0:
                     if self.received[0] == self._answer_op:
@@ -121,10 +96,33 @@ class Socket:
                         self._on_message(length)
                 elif length == 0:
                     self._gone()
-                elif os.errno() == _EAGAIN:
+                else:
                     return
         except MemoryError:
             self._kept = length
         finally:
             self._in_handler = 0
             self._delivered.release()
+
+
+# Data of an event that carries a packet: (connection, handle) or (connection, handle, view of the packet).
+# Always the same object, its contents set in place.
+class PacketEvent:
+    def __init__(self, received, with_view):
+        self._received = received
+        self._event = tuple([0, 0, memoryview(received)[5:]] if with_view else [0, 0])
+
+    def set(self, length):
+        return _standin.packet_event(self._event, self._received, length)
+
+
+# leave(): called when the program ends, before what others wanted to be called.
+def at_exit(leave):
+    previous = sys.atexit(None)
+
+    def all_of_it():
+        if previous:
+            previous()
+        leave()
+
+    sys.atexit(all_of_it)
