@@ -55,7 +55,8 @@ def test_a_packet_that_brings_nothing_new_is_wholly_sent_again():
 
 def test_an_idle_connection_sends_empty_pdus():
     _, shares = use((NO_TRAFFIC, NO_TRAFFIC), interval_ms=15, latency=0)
-    assert shares["empty"] == pytest.approx(2 * (80 + 150) / 15_000, rel=0.01)
+    # Signs of life take the place of a few of them.
+    assert shares["empty"] == pytest.approx(2 * (80 + 150) / 15_000, rel=0.02)
     assert shares["unused"] == pytest.approx(1 - 2 * (80 + 150) / 15_000, rel=0.01)
 
 
@@ -73,4 +74,5 @@ def test_what_the_radio_loses_is_repeated_and_what_is_lost_above_it_sent_again()
     _, lossy = use(loss=0.02)
     assert lossy[air_time.REPEATED] > 0 == lossy[air_time.AGAIN]
     _, faulty = use(faults=PacketFaults(lost=0.1))
-    assert faulty[air_time.AGAIN] > 0 == faulty[air_time.REPEATED]
+    assert faulty[air_time.AGAIN] > 0.02
+    assert faulty[air_time.REPEATED] < 0.005  # a connection event may end before an acknowledgement

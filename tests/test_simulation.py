@@ -110,7 +110,7 @@ def test_peripheral_latency_delays_the_central_only():
 def test_cpu_time_limits_the_rate():
     costs = CallCosts(send=1000)
     flow = measured(Setup(traffic=ONE_WAY, costs=(costs, CallCosts())))[0]
-    assert 900 <= flow.per_second <= 1000
+    assert 900 <= flow.per_second <= 1006  # a packet brings a dozen, and may come early in the 2 s
 
 
 def test_small_controller_costs_the_rest_of_the_event():

@@ -30,6 +30,8 @@ _GROUPS = (
     "host stack",
     "write refused",
     "hung up",
+    "strangers",
+    "closed",
     "boards",
     "engine",
 )

@@ -1,6 +1,7 @@
-"""One board of a simulation: an engine, the pump that carries its packets, and an application.
+"""One board of a simulation: what picolink runs on a board, in virtual time, and an application.
 
-The application numbers its messages and checks those that come against what docs/protocol.md promises.
+The engine and the policy are those of the link (picolink.policy). The application numbers its messages and
+checks those that come against what docs/protocol.md promises.
 """
 
 import math
@@ -9,50 +10,26 @@ import struct
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from errno import EAGAIN, EALREADY, EBUSY, ENOMEM, errorcode
+from errno import errorcode
 from typing import Any
 
-from picolink.flags import (
-    BROKEN,
-    FORGOTTEN,
-    OPEN,
-    OPENED,
-    PEER_RESTARTED,
-    READABLE,
-    REFUSED,
-    WRITABLE,
-)
+from picolink import flags as fl
+from picolink.errors import LinkClosedError
+from picolink.lifecycle import CLOSED, CONNECTED, READY, SETTING_UP
+from picolink.policy import BURST, FULL, FULL_MS, HANG_UP, TICK_MS, Policy
 
 from picolink_pc.radio.air import record_octets
 
 from .host_stack import HostStack
 from .scheduler import Scheduler
 
-RETRY_US = 2_000
-"""How soon the pump offers a packet again that the host stack has refused: py/picolink/policy.py."""
-
-TICK_US = 10_000
-"""How finely the pump keeps the engine's timers: py/picolink/policy.py."""
-
-READ_BURST = 32
-"""Messages that are read before the pump hears of the room they have made: py/picolink/policy.py."""
-
-FULL = frozenset((EAGAIN, ENOMEM, EBUSY, EALREADY))
-"""Refusals after which the pump tries again; it hangs up after any other: py/picolink/policy.py."""
-
-HANDSHAKE_US = SILENCE_US = 4_500_000
-"""How long a peer may take to greet, or say nothing, until it is hung up on: py/picolink/policy.py."""
-
-ALIVE_US = 1_000_000
-"""Who has nothing to send says so this often, by an empty packet: py/picolink/policy.py."""
-
-LOOK_US = 250_000
-"""How often the pump looks after the connection if nothing wakes it: py/picolink/policy.py."""
-
+_TICK_US = TICK_MS * 1000
+_OTHERS_US = 1000  # from one turn to the next when others have theirs in between
+_LOST = "the connection was lost"
+_CLOSED = "this side has closed the link"
 _NUMBER = struct.Struct("<IH")  # at the beginning of a message: its number, and the sender's life
 _FILLING = bytes(range(256)) * 130  # behind it
 _TICKS = 0x3FFFFFFF  # ms modulo 2^30, as on boards
-_PACKET = 244  # bytes
 
 
 @dataclass(frozen=True)
@@ -102,14 +79,23 @@ class Received:
     errors: list[str] = field(default_factory=list)
 
 
+class _Bell:
+    """Calls `ring` when it is set: what the link's tasks wait for."""
+
+    def __init__(self, ring: Callable[[], None]):
+        self.set = ring
+
+
 class Board:
     """engine_class: with the interface of picolink.pyengine.Engine.   rings: keyword arguments for it.
 
     read_every_us: pause of the application after each message it has read; 0: it reads all at once.
     clock_ms: what the board's clock shows when the simulation begins.
 
+    address: of the board, for its peer.   policy: of the link in this life of the board.
     cpu_us: time that the CPU has worked (CallCosts).
     counts: how often something befell this board.
+    undelivered: messages that it said were not acknowledged when it closed; None: it has not closed yet.
 
     Simulation sets `peer`, `stack`, and `hang_up`: what ends the connection at this board's wish.
     """
@@ -126,7 +112,7 @@ class Board:
         read_every_us: int,
         clock_ms: int,
     ):
-        self.name = name
+        self.name = self.address = name
         self.traffic = traffic
         self.received = Received()
         self.peer: Board
@@ -135,7 +121,6 @@ class Board:
         self.counts: Counter[str] = Counter()
         self.life = 0
         self.connection = 0
-        self.connected = False
         self.cpu_us = 0.0
         self._scheduler = scheduler
         self._rng = rng
@@ -144,7 +129,6 @@ class Board:
         self._costs = costs
         self.read_every_us = read_every_us
         self._clock_ms = clock_ms
-        self._buffer = bytearray(_PACKET)
         self._stopped = False
         self._first_numbers: dict[tuple[int, int], int] = {}  # (own life, peer's life): first message for it
         self._had: dict[tuple[int, int], int] = {}  # (own life, peer's life): first message it did not have
@@ -155,39 +139,71 @@ class Board:
         if self.life:
             self._take_stock()
         self.life += 1
-        self.disconnect()
+        self.connection += 1
         self.engine: Any = self._engine_class(self._rng.randrange(1, 1 << 32), **self._rings)
+        self.policy = Policy(
+            self.engine,
+            "simulated",
+            self._rings.get("tx_size", 8192),
+            self._on_event,
+            wake=_Bell(self._wake_pump),
+            opened=_Bell(lambda: None),
+            readable=_Bell(self._on_readable),
+            room=_Bell(self._on_room),
+        )
+        self.policy.transmit = self._transmit
+        self.policy.open()
         self.sent = 0  # messages that the engine has taken in this life
+        self.undelivered: int | None = None
         self._busy_until_us = 0.0
         self._no_memory_until_us = self._no_reading_until_us = 0
         self._pump_at_us = -1
         self._pumps_asked = 0
-        self._refused: bytes | None = None  # a packet that waits for the host stack
-        self._sending = self._blocked = self._reading = False
+        self._cost_us = 0.0  # of the turn that is under way
+        self._refused = False  # does a packet wait for the host stack?
+        self._sending = self._blocked = self._reading = self._closing = False
         self._due_us = 0  # when the application wants to send its next message
         self._due_at_us: list[int] = []  # when it wanted to send each message of this life
         self._unacknowledged: deque[tuple[int, int]] = deque()  # number of a message and octets of its record
         self._unacknowledged_octets = 0
         self._expected: dict[int, int] = {}  # peer's life: next message that is to come from it
         self._resent = 0  # the engine's counter of messages sent again to a restarted peer
+        self._handshakes: set[str] = set()  # events that the program is to be told of the last handshakes
+        self._told: set[str] = set()
         self._read = 0
 
-    def connect(self, mtu: int, calls: bool) -> None:
-        """A new connection is there. calls: this side speaks first; the other one begins when it hears it."""
+    def connect(self, mtu: int, calls: bool, address: str) -> None:
+        """A new connection is there. calls: this side speaks first; the other one begins when it hears it.
+
+        address: of who is at the other end.
+        """
         self.connection += 1
-        self.connected = True
         self._mtu = mtu
         self._peer_life = self.peer.life  # even if the peer dies and this side has not noticed
-        self._called = self.opened = False
-        self._connected_at_us = self._heard_at_us = self._sent_at_us = self._scheduler.now_us
+        self._refused = False
+        now = self._ticks()
+        self.policy.adopt(now, address, address)
         if calls:
-            self._do(self._start, 0, self.connection)
-        self._wake_pump(self._scheduler.now_us + LOOK_US)
+            self._call()
+        self._turns = self.policy.turns(now)
+        next(self._turns)
+        self._wake_pump()
 
     def disconnect(self) -> None:
         """The connection is gone, and with it everything that was on its way."""
         self.connection += 1
-        self.connected = False
+        self.policy.hang_up(self._ticks(), _LOST)
+        self._check_told()
+        if self.policy.gone(answered=True):
+            self.counts["host stack restarted"] += 1
+        if self.policy.over():
+            self.policy.shut("the peer has closed the link")
+
+    def seek(self) -> int:
+        """Look for the other board again. Returns the us that the link waits before it does."""
+        pause_ms = self.policy.pause(self._ticks())
+        self.policy.seek(self._ticks())
+        return 1000 * pause_ms
 
     def freeze(self, until_us: int) -> None:
         """The interpreter stands still; what arrives meanwhile waits in its host stack."""
@@ -209,19 +225,58 @@ class Board:
         self._stopped = True
         self.read_every_us = self._no_reading_until_us = 0
 
+    def close(self, timeout_ms: int = 3000) -> None:
+        """The application closes the link, as Link.close() does."""
+        if not self._closing:
+            self._closing = self._stopped = True
+            self.policy.close(self._ticks())
+            self._do(self._close, 0, timeout_ms)
+
+    def _close(self, timeout_ms: int) -> float:
+        if self.policy.closing(self._ticks(), timeout_ms):
+            self._do(self._close, self._scheduler.now_us + _TICK_US, timeout_ms)
+            return 0
+        self.policy.shut(_CLOSED)
+        if self.connected:
+            self._hang_up()
+        self.undelivered = 0
+        self.policy.tell_undelivered()
+        return 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as this board knows."""
+        return self.policy.connection >= SETTING_UP
+
+    @property
+    def opened(self) -> bool:
+        """Whether the handshake is done."""
+        return self.policy.connection == CONNECTED
+
+    @property
+    def closed(self) -> bool:
+        """Whether its link is closed, by itself or by the peer: its board looks for nobody any more."""
+        return self.policy.life >= CLOSED
+
     @property
     def idle(self) -> bool:
         """Whether it is connected, has nothing left to send, and its application has read everything."""
-        engine = self.engine
-        return engine.state == OPEN and not (engine.pending() or self._reading or self._blocked)
+        return self.opened and not (self.engine.pending() or self._reading or self._blocked)
 
     def broken_promises(self) -> list[str]:
         """What has gone wrong with messages to this board, a line each; also what has not come yet."""
         errors = list(self.received.errors)
-        awaited = self._expected.get(self.peer.life, self.peer.first_number(self.peer.life, self.life))
-        if awaited != self.peer.sent:
-            errors.append(f"{self.name}: message {awaited} of {self.peer.sent} did not come")
+        peer = self.peer
+        if peer.undelivered is not None and not peer.has_met(self):
+            return errors  # what it sent was for an earlier life of this board
+        awaited = self._expected.get(peer.life, peer.first_number(peer.life, self.life))
+        if awaited < peer.sent - (peer.undelivered or 0):
+            errors.append(f"{self.name}: message {awaited} of {peer.sent} did not come")
         return errors
+
+    def has_met(self, peer: "Board") -> bool:
+        """Whether this life has shaken hands with the other board's."""
+        return (self.life, peer.life) in self._first_numbers
 
     def first_number(self, life: int, peer_life: int) -> int:
         """The first message of a life of this board that is for a life of the peer."""
@@ -248,18 +303,13 @@ class Board:
 
     # -- packets ------------------------------------------------------------------------------------------
 
-    def _start(self, connection: int) -> float:
-        if connection != self.connection:
-            return 0
-        self._called = True
-        self._refused = None
-        self.engine.start(self._mtu, self._ticks())
-        self._wake_pump()
+    def _call(self) -> None:
+        """The other board takes packets."""
+        self.policy.call(self._mtu)
         if not self._sending and self.traffic.per_second != 0:
             self._sending = True
             self._due_us = self._scheduler.now_us
             self._do(self._send)
-        return 0
 
     def deliver(self, packet: bytes) -> None:
         """A packet has come from the host stack."""
@@ -270,15 +320,17 @@ class Board:
             return 0
         if self._scheduler.now_us < self._no_memory_until_us:
             self.counts["packets unread for want of heap"] += 1
+            self.policy.heard_at = self._ticks()
             return 0
-        self._heard_at_us = self._scheduler.now_us
-        if not self._called:
-            return self._start(connection)
-        if not packet:
-            return 0
-        if self.engine.feed(packet, self._ticks()):
+        if self.policy.connection < READY:
+            self._call()
             self._wake_pump()
-        self._report()
+            return 0
+        before = self._first_unacknowledged()
+        was_open = self.engine.state == fl.OPEN
+        self.policy.feed(packet, self._ticks())
+        if not was_open and self.engine.state == fl.OPEN:
+            self._open(before)
         return self._costs.feed + self._costs.feed_octet * len(packet)
 
     def _wake_pump(self, at_us: float = 0) -> None:
@@ -290,63 +342,52 @@ class Board:
         self._do(self._pump, at_us, self._pumps_asked)
 
     def _pump(self, asked: int) -> float:
-        """Packets to the host stack until there are none, it has no room, or the CPU has worked."""
+        """A turn of the policy, as picolink.link has them."""
         if asked != self._pumps_asked:
             return 0
         self._pump_at_us = -1
-        if not self.connected:
+        if not self.connected or self.closed:
             return 0
         now_us = self._scheduler.now_us
-        if self._peer_is_silent(now_us):
-            self.counts["hung up on a silent peer"] += 1
-            self._hang_up()
-        elif not self._called:
-            self._wake_pump(now_us + LOOK_US)
+        self._cost_us = 0.0
+        wait = self._turns.send(self._ticks())
+        if wait == HANG_UP:
+            self._give_up()
+            return self._cost_us
+        self._check_told()
+        if wait == FULL:
+            self._wake_pump(now_us + FULL_MS * 1000)
+        elif wait:
+            self._wake_pump(math.ceil((now_us + wait * 1000 + 1) / _TICK_US) * _TICK_US)
         else:
-            cost = 0.0
-            while not cost and self._pump_at_us < 0:
-                cost = self._carry(now_us)
-            if self._pump_at_us < 0:
-                self._wake_pump()
-            return cost
-        return 0
+            self._wake_pump(now_us + _OTHERS_US)
+        return self._cost_us
 
-    def _carry(self, now_us: int) -> float:
-        """One packet to the host stack; if that is not possible now, the pump wakes when it may be."""
-        cost = 0.0
-        if self._refused is None:
-            size = self.engine.pull_into(self._buffer, self._ticks())
-            if not size:
-                if self.opened and now_us - self._sent_at_us >= ALIVE_US and self.stack.take(b"", now_us):
-                    self._sent_at_us = now_us
-                wait_ms = self.engine.wait(self._ticks())
-                if 0 <= wait_ms * 1000 < LOOK_US:
-                    self._wake_pump(math.ceil((now_us + wait_ms * 1000 + 1) / TICK_US) * TICK_US)
-                else:
-                    self._wake_pump(now_us + LOOK_US)
-                return 0
-            cost = self._costs.pull + self._costs.pull_octet * size
-            self._refused = bytes(self._buffer[:size])
+    def _transmit(self, packet: memoryview) -> None:
+        """To the host stack, as a board's radio does."""
+        if packet and not self._refused:
+            self._cost_us += self._costs.pull + self._costs.pull_octet * len(packet)
+        self._refused = bool(packet)
+        now_us = self._scheduler.now_us
         if now_us < self._no_memory_until_us:
             self.counts["packets held back for want of heap"] += 1
-            self._wake_pump(now_us + RETRY_US)
-        elif self.stack.take(self._refused, math.ceil(now_us + cost)):
-            self._refused = None
-            self._sent_at_us = now_us
-            return cost + self._costs.transmit
-        else:
-            errno = self.stack.errno
-            self.counts[errorcode[errno]] += 1
-            self._wake_pump(now_us + RETRY_US)
-            if errno not in FULL:
-                self.counts["hung up after an error"] += 1
-                self._hang_up()
-        return cost
+            raise MemoryError
+        if not self.stack.take(bytes(packet), math.ceil(now_us + self._cost_us)):
+            self.counts[errorcode[self.stack.errno]] += 1
+            raise OSError(self.stack.errno, "refused")
+        self._refused = False
+        if packet:
+            self._cost_us += self._costs.transmit
 
-    def _peer_is_silent(self, now_us: int) -> bool:
-        if not self.opened:
-            return now_us - self._connected_at_us > HANDSHAKE_US
-        return now_us - self._heard_at_us > SILENCE_US
+    def _give_up(self) -> None:
+        why = self.policy.why
+        if isinstance(why, OSError):
+            self.counts["hung up after an error"] += 1
+        else:
+            self.counts["hung up on a silent peer"] += 1
+        if self.engine.state in (fl.REFUSING, fl.POISONED):
+            self.received.errors.append(f"{self.name}: what the peer says makes no sense to the engine")
+        self._hang_up()
 
     def _hang_up(self) -> None:
         self._scheduler.at(0, self._hang_up_now, self.connection)
@@ -355,49 +396,31 @@ class Board:
         if connection == self.connection:
             self.hang_up()
 
-    def _report(self) -> None:
-        flags = self.engine.take_flags()
+    def _first_unacknowledged(self) -> int:
         pending = self.engine.pending()
-        unacknowledged = self._first_unacknowledged
         while self._unacknowledged_octets > pending:
             self._unacknowledged_octets -= self._unacknowledged.popleft()[1]
-        if flags & OPENED:
-            self._open(flags, unacknowledged)
-        if flags & (REFUSED | BROKEN):
-            self.received.errors.append(f"{self.name}: what the peer says makes no sense to the engine")
-            self._hang_up()
-        if flags & WRITABLE and self._blocked:
-            self._blocked = False
-            self._do(self._send)
-        if flags & READABLE and not self._reading:
-            self._reading = True
-            self._do(self._read_next)
-
-    @property
-    def _first_unacknowledged(self) -> int:
         return self._unacknowledged[0][0] if self._unacknowledged else self.sent
 
-    def _open(self, flags: int, unacknowledged: int) -> None:
-        """The handshake is done: was what the engine says of restarts true, and will all go to the peer?
+    def _open(self, unacknowledged: int) -> None:
+        """The handshake is done: what is the program to be told, and will all go to the peer?
 
         unacknowledged: the first message that was so before.
         """
         self.counts["handshakes"] += 1
-        self.opened = True
         lives = (self.life, self._peer_life)
         errors = self.received.errors
         earlier = [peer for own, peer in self._first_numbers if own == self.life and peer != self._peer_life]
         new = lives not in self._first_numbers
-        if bool(flags & PEER_RESTARTED) != (new and bool(earlier)):
-            errors.append(
-                f"{self.name}: PEER_RESTARTED is wrong: life {lives[1]} of the peer, after {earlier}"
-            )
+        self._handshakes.add("connected")
+        if new and earlier:
+            self._handshakes.add("peer restarted")
         if not new:
             return
         known = any(peer < self.life for own, peer in self.peer._first_numbers if own == self._peer_life)
-        if bool(flags & FORGOTTEN) != (known and not earlier):
-            errors.append(f"{self.name}: FORGOTTEN is wrong: the peer knew an earlier life: {known}")
-        first = self._first_numbers[lives] = self._first_unacknowledged
+        if known and not earlier:
+            self._handshakes.add("restarted")
+        first = self._first_numbers[lives] = self._first_unacknowledged()
         if earlier:
             dead = max(earlier)
             had = self.peer._had.get((dead, self.life), self.first_number(self.life, dead))
@@ -410,6 +433,22 @@ class Board:
             self.counts["messages sent again to a restarted peer"] += resent - self._resent
             self._resent = resent
 
+    def _on_event(self, event: str, detail: str) -> None:
+        if event == "undelivered":
+            self.undelivered = int(detail.split()[0])
+        elif event == "disconnected":
+            self.counts["told: disconnected"] += 1
+        else:
+            self._told.add(event)
+
+    def _check_told(self) -> None:
+        """Was the program told of the handshakes, and of restarts exactly when there were some?"""
+        for event in self._told ^ self._handshakes:
+            told = "was told" if event in self._told else "was not told"
+            self.received.errors.append(f"{self.name}: {event!r} {told}: life {self._peer_life} of the peer")
+        self._told.clear()
+        self._handshakes.clear()
+
     def _take_stock(self) -> None:
         """At the end of a life: what has come of the peer's messages, read or unread."""
         had = dict(self._expected)
@@ -421,6 +460,16 @@ class Board:
             self._had[self.life, life] = number
 
     # -- the application ----------------------------------------------------------------------------------
+
+    def _on_room(self) -> None:
+        if self._blocked:
+            self._blocked = False
+            self._do(self._send)
+
+    def _on_readable(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._do(self._read_next)
 
     def _send(self) -> float:
         """Send the next message, or wait until the engine has room for it."""
@@ -435,14 +484,18 @@ class Board:
             size = self.traffic.size
             self._size = size if isinstance(size, int) else self._rng.randint(*size)
         message = _message(self.sent, self.life, self._size)
-        if not self.engine.send(message, self.sent & 15):
+        try:
+            taken = self.policy.send_nowait(message, self.sent & 15)
+        except LinkClosedError:
+            self._stopped = True
+            return 0
+        if not taken:
             self._blocked = True
             return self._costs.send
         octets = record_octets(self._size)
         self._unacknowledged.append((self.sent, octets))
         self._unacknowledged_octets += octets
         self.sent += 1
-        self._wake_pump()
         self._due_us = self._scheduler.now_us
         if self.traffic.per_second:
             pause_us = 1e6 / self.traffic.per_second * self._rng.uniform(0.5, 1.5)
@@ -460,10 +513,12 @@ class Board:
         if message is None:
             self._reading = False
             self._wake_pump()
+            if self.engine.ended:
+                self.close()  # as a program does behind its `async for`
             return 0
         self._check(*message)
         self._read += 1
-        if self._read % READ_BURST == 0:
+        if self._read % BURST == 0:
             self._wake_pump()
         self._do(self._read_next, self._scheduler.now_us + self.read_every_us)
         return self._costs.recv

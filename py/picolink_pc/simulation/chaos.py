@@ -6,10 +6,13 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+
+from picolink.policy import FULL_ERRNOS
 
 from picolink_pc.radio.air import RadioSettings
 
-from .board import FULL, Traffic
+from .board import Traffic
 from .faults import NO_FAULTS, PacketFaults
 from .host_stack import ERRNOS
 from .simulation import Moment, Packet, Setup, Simulation, Trap
@@ -17,9 +20,22 @@ from .simulation import Moment, Packet, Setup, Simulation, Trap
 DRAIN_S = 120
 """Virtual time that everything gets to arrive when the faults are over; it takes seconds."""
 
+_CLOSE_S = 20
+"""Virtual time in which links close when everything has arrived; it takes less than a second."""
+
 _TICKS_END = 1 << 30
 _LEAST_SIZE = 6  # bytes of a message
 _RECORD_HEADER = 3
+
+
+class _Ending(StrEnum):
+    """How a run ends."""
+
+    OPEN = "not at all"
+    ONE = "by one board, then by the other"
+    BOTH = "by both boards at once"
+    GIVEN_UP = "by one board, among faults"
+
 
 Count = tuple[str, str]
 """What befell a run: a group, and what in it."""
@@ -68,6 +84,7 @@ class _Run:
             self._drop: 2,
             self._drop_at_a_packet: 4,
             self._leave_range: 1,
+            self._visit: 1,
             self._freeze: 1,
             self._slow_reader: 1,
             self._stall_reader: 1,
@@ -88,9 +105,16 @@ class _Run:
             simulation.run(rng.choice((0.001, 0.02, 0.1, 0.5)) * rng.random() + 0.2 * rng.randrange(2))
             (strike,) = rng.choices(list(self._strikes), list(self._strikes.values()))
             strike()
+        ending = rng.choice(list(_Ending))
+        if ending == _Ending.GIVEN_UP:
+            self._give_up()
         self._tell(self._now_s, "no more faults, no more messages to send")
         simulation.faults = NO_FAULTS
-        errors = [] if simulation.drain(DRAIN_S) else [f"not everything had arrived after {DRAIN_S} s"]
+        if ending == _Ending.GIVEN_UP:
+            errors = self._close_the_other()
+        else:
+            errors = [] if simulation.drain(DRAIN_S) else [f"not everything had arrived after {DRAIN_S} s"]
+            errors += self._close(ending)
         errors += simulation.broken_promises()
         for error in errors:
             self._tell(self._now_s, error)
@@ -117,12 +141,51 @@ class _Run:
     def _counted(self) -> Counter[Count]:
         simulation, counts = self._simulation, self._counts
         for what, number in simulation.counts.items():
-            counts["connection dropped" if what.startswith("supervision") else "packets", what] += number
+            counts[_SIMULATION_GROUPS.get(what, "packets"), what] += number
         for board, clock_ms in zip(simulation.boards, simulation.setup.clocks_ms, strict=True):
             for what, number in board.counts.items():
                 counts[_GROUPS.get(what, "write refused"), what] += number
             counts["boards", "clock wrapped"] += clock_ms + self._now_s * 1000 >= _TICKS_END
         return +counts
+
+    # -- closing ------------------------------------------------------------------------------------------
+
+    def _close(self, ending: "_Ending") -> list[str]:
+        """After a good end: whoever reads the other's END closes too, and nothing is undelivered."""
+        simulation = self._simulation
+        if ending == _Ending.OPEN or not all(board.opened for board in simulation.boards):
+            return []
+        sides = (0, 1) if ending == _Ending.BOTH else (self._rng.randrange(2),)
+        self._did("closed", ending)
+        simulation.close(sides)
+        if not simulation.run_until_closed(_CLOSE_S):
+            return [f"the links were not closed after {_CLOSE_S} s"]
+        return [
+            f"{board.name}: {board.undelivered} messages undelivered, and all had arrived"
+            for board in simulation.boards
+            if board.undelivered
+        ]
+
+    def _give_up(self) -> None:
+        """One side closes among faults, with messages on their way, and waits for a while."""
+        side, timeout_ms = self._rng.randrange(2), self._rng.choice((0, 200, 3000))
+        board = self._simulation.boards[side]
+        self._did("closed", _Ending.GIVEN_UP, f"({board.name}, timeout {timeout_ms} ms)")
+        self._simulation.close((side,), timeout_ms)
+        self._simulation.run(8 * self._rng.random())
+
+    def _close_the_other(self) -> list[str]:
+        """Whether each knows what it has not delivered."""
+        simulation = self._simulation
+        for board in simulation.boards:
+            board.stop()
+        simulation.run(10)
+        simulation.close((0, 1), 0)
+        closed = simulation.run_until_closed(DRAIN_S)
+        self._counts["closed", "messages undelivered, and told so"] += sum(
+            board.undelivered or 0 for board in simulation.boards
+        )
+        return [] if closed else [f"the links were not closed after {DRAIN_S} s"]
 
     # -- what can be done to the boards -------------------------------------------------------------------
 
@@ -178,6 +241,12 @@ class _Run:
             )[sum(board.opened for board in boards)]
         self._counts["when the connection ended", moment] += 1
 
+    def _visit(self) -> None:
+        board = self._board()
+        self._did("strangers", "connected", f"({board.name})")
+        self._count_moment()
+        self._simulation.visit(self._simulation.boards.index(board))
+
     def _leave_range(self) -> None:
         seconds = self._rng.choice((0.1, 1.0, 3.0)) * self._rng.random()
         self._did("connection dropped", "out of range for up to 3 s", f"({seconds:.3f} s)")
@@ -206,7 +275,7 @@ class _Run:
 
     def _fill_host_stack(self) -> None:
         """For a while: the pump tries every 2 ms."""
-        code = self._rng.choice([code for code in ERRNOS[self._stack] if code in FULL])
+        code = self._rng.choice([code for code in ERRNOS[self._stack] if code in FULL_ERRNOS])
         board, times = self._board(), self._rng.randrange(1, 200)
         self._did("host stack", "full for a while", f"({board.name}, {errno.errorcode[code]} {times} times)")
         board.stack.refuse(code, times)
@@ -222,6 +291,13 @@ class _Run:
         board.stack.stall()
 
 
+_SIMULATION_GROUPS = {
+    "supervision timeouts": "connection dropped",
+    "borne until he had to greet": "strangers",
+    "turned away at once": "strangers",
+}
+"""Group of a simulation's counts; the others are faults of packets."""
+
 _GROUPS = {
     "handshakes": "engine",
     "messages sent again to a restarted peer": "engine",
@@ -233,6 +309,8 @@ _GROUPS = {
     "reader stalled": "boards",
     "hung up on a silent peer": "hung up",
     "hung up after an error": "hung up",
+    "told: disconnected": "hung up",
+    "host stack restarted": "host stack",
 }
 """Group of a board's counts; the others are names of errors."""
 

@@ -22,6 +22,7 @@ from .scheduler import Scheduler
 CENTRAL_TO_PERIPHERAL, PERIPHERAL_TO_CENTRAL = 0, 1
 """The two directions."""
 
+_STRANGER = "a stranger"
 _NO_COUNTERS = ("rtt_ms", "flight_limit")  # of what Engine.stats() gives
 
 
@@ -125,6 +126,7 @@ class Simulation:
         self._layer: LinkLayer | None = None
         self._connections = 0
         self._far_until_us = 0
+        self._visited: int | None = None  # the side to which a stranger connects next
         self._radio_rng = random.Random(self._rng.random())
         self.boards = tuple(
             Board(
@@ -150,9 +152,15 @@ class Simulation:
     # -- what can be done to it ---------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Connect in setup.reconnect_ms, unless that is under way, and when the boards are in range."""
+        """Connect in setup.reconnect_ms, unless that is under way, and when the boards are in range.
+
+        Not when a link is closed: its board looks for nobody.
+        """
         self._connections += 1
-        ready_us = max(self.scheduler.now_us, self._far_until_us) + self.setup.reconnect_ms * 1000
+        if any(board.closed for board in self.boards):
+            return
+        pause_us = max(board.seek() for board in self.boards)
+        ready_us = max(self.scheduler.now_us + pause_us, self._far_until_us) + self.setup.reconnect_ms * 1000
         self.scheduler.at(ready_us, self._connected, self._connections)
 
     def drop(self) -> None:
@@ -179,6 +187,25 @@ class Simulation:
             self._lose(side)
         else:
             self.connect()
+
+    def visit(self, side: int) -> None:
+        """The connection is lost, and the next one of this side is a stranger's, who says nothing."""
+        self._visited = side
+        self.drop()
+
+    def close(self, sides: tuple[int, ...], timeout_ms: int = 3000) -> None:
+        """The applications of these sides close their links at the same time."""
+        for side in sides:
+            self.boards[side].close(timeout_ms)
+
+    def run_until_closed(self, seconds: float) -> bool:
+        """Let virtual time go on until both applications have closed their links; False: not in this time."""
+        end_us = self.scheduler.now_us + round(seconds * 1e6)
+        while self.scheduler.now_us < end_us:
+            if all(board.undelivered is not None for board in self.boards):
+                return True
+            self.run(0.05)
+        return False
 
     def run(self, seconds: float) -> None:
         """Let virtual time go on."""
@@ -263,10 +290,23 @@ class Simulation:
             self.connect()
             return
         settings = self.setup.radio
+        if self._visited is not None:
+            self._let_in(self.boards[self._visited])
+            return
         self._layer = LinkLayer(settings, self.scheduler.now_us, statistics=self.air, rng=self._radio_rng)
         for side, board in enumerate(self.boards):
-            board.connect(settings.mtu, calls=side == CENTRAL)
+            board.connect(settings.mtu, side == CENTRAL, board.peer.address)
         self._play(self._layer)
+
+    def _let_in(self, board: Board) -> None:
+        """A stranger has connected to this board."""
+        self._visited = None
+        if board.policy.accepts(_STRANGER):
+            self.counts["borne until he had to greet"] += 1
+            board.connect(self.setup.radio.mtu, False, _STRANGER)
+        else:
+            self.counts["turned away at once"] += 1
+            self.connect()
 
     def _come_back(self) -> None:
         if self._layer and self.scheduler.now_us >= self._far_until_us:
