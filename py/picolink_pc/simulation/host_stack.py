@@ -31,6 +31,7 @@ class HostStack:
     controller_buffers: packets that the controller holds until they are acknowledged.
     peak_octets: most octets of values that ever waited in the host.
     errno: of the last refusal.
+    stalled: does it hand nothing to the controller?
     """
 
     FULL = ENOMEM  # what the call raises on a board when the stack can take no more
@@ -44,7 +45,7 @@ class HostStack:
         self.errno = 0
         self._refusals = 0
         self._refusal_errno = 0
-        self._stalled = False
+        self.stalled = False
 
     def refuse(self, errno: int, times: int) -> None:
         """Refuse the next `times` values with this error, whatever room there is."""
@@ -52,7 +53,7 @@ class HostStack:
 
     def stall(self) -> None:
         """Hand nothing more to the controller in this connection, and say nothing (btstack issue 740)."""
-        self._stalled = True
+        self.stalled = True
 
     def has_room(self, size: int) -> bool:  # noqa: ARG002
         """Whether a value of `size` octets would be taken now. If not, the call raises OSError on a board."""
@@ -82,10 +83,10 @@ class HostStack:
         self.waiting.clear()
         self.in_controller = 0
         self._refusals = 0
-        self._stalled = False
+        self.stalled = False
 
     def _hand_over(self, now_us: int) -> None:
-        while self.waiting and self.in_controller < self._controller_buffers and not self._stalled:
+        while self.waiting and self.in_controller < self._controller_buffers and not self.stalled:
             self.in_controller += 1
             self._transmit(self.waiting.popleft(), now_us)
 
