@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from picolink import flags, pyengine
+from picolink import flags, policy, pyengine
 from picolink_pc.bench import report
 from picolink_pc.chaos import chaos as command
 from picolink_pc.chaos import simulated
@@ -61,6 +61,11 @@ def test_many_runs_and_every_fault_in_them(tmp_path):
         assert counts["write refused", error] > 0
     for fault in ("clock wrapped", "freezes", "heap exhausted", "reader slowed down", "reader stalled"):
         assert counts["boards", fault] > 0
+    for fault in ("connected", "turned away at once", "borne until he had to greet"):
+        assert counts["strangers", fault] > 0
+    for end in ("by one board, then by the other", "by both boards at once", "by one board, among faults"):
+        assert counts["closed", end] > 0
+    assert counts["closed", "messages undelivered, and told so"] > 0
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -190,6 +195,22 @@ def test_the_oracle_notices_what_goes_wrong_at_a_restart(faulty, error):
     simulation.drain(20)
     broken = simulation.broken_promises()
     assert any(error in line for line in broken) if error else broken == []
+
+
+@pytest.mark.parametrize(
+    ("method", "planted", "error"),
+    [
+        ("closing", lambda *_: False, "were not closed"),
+        ("tell_undelivered", lambda *_: None, "did not come"),
+        ("tell", lambda *_: None, "'connected' was not told"),
+        ("_is_useless", lambda *_: False, "not everything had arrived"),
+    ],
+)
+def test_a_fault_in_the_links_policy_is_noticed(monkeypatch, method, planted, error):
+    """What the link decides is run here, and not a copy of it."""
+    monkeypatch.setattr(policy.Policy, method, planted)
+    broken = [line for seed in range(60) for line in chaos.play(engines("native", seed), seed).errors]
+    assert any(re.search(error, line) for line in broken), broken
 
 
 # -- on virtual boards ---------------------------------------------------------------------------------------

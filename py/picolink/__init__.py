@@ -8,6 +8,7 @@
 Both are context managers that wait for the other board and give a Link.
 """
 
+from . import radio as _radio
 from .errors import LinkClosedError as LinkClosedError
 
 __version__ = "0.1.0"
@@ -32,6 +33,5 @@ def connect(name, radio=None, **options):
 
 def _link(way, name, radio, options):
     from .link import Link
-    from .radio import default
 
-    return Link(getattr(radio or default(), way)(name), **options)
+    return Link(getattr(radio or _radio.default(), way)(name), **options)

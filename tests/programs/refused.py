@@ -18,9 +18,9 @@ async def main(role):
         await link.send("before")
         assert await link.recv() == b"before"
         if role == "connect":
-            link._role.transmit(hello(1, 77))  # of another life
+            link._policy.transmit(hello(1, 77))  # of another life
             await asyncio.sleep_ms(20)
-            link._role.transmit(hello(9, 77))
+            link._policy.transmit(hello(9, 77))
         else:
             while link.stats["connections"] < 2:
                 await asyncio.sleep_ms(10)
@@ -29,4 +29,5 @@ async def main(role):
     print("ok")
 
 
-asyncio.run(main(sys.argv[1]))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

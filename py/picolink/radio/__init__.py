@@ -23,6 +23,8 @@ tend()      called every 10 ms while the link is open
 Packets and signs of life that come are for policy.feed(); after a drop it sets policy.wake.
 """
 
+import sys
+
 _radio = None
 
 
@@ -36,6 +38,8 @@ def default():
     """The radio of a link that names none. Raises ImportError where there is none."""
     if _radio is not None:
         return _radio
+    if sys.implementation.name != "micropython":
+        raise ImportError("no radio for this computer: name one, such as radio=picolink.radio.memory.Air()")
     from . import aioble
 
     return aioble

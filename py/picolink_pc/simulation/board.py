@@ -249,6 +249,10 @@ class Board:
         return self.policy.connection >= SETTING_UP
 
     @property
+    def frozen(self) -> bool:
+        return self._busy_until_us > self._scheduler.now_us
+
+    @property
     def opened(self) -> bool:
         """Whether the handshake is done."""
         return self.policy.connection == CONNECTED

@@ -153,7 +153,9 @@ class _Run:
     def _close(self, ending: "_Ending") -> list[str]:
         """After a good end: whoever reads the other's END closes too, and nothing is undelivered."""
         simulation = self._simulation
-        able = all(board.opened and not board.stack.stalled for board in simulation.boards)
+        able = all(
+            board.opened and not board.frozen and not board.stack.stalled for board in simulation.boards
+        )
         if ending == _Ending.OPEN or not able:
             return []
         sides = (0, 1) if ending == _Ending.BOTH else (self._rng.randrange(2),)
