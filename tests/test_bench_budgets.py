@@ -1,7 +1,12 @@
 """What must not grow, against tests/budgets.json: CPU cycles on the emulated Pico, packets in the simulation.
 
 Cycles repeat exactly for the same code and compiler, packets for the same protocol. After a change that is
-worth its price, or makes things better, put the figures that these tests print into the file.
+worth its price, or makes things better, put the new figures into the file; this prints them:
+
+    pytest -rP tests/test_bench_budgets.py
+
+Cycles have budgets for the compilers of Debian 12 and of Debian 13. Any other may need what the dearer of
+them does.
 """
 
 import json
@@ -20,6 +25,8 @@ from picolink_pc.simulation.simulation import Setup, Simulation
 
 BUDGETS = json.loads(Path(__file__).with_name("budgets.json").read_text())
 MAY_GROW = 1.05
+ANOTHER_COMPILER = 0.15  # GCC 14.2.1 makes recv() of 236 bytes 9 % quicker than GCC 12.2.1, the others 1 %
+BOARD = "RPI_PICO"
 MESSAGE = 20  # bytes, in full packets of 236
 
 TARGET_CYCLES = 3500  # for the native engine, with recv_into
@@ -40,25 +47,40 @@ def cycles(pico):
     }
 
 
-@pytest.mark.parametrize("name", BUDGETS["cycles"])
+def names(part):
+    return next(iter(BUDGETS[part].values()))
+
+
+def budget(part, name):
+    """Cycles, for the compiler of this firmware."""
+    compiler = products.compiler(BOARD)
+    by_compiler = {each: budgets[name] for each, budgets in BUDGETS[part].items()}
+    return by_compiler.get(compiler, max(by_compiler.values()))
+
+
+def within(found, most, growth=MAY_GROW):
+    """Whether the budget is kept, and both figures, for people."""
+    print(f"{found:.0f} cycles with {products.compiler(BOARD)}, the budget is {most}")
+    return found <= most * growth
+
+
+@pytest.mark.parametrize("name", names("cycles"))
 def test_cycles_of_the_whole_way_of_a_message(cycles, name):
-    budget = BUDGETS["cycles"][name]
-    assert cycles[name] <= budget * MAY_GROW, f"{cycles[name]:.0f} cycles, the budget is {budget}"
+    assert within(cycles[name], budget("cycles", name))
 
 
 def test_the_native_engine_is_as_fast_as_it_has_to_be(cycles):
     assert cycles["native"] <= TARGET_CYCLES
 
 
-@pytest.mark.parametrize("way", BUDGETS["link"])
+@pytest.mark.parametrize("way", names("link"))
 def test_cycles_of_a_message_through_the_link(way):
     sender, reader = way.split(", ")
-    with Emulator(products.firmware("RPI_PICO")) as pico:
+    with Emulator(products.firmware(BOARD)) as pico:
         found = cpu.measure(pico, "native", sender, reader, RadioSettings(interval_ms=15))
     assert found["rate"] == pytest.approx(ceiling(RadioSettings(interval_ms=15), both_ways=True), rel=0.02)
-    budget = BUDGETS["link"][way]
     # A name more in the link shifts MicroPython's tables, and what each look into them takes.
-    assert found["cycles"] <= budget * 1.15, f"{found['cycles']:.0f} cycles, the budget is {budget}"
+    assert within(found["cycles"], budget("link", way), growth=1.15)
 
 
 @pytest.mark.parametrize("module", ["_picolink", engine.MPY_ON_BOARD])
@@ -81,6 +103,8 @@ def measured():
 @pytest.mark.parametrize(("name", "tolerance"), [("native", 0.01), ("python", 0.1)])
 @pytest.mark.parametrize("size", [18, 236])
 def test_the_sweep_computes_with_the_cycles_of_this_firmware(measured, name, tolerance, size):
+    if products.compiler(BOARD) != table.compiler():
+        tolerance = ANOTHER_COMPILER
     now, known = full_packet(measured[name], size), full_packet(table.load()[name], size)
     assert now == pytest.approx(known, rel=tolerance), "run make firmware, then picolink bench costs"
 

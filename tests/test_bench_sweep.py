@@ -1,7 +1,6 @@
 """picolink bench sweep: that it simulates what it says, repeats, and tells it right."""
 
 import dataclasses
-import json
 
 import pytest
 from click.testing import CliRunner
@@ -196,4 +195,4 @@ def test_targets_are_met_or_not(outcomes):
 
 
 def test_the_table_of_cycles_has_both_engines():
-    assert list(json.loads(cycles.TABLE.read_text())) == list(ENGINES)
+    assert list(cycles.load()) == list(ENGINES)

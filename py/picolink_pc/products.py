@@ -1,5 +1,6 @@
 """Where things are that go onto boards: `make` leaves them in build/out, a wheel brings its own."""
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,6 +35,16 @@ MPY_CROSS = OUT / "bin" / "mpy-cross"
 def firmware(board: str) -> Path:
     """The firmware with picolink inside for a board of MicroPython's rp2 port, such as "RPI_PICO_W"."""
     return OUT / "firmware" / f"picolink-{version('picolink')}-{board}.uf2"
+
+
+def compiler(board: str) -> str:
+    """What compiled that firmware, such as "GCC 12.2.1": CPU cycles depend on it.
+
+    FileNotFoundError: `make firmware` has not made it here.
+    """
+    for path in (OUT / "firmware" / board / "with_picolink").rglob("native/picolink.c.o"):
+        return "GCC " + re.search(rb"GCC: \([^)]*\) ([0-9.]+)", path.read_bytes())[1].decode()
+    raise FileNotFoundError(f"the firmware for {board} has not been compiled here: {how_to_get('firmware')}")
 
 
 def native_module(architecture: str) -> Path:

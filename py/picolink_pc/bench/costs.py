@@ -9,6 +9,7 @@ from statistics import linear_regression
 import click
 from rich.console import Console
 
+from .. import products
 from ..radio.air import PACKET_OVERHEAD, record_octets
 from . import engine
 from .cycles import TABLE, Table
@@ -63,5 +64,6 @@ def costs() -> None:
         }
         for name, table in measured.items()
     }
-    TABLE.write_text(json.dumps(rounded, indent=1) + "\n")
+    made = {"compiler": products.compiler("RPI_PICO"), "engines": rounded}
+    TABLE.write_text(json.dumps(made, indent=1) + "\n")
     click.echo(f"written: {TABLE.name}")

@@ -1,6 +1,7 @@
 """CPU cycles of the engines' calls on a Pico, which the sweep computes with: cycles.json.
 
-The table is in git so that the sweep needs no emulator. `picolink bench costs` makes it.
+The table is in git so that the sweep needs no emulator and computes the same everywhere.
+`picolink bench costs` makes it.
 """
 
 import json
@@ -27,7 +28,12 @@ message: "feed": what feed() takes longer for each message in a packet; "acknowl
 @cache
 def load() -> dict[str, Table]:
     """Engine ("native", "python") -> its table."""
-    return json.loads(TABLE.read_text())
+    return json.loads(TABLE.read_text())["engines"]
+
+
+def compiler() -> str:
+    """What compiled the firmware that the table was measured with, such as "GCC 12.2.1"."""
+    return json.loads(TABLE.read_text())["compiler"]
 
 
 def calls(table: Table, size: int) -> CallCosts:
