@@ -43,6 +43,7 @@ INTERPRETERS = {
         "refused",
         "slow_at_the_end",
         "tasks_in_order",
+        "waiting",
     ],
 )
 def test_program(interpreter, program):

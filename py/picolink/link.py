@@ -37,16 +37,22 @@ class Link:
     engine: "native", "python", or None for the native one where there is one.
     tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768. A message (plus 2 to 4 bytes) must
         fit this side's transmit ring and the peer's receive ring.
+    timeout_ms: that of open(), for `async with`.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
         "restarted", "too large", "refused", "not found", "not connected" or "undelivered"; detail: str for a
         person. Printed by default. An exception that it raises ends the link.
+
+    Each wait takes a timeout_ms (int, ms; None: for ever). When the time is up it raises
+    asyncio.TimeoutError, at most 20 ms later, and nothing is lost: a message that has not come is for the
+    next recv(), one that found no room is not queued. So not `wait_for_ms(link.recv(), 100)`, but
+    `link.recv(timeout_ms=100)`: MicroPython's wait_for drops what comes just as its time is up.
 
     Attributes: name, engine ("native" or "python"), connected (bool), channel (of the message last
     received), stats (a dict of counters: docs/protocol.md, "Errors and counters", and docs/reliability.md,
     "What it tells").
     """
 
-    def __init__(self, role, engine=None, tx_size=8192, rx_size=8192, on_event=print_event):
+    def __init__(self, role, engine=None, tx_size=8192, rx_size=8192, on_event=print_event, timeout_ms=None):
         engine_class, self.engine = engines.load(engine)
         session = int.from_bytes(os.urandom(4), "little") or 1
         self.name = role.name
@@ -69,6 +75,8 @@ class Link:
         self._role = role
         role.serve(policy)
         self._line = policy.line
+        self._timeout_ms = timeout_ms
+        self._alarms = []  # of who waits for a limited time: [when it is over, what to set then]
         self._burst = BURST  # messages that may be read before others get a turn
         self._tasks = []
         self._working = 0  # _RUN, _TICK
@@ -80,8 +88,11 @@ class Link:
 
     # -- opening and closing ------------------------------------------------------------------------------
 
-    async def open(self):
-        """Wait for the other board: once for each link. `async with` does this."""
+    async def open(self, timeout_ms=None):
+        """Wait for the other board: once for each link. `async with` does this.
+
+        After asyncio.TimeoutError the link is closed: make another one.
+        """
         policy = self._policy
         if policy.life != lc.NEW:
             raise RuntimeError("this link was opened already: make another one")
@@ -90,7 +101,9 @@ class Link:
         self._due_at = ticks_ms()
         try:
             self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._tick())]
-            await self._opened.wait()
+            alarm = self._alarm(self._opened, timeout_ms)
+            while policy.life == lc.OPENING:
+                await self._wait(self._opened, alarm)
             policy.check_open()
         except BaseException:
             await self._shut("the link was not opened")
@@ -112,7 +125,7 @@ class Link:
             await self._shut("this side has closed the link")
 
     async def __aenter__(self):
-        return await self.open()
+        return await self.open(self._timeout_ms)
 
     async def __aexit__(self, exc_type, exc, traceback):
         await self.close()
@@ -142,36 +155,39 @@ class Link:
 
     # -- messages -----------------------------------------------------------------------------------------
 
-    async def send(self, message, channel=0):
+    async def send(self, message, channel=0, timeout_ms=None):
         """Queue a message; wait while the transmit ring is full. Cancelled, it has queued nothing.
 
         Tasks that send are served in the order in which they came.
 
         message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
         Raises TypeError or ValueError for what is no message or can never fit, LinkClosedError when the link
-        is closed.
+        is closed, RuntimeError when it was not opened.
         """
         if self._line or not self.send_nowait(message, channel):
-            await self._send_in_turn(message, channel)
+            await self._send_in_turn(message, channel, timeout_ms)
 
-    async def recv(self):
-        """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last."""
+    async def recv(self, timeout_ms=None):
+        """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last.
+
+        Cancelled, it has taken nothing. But see Link on asyncio.wait_for().
+        """
         burst = self._burst
         message = burst and self._engine.recv()
         if message:
             self._burst = burst - 1
         else:
-            await self._wait_message(LinkClosedError)
+            await self._wait_message(LinkClosedError, timeout_ms)
             message = self._engine.recv()
         self.channel, data = message
         return data
 
-    async def drain(self):
+    async def drain(self, timeout_ms=None):
         """Wait for a message, then iterate over all that are here: `for message in await link.drain()`.
 
         Raises LinkClosedError after the last. Cheaper than `async for` at high rates.
         """
-        await self._wait_message(LinkClosedError)
+        await self._wait_message(LinkClosedError, timeout_ms)
         return self._messages()
 
     def __aiter__(self):
@@ -184,21 +200,25 @@ class Link:
         if message:
             self._burst = burst - 1
         else:
-            await self._wait_message(StopAsyncIteration)
+            await self._wait_message(StopAsyncIteration, None)
             message = self._engine.recv()
         self.channel, data = message
         return data
 
-    async def flush(self):
+    async def flush(self, timeout_ms=None):
         """Wait until the peer's board has all that was sent before this call.
 
         Raises LinkClosedError when the link is closed and the peer has not said that it has everything.
         """
+        if self._policy.life == lc.NEW:
+            self._policy.check_open()
         stats = self._engine.stats()
         last = stats["messages_sent"] - stats["too_large"]
+        alarm = self._alarm(self._room, timeout_ms)
         while self._engine.pending() and self._engine.stats()["messages_acknowledged"] < last:
             self._policy.check_open()
-            await self._wait_room()
+            self._room.clear()
+            await self._wait(self._room, alarm)
 
     def __getattr__(self, name):
         # Properties would make every assignment to an attribute ten times as slow: MicroPython then searches
@@ -211,38 +231,61 @@ class Link:
             return self._policy.connection == lc.CONNECTED
         raise AttributeError(name)
 
-    async def _send_in_turn(self, message, channel):
+    async def _send_in_turn(self, message, channel, timeout_ms):
         policy = self._policy
+        alarm = self._alarm(self._room, timeout_ms)
         turn = policy.queue_up(message)
         try:
             while self._line[0] is not turn or not policy.send_first(message, channel):
-                await self._wait_room()
+                self._room.clear()
+                await self._wait(self._room, alarm)
         finally:
             self._line.remove(turn)
             self._room.set()  # for the next in line
 
-    async def _wait_room(self):
-        self._room.clear()
-        await self._room.wait()
-
-    async def _wait_message(self, ended):
+    async def _wait_message(self, ended, timeout_ms):
         """Wait until the engine has a message. Raises `ended` after the last."""
+        alarm = None if timeout_ms is None else self._alarm(self._readable, timeout_ms)
         if not self._burst:
             await self._pause()  # before a message is taken: cancelled in here, none is lost
         policy = self._policy
         while not self._engine.readable():
-            if self._engine.ended or policy.closed is not None:
-                reason = policy.closed or "the peer has closed the link"
-                if policy.life == lc.FAILED:
-                    raise LinkClosedError(reason)
-                raise ended(reason)
-            await self._wait_readable()
+            if policy.life:
+                self._check_readable(ended)
+            elif self._engine.ended:
+                raise ended("the peer has closed the link")
+            self._burst = BURST
+            self._wake.set()  # reading has made room: the peer may have to hear of it
+            self._readable.clear()
+            await self._wait(self._readable, alarm)
 
-    async def _wait_readable(self):
-        self._burst = BURST
-        self._wake.set()  # reading has made room: the peer may have to hear of it
-        self._readable.clear()
-        await self._readable.wait()
+    def _check_readable(self, ended):
+        """Raises when no message will come any more."""
+        policy = self._policy
+        if policy.life == lc.NEW:
+            policy.check_open()
+        if self._engine.ended or policy.closed is not None:
+            reason = policy.closed or "the peer has closed the link"
+            raise (LinkClosedError if policy.life == lc.FAILED else ended)(reason)
+
+    def _alarm(self, event, timeout_ms):
+        """For _wait(): what ends a wait for this event, or None if nothing does."""
+        if timeout_ms is None:
+            return None
+        return [ticks_add(ticks_ms(), timeout_ms), event]
+
+    async def _wait(self, event, alarm):
+        """Wait for the event, which may be set for others. Raises asyncio.TimeoutError in the end."""
+        if alarm is None:
+            await event.wait()
+            return
+        if ticks_diff(ticks_ms(), alarm[0]) >= 0:
+            raise asyncio.TimeoutError
+        self._alarms.append(alarm)
+        try:
+            await event.wait()
+        finally:
+            self._alarms.remove(alarm)
 
     async def _pause(self):
         self._burst = BURST
@@ -337,6 +380,11 @@ class Link:
         if policy.gone(await self._role.hang_up()):
             self._role.restart()
 
+    def _ring(self, now):
+        for due_at, event in self._alarms:
+            if ticks_diff(now, due_at) >= 0:
+                event.set()
+
     async def _tick(self):
         """What has its time: asyncio has no cheap way to wait for a flag and a time. Allocates nothing."""
         self._working |= _TICK
@@ -350,6 +398,8 @@ class Link:
                 now = ticks_ms()
                 if ticks_diff(now, self._due_at) >= 0:
                     self._wake.set()
+                if self._alarms:
+                    self._ring(now)
                 dropped = policy.connection == lc.SETTING_UP and role.handle < 0
                 if dropped or policy.overdue(now):
                     policy.limit(now, HANG_UP_MS)  # to get out of what it does to end

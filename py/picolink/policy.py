@@ -148,11 +148,16 @@ class Policy:
         return self.line[0][0] + _size(message) + 2 * HEADER <= room
 
     def check_open(self):
-        """Raises LinkClosedError if nothing more can be sent."""
+        """Raises LinkClosedError if nothing more can be sent, RuntimeError if open() was not called."""
+        if self.life == lc.NEW:
+            raise RuntimeError(
+                "this link was not opened: write `async with picolink.advertise(...) as link:` (or connect), "
+                "or `await link.open()`"
+            )
         # The engine knows that the peer has ended before a turn has heard of it.
         if self.life in (lc.PEER_ENDED, lc.BOTH_ENDED) or self.engine.ended:
             raise LinkClosedError(self.closed or "the peer has closed the link")
-        if self.life not in (lc.OPEN, lc.OPENING, lc.NEW):
+        if self.life not in (lc.OPEN, lc.OPENING):
             raise LinkClosedError(self.closed or "this side has closed the link")
 
     # -- opening and closing ------------------------------------------------------------------------------

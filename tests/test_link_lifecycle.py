@@ -1,0 +1,140 @@
+"""How a link opens and closes, and whose turn it is to send: in virtual time, on the radio in memory."""
+
+import asyncio
+
+import picolink
+import pytest
+import virtual_time
+from picolink import lifecycle
+from picolink.link import Link
+from picolink.policy import HANG_UP, Policy
+from picolink.pyengine import Engine
+from picolink.radio import memory
+
+
+def link(way, air, **options):
+    return getattr(picolink, way)("PicoA", radio=air, engine="python", **options)
+
+
+def tasks():
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+def test_a_link_that_never_met_anybody_closes_at_once():
+    async def main():
+        a = link("advertise", memory.Air())
+        opening = asyncio.create_task(a.open())
+        await asyncio.sleep(1)
+        began = asyncio.get_running_loop().time()
+        await a.close()
+        assert asyncio.get_running_loop().time() - began < 0.1
+        with pytest.raises(picolink.LinkClosedError, match="this side has closed"):
+            await opening
+        assert not tasks()
+
+    virtual_time.run(main())
+
+
+def test_a_cancellation_after_a_failed_attempt_ends_nothing():
+    """At whatever moment it comes: the link goes on, and opens."""
+
+    class Fails(memory._Connects):
+        failures = 0
+
+        async def establish(self):
+            if self.failures < 3:
+                self.failures += 1
+                raise OSError(5, "failed")
+            await super().establish()
+
+    async def main(after_ms):
+        air = memory.Air()
+        a = link("advertise", air)
+        b = Link(Fails("PicoA", air.board("B")), engine="python")
+        opening = asyncio.gather(a.open(), b.open())
+        await asyncio.sleep(after_ms / 1000)
+        b._tasks[0].cancel()
+        await asyncio.wait_for(opening, 30)
+        await asyncio.gather(a.close(), b.close())
+
+    for after_ms in range(1, 300, 2):
+        virtual_time.run(main(after_ms))
+
+
+class Bell:
+    def set(self):
+        pass
+
+
+def test_a_packet_that_comes_while_hanging_up_opens_nothing():
+    """It would open the engine, and the next connection be told "connected" though nobody spoke there."""
+    told, sent, buffer = [], [], bytearray(244)
+    bell = Bell()
+    policy = Policy(
+        Engine(1),
+        "python",
+        8192,
+        lambda *event: told.append(event),
+        wake=bell,
+        opened=bell,
+        readable=bell,
+        room=bell,
+    )
+    policy.transmit = lambda packet: sent.append(bytes(packet))
+    policy.open()
+
+    def connect(now, address):
+        policy.seek(now)
+        policy.adopt(now, address, address)
+        policy.call(247)
+        turns = policy.turns(now)
+        next(turns)
+        return turns
+
+    turns = connect(0, "B")
+    turns.send(0)
+    other = Engine(2)
+    other.start(247, 0)
+    other.feed(sent[0], 0)
+    answer = buffer[: other.pull_into(buffer, 0)]
+    assert turns.send(5000) == HANG_UP
+    policy.hang_up(5000, policy.why)
+    policy.feed(answer, 5001)  # the radio has not ended the connection yet
+    policy.gone(answered=True)
+
+    connect(6000, "Y").send(6000)
+    assert policy.connection == lifecycle.GREETING
+    assert policy.peer is None
+    assert told == []
+
+
+def test_a_handler_never_overtakes_a_large_message_that_waits():
+    """Not even one that comes while the task in line is the one that ran last."""
+
+    async def main():
+        air = memory.Air()
+        a, b = link("advertise", air, tx_size=512), link("connect", air, rx_size=256)
+        await asyncio.gather(a.open(), b.open())
+        large, small = bytes(240), b"0123456789"
+        policy = a._policy
+        taken = []
+
+        def send_first(message, channel):
+            sent = Policy.send_first(policy, message, channel)
+            if not sent:
+                taken.append(a.send_nowait(small))  # a handler comes
+            return sent
+
+        policy.send_first = send_first
+        while a.send_nowait(small):
+            pass
+        await asyncio.gather(a.send(large), receive(b, large))
+        assert taken
+        assert not any(taken)
+        await asyncio.gather(a.close(), b.close())
+
+    async def receive(b, last):
+        while await b.recv() != last:
+            await asyncio.sleep(0.05)  # room for small ones comes, a little at a time
+
+    virtual_time.run(main())
