@@ -2,7 +2,9 @@
 
 
 def advertise(name):
-    """The role that advertises `name` and waits. Raises TypeError or ValueError for what is no name."""
+    """The role that advertises `name` and waits. Raises TypeError or ValueError for what is no name,
+    ImportError where Bluetooth or aioble are missing or are not what it needs."""
+    _need("advertise", "Service", "Characteristic", "register_services")
     from .peripheral import Peripheral
 
     return Peripheral(name)
@@ -10,6 +12,32 @@ def advertise(name):
 
 def connect(name):
     """The role that looks for the board that advertises `name`, and connects. Raises as advertise()."""
+    device = _need("scan", "Device").Device
+    try:
+        device.connect(None, 0, 0, 0, 0).close()  # a coroutine only takes its arguments until it is awaited
+    except TypeError:
+        raise ImportError(
+            "aioble is too old: picolink needs 0.6, which MicroPython has from 1.24 on. Install a newer "
+            "MicroPython"
+        )
     from .central import Central
 
     return Central(name)
+
+
+def _need(*names):
+    """aioble. Raises ImportError with what to do when there is none, or one without these names."""
+    try:
+        import bluetooth  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "this firmware has no Bluetooth: install MicroPython for the Pico W or the Pico 2 W"
+        )
+    try:
+        import aioble
+    except ImportError as e:
+        raise ImportError("aioble is missing (%s): mpremote mip install aioble" % e)
+    for name in names:
+        if not hasattr(aioble, name):  # it leaves out the parts whose files are missing
+            raise ImportError("aioble has no %s, parts of it are missing: mpremote mip install aioble" % name)
+    return aioble
