@@ -55,6 +55,7 @@ data = host.receive()
 while data[0] != 2:
     data = host.receive()
 print("got", data[9:])
+sleep_ms(50)  # some connection events: the other side is to see that its packet is complete
 host.send(b"\\x01\\x06\\x04\\x03" + connection + b"\\x13")
 print("disconnected", hex(host.event(5)[3]))
 """
@@ -375,7 +376,8 @@ def test_an_emulator_that_stops_says_why(tmp_path):
     assert output[0].endswith("damaged.uf2: block 0 is not a UF2 block")
 
 
-def test_firmware_that_never_gets_to_its_repl_is_named(tmp_path, firmware):
+def test_firmware_that_never_gets_to_its_repl_is_named(tmp_path, firmware, monkeypatch):
+    monkeypatch.setattr("picolink_pc.emulated_boards._START_S", 2)
     content = bytearray(firmware.path.read_bytes())
     content[32 + 512 * 2 : 32 + 512 * 2 + 256] = b"\xfe\xe7" * 128  # "b .", where the firmware begins
     stuck = tmp_path / "stuck.uf2"

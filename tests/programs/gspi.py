@@ -1,7 +1,7 @@
 # The bus of a Pico W's radio chip, spoken by a PIO program of ours on any rp2 firmware, and HCI over it.
 # Tests put it in front of their programs.
 
-from time import sleep_ms
+from time import sleep_ms, sleep_us
 
 import rp2
 from machine import Pin
@@ -36,15 +36,19 @@ machine_ = rp2.StateMachine(
 )
 
 
+# `exec` takes 5 ms to assemble text, and these are needed for each transfer.
+_OUT_X, _OUT_Y, _OUTPUT = [rp2.asm_pio_encode(i, 1) for i in ("out(x, 32)", "out(y, 32)", "set(pindirs, 1)")]
+
+
 def transfer(words, count):
     """Words to send (at most 5: what FIFO and shift register take), and how many to read (at most 4 more)."""
     machine_.active(0)
     machine_.restart()
     machine_.put(32 * len(words) - 1)
-    machine_.exec("out(x, 32)")
+    machine_.exec(_OUT_X)
     machine_.put(32 * count - 1 if count else 0)
-    machine_.exec("out(y, 32)")
-    machine_.exec("set(pindirs, 1)")
+    machine_.exec(_OUT_Y)
+    machine_.exec(_OUTPUT)
     select(0)
     machine_.active(1)
     for word in words:
@@ -52,7 +56,7 @@ def transfer(words, count):
     answer = [machine_.get() for _ in range(count)]
     while machine_.tx_fifo():
         pass
-    sleep_ms(1)
+    sleep_us(5)  # the last word takes 1 us
     machine_.active(0)
     select(1)
     return answer
