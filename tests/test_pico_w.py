@@ -6,6 +6,7 @@ the rest.
 """
 
 import asyncio
+import dataclasses
 import struct
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from pico_firmware import RP2350_ARM, uf2_blocks, write_plain_firmware
 from picolink_pc.boards import BoardError, Room, play
-from picolink_pc.emulator import EmulatorError, packages
+from picolink_pc.emulator import CYCLE_COUNTER, EmulatorError, packages
 from picolink_pc.emulator.firmware import Firmware, read_firmware
 from picolink_pc.radio.air import RadioSettings
 from picolink_pc.run import run
@@ -169,6 +170,75 @@ for pin in (Pin(0), Pin(24)):
     assert output == ["21", "21"]
 
 
+def test_a_miss_of_the_flash_cache_costs_what_it_is_set_to(firmware):
+    program = f"""
+import rp2
+from machine import mem32
+def measure(step):
+    mem32[{CYCLE_COUNTER}] = 0
+    for address in range(0x100C0000, 0x100C0000 + 200 * step, step):
+        mem32[address]
+    return mem32[{CYCLE_COUNTER}]
+flash = rp2.Flash()
+measure(8)
+near, apart = measure(8), measure(0x1000)
+flash.writeblocks(flash.ioctl(4, 0) - 1, b"x", 0)
+print(apart - near, measure(8) - near)
+"""
+
+    def measure(miss_cycles):
+        output = output_of(dataclasses.replace(firmware, miss_cycles=miss_cycles), program)
+        return [int(cycles) for cycles in output[0].split()]
+
+    # 200 words 4 KiB apart share two sets of two lines: all are misses. In a row, most are hits, unless flash
+    # was written to: that empties the cache.
+    without = measure(0)
+    assert without[0] == pytest.approx(0, abs=1000)
+    for miss_cycles in (30, 70):
+        extra = [cycles - base for cycles, base in zip(measure(miss_cycles), without, strict=True)]
+        assert min(extra) > 150 * miss_cycles
+
+
+def test_writing_to_flash_takes_its_time(firmware):
+    output = output_of(
+        firmware,
+        """
+import rp2, time
+flash = rp2.Flash()
+blocks = flash.ioctl(4, 0)
+def timed(act):
+    began = time.ticks_us()
+    act()
+    return time.ticks_diff(time.ticks_us(), began)
+print(timed(lambda: flash.ioctl(6, blocks - 1)))
+for pages in (1, 5):
+    print(timed(lambda: flash.writeblocks(blocks - 1, bytes(256 * pages), 0)))
+""",
+    )
+    erase, one, five = map(int, output)
+    assert erase == pytest.approx(45_000, rel=0.02)
+    assert five - one == pytest.approx(4 * 400, rel=0.1)
+
+
+def test_a_cpu_is_busy_while_it_does_not_sleep(firmware):
+    async def work(room):
+        board = room.board("board")
+        await board.start_code(
+            "import time\nprint('sleeps')\ntime.sleep_ms(200)\nprint('works')\n"
+            "end = time.ticks_add(time.ticks_ms(), 100)\n"
+            "while time.ticks_diff(end, time.ticks_ms()) > 0:\n    pass\nprint('end')\n"
+        )
+        busy = []
+        for line in ("sleeps", "works", "end"):
+            await board.line(line)
+            busy.append(board.busy_s)
+        return busy[1] - busy[0], busy[2] - busy[1]
+
+    asleep, at_work = in_room(firmware, work)
+    assert asleep == pytest.approx(0, abs=0.02)
+    assert at_work == pytest.approx(0.1, abs=0.01)
+
+
 def test_what_the_chip_does_not_know_is_told_where_the_board_prints(firmware):
     output = output_of(firmware, GSPI + "start()\nprint(get(0x18001234))\nprint('end')\n")
     assert output == ["the radio chip does not know this: a read of 4 bytes at 0x18001234", "0", "end"]
@@ -297,6 +367,19 @@ def test_run_shows_what_emulated_boards_print(tmp_path, firmware):
     result = CliRunner().invoke(run, ["--firmware", str(file), str(hello), str(wrong)])
     assert result.exit_code == 1
     assert "wrong  ImportError: no module named 'nothing'\n" in result.stdout
+
+
+def test_run_is_told_what_a_miss_of_the_flash_cache_costs(tmp_path, firmware):
+    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    program = tmp_path / "cycles.py"
+    program.write_text(f"from machine import mem32\nprint(mem32[{CYCLE_COUNTER}])\n")
+
+    def cycles(*options):
+        result = CliRunner().invoke(run, ["--firmware", str(file), *options, str(program)])
+        return int(result.stdout.split()[1])
+
+    without, usual, much = cycles("--miss-cycles", "0"), cycles(), cycles("--miss-cycles", "100")
+    assert without < usual < much
 
 
 def test_run_takes_one_kind_of_board(tmp_path, firmware):

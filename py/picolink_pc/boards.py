@@ -52,8 +52,10 @@ class Board:
     """What every board in a room has.
 
     name: of the board, for people.  output: all lines that it has printed, since it was made.
-    running: is its program running?
+    running: is its program running?  busy_s: for how long its CPU has worked; 0 where nobody knows.
     """
+
+    busy_s = 0.0
 
     def __init__(self, name: str, on_line: Callable[[str, str], None] | None) -> None:
         self.name = name
@@ -267,7 +269,13 @@ class Room:
         number = next(self._addresses)
         flash = self._folder / f"flash-{number}.bin"
         flash.write_bytes(self._firmware.flash)
-        options = BoardOptions(self._firmware.path, number, self._settings.seed, flash=flash)
+        options = BoardOptions(
+            self._firmware.path,
+            number,
+            self._settings.seed,
+            flash=flash,
+            miss_cycles=self._firmware.miss_cycles,
+        )
         board = EmulatedBoard(name, self.radio, options, engine, self._on_line)
         self._cleanup.callback(board.close)
         return board

@@ -73,10 +73,14 @@ def demo(
     result = _result(scores, settings, _stack_name(micropython, firmware))
     console.print(_table(result))
     if firmware:
-        took_s = time.monotonic() - began
+        result["cpu_percent"] = {
+            name: round(score["cpu"], 1) for name, score in zip("ab", scores, strict=True)
+        }
+        busy = " and ".join(f"{percent:.0f} %" for percent in result["cpu_percent"].values())
         console.print(
-            f"{greeted_s + sent_s:.1f} s on the boards took {took_s:.0f} s here. Their firmware is real; the "
-            "radio is a model."
+            f"The boards' CPUs were busy for {busy} of the time at full speed. Firmware and host are real, "
+            f"the controller is a model. {greeted_s + sent_s:.1f} s on the boards took "
+            f"{time.monotonic() - began:.0f} s here."
         )
     if target is not None:
         target.write_text(json.dumps(result, indent=2) + "\n")
@@ -126,6 +130,8 @@ async def _blast(
         for board, role in zip(boards, ("advertise", "connect"), strict=True):
             await board.start(EXAMPLES / "blast.py", role, str(seconds))
         await boards[0].line("connected")
+        loop = asyncio.get_running_loop()
+        busy_s, connected_s = [board.busy_s for board in boards], loop.time()
         progress = Progress(
             TextColumn("sending both ways"), BarColumn(), TimeRemainingColumn(), console=console
         )
@@ -135,7 +141,9 @@ async def _blast(
             scores = [json.loads((await board.line("^score ")).removeprefix("score ")) for board in boards]
             watch.cancel()
             progress.update(task, completed=seconds)
-        return scores, asyncio.get_running_loop().time()
+        for board, before_s, score in zip(boards, busy_s, scores, strict=True):
+            score["cpu"] = 100 * (board.busy_s - before_s) / (loop.time() - connected_s)
+        return scores, loop.time()
 
 
 async def _advance(progress: Progress, task: int, seconds: int) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _START_S = 30
 """In virtual time: far more than a board takes to start."""
 
+_HZ = 125_000_000
+
 # Before a program that is to use the engine in Python, on firmware that has the native one built in.
 _WITHOUT_NATIVE = "import sys\nsys.modules['_picolink'] = None"
 
@@ -134,6 +136,11 @@ class EmulatedBoard(Board):
         """End the emulator's process."""
         self._power_radio(False)
         self.process.close()
+
+    @property
+    def busy_s(self) -> float:
+        """For how long its CPU has worked, waiting for flash included, in s."""
+        return self.process.cycles / _HZ
 
     # -- what happens on the board ------------------------------------------------------------------------
 

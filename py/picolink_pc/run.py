@@ -105,12 +105,22 @@ def stack_options(command: Callable) -> Callable:
     """Adds the options of real stack mode, `micropython` and `aioble`, and `firmware`."""
 
     @functools.wraps(command)
-    def with_stack(**arguments: object) -> object:
+    def with_stack(miss_cycles: int, **arguments: object) -> object:
+        if arguments["firmware"]:
+            arguments["firmware"] = dataclasses.replace(arguments["firmware"], miss_cycles=miss_cycles)
         if arguments["firmware"] and (arguments["micropython"] or arguments["aioble"]):
             raise click.UsageError("--firmware has a Bluetooth stack and aioble inside")
         return command(**arguments)
 
-    with_options = firmware_option(with_stack)
+    with_options = click.option(
+        "--miss-cycles",
+        type=click.IntRange(0, 1000),
+        default=50,
+        show_default=True,
+        metavar="CYCLES",
+        help="With --firmware: what a miss of the flash cache costs the CPU; 0: as if there were none.",
+    )(with_stack)
+    with_options = firmware_option(with_options)
     with_options = click.option(
         "--aioble",
         type=_folder,

@@ -3,7 +3,6 @@
 import { EventEmitter } from 'node:events';
 
 import { buildChip } from './chip.mjs';
-import { fastCore } from './fast_core.mjs';
 
 const SLICE_CYCLES = 500_000; // about 10 ms on a PC, then sockets and timers have their turn
 const SHORTEST_PAUSE_NANOS = 2_000_000;
@@ -26,14 +25,15 @@ export class Board extends EventEmitter {
   /** Power-on, or a reset: everything but the flash starts anew. */
   boot(watchdogReason = 0) {
     const open = this.serial?.open ?? false;
-    const { chip, clock, serial } = buildChip(this.flash, (reason) => this.#stop(reason), { watchdogReason });
+    const stop = (reason) => this.#stop(reason);
+    const { chip, clock, serial, execute } = buildChip(this.flash, stop, { watchdogReason });
     this.chip = chip;
     this.clock = clock;
     this.serial = serial;
     serial.setOpen(open);
     serial.onDeviceConnected = () => this.emit('serial');
     serial.onSerialData = (bytes) => this.emit('output', bytes);
-    this.execute = fastCore(chip, clock);
+    this.execute = execute;
     this.stopped = undefined;
     this.#run();
   }

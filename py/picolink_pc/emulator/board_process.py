@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import packages
 from .errors import EmulatorError
+from .firmware import MISS_CYCLES
 from .virtual_time import VirtualTimeLoop
 
 
@@ -21,6 +22,7 @@ class BoardOptions:
     firmware: UF2 file for the RP2040.  flash: file that keeps the flash contents; None: forgotten.
     number: from 1; addresses, the unique number and random numbers come from it.  seed: of random numbers.
     radio: has it a radio chip, as a Pico W has?
+    miss_cycles: what a miss of the flash cache costs the CPU; 0: as if there were none.
     """
 
     firmware: Path
@@ -28,6 +30,7 @@ class BoardOptions:
     seed: int = 0
     radio: bool = True
     flash: Path | None = None
+    miss_cycles: int = MISS_CYCLES
 
     @property
     def mac(self) -> bytes:
@@ -42,8 +45,8 @@ class BoardOptions:
             "mac": [*self.mac],
             "uniqueId": [0xE6, 0x61, 0xA4, 0x10, 0, 0, 0, self.number],
             "seed": self.seed * 1009 + self.number,
+            "missCycles": self.miss_cycles,
         }
-        del options["number"]
         return json.dumps(options)
 
 
@@ -53,7 +56,8 @@ class BoardProcess:
     tell: called with what happens, in the loop's time: tell(time in ns on the board, what, detail).  See
     lockstep_board.mjs.
         When its process has ended, the last thing is "died", and why.
-    cycles, slept_ns: of its CPU, as of the last run.   Raises EmulatorError when it cannot start.
+    cycles, slept_ns, misses: of its CPU and its flash cache, as of the last run.
+    Raises EmulatorError when it cannot start.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class BoardProcess:
         self._packets: list[tuple[int, int]] = []  # time and size of those on their way
         self._backlog = 0
         self.now_ns = 0
-        self.cycles = self.slept_ns = 0
+        self.cycles = self.slept_ns = self.misses = 0
         loop.participants.append(self)
 
     def close(self) -> None:
@@ -146,7 +150,7 @@ class BoardProcess:
         answer = json.loads(line)
         self.now_ns = answer["now"]
         self._idle_until_ns = math.inf if answer["idleUntil"] is None else answer["idleUntil"]
-        self.cycles, self.slept_ns = answer["cycles"], answer["slept"]
+        self.cycles, self.slept_ns, self.misses = answer["cycles"], answer["slept"], answer["misses"]
         self._backlog = answer["backlog"]
         self._packets = [packet for packet in self._packets if packet[0] > self.now_ns]
         for at_ns, what, detail in answer["happened"]:

@@ -18,6 +18,15 @@ const BIT_OPERATION_CYCLES = 20;
 const FLOAT_CYCLES = 70;
 const FLOAT_FUNCTION_CYCLES = 600;
 
+// How long writing to flash takes, typically (data sheet of the W25Q16JV, "AC electrical characteristics"): a page is
+// programmed in 0.4 ms, a sector of 4 KiB erased in 45 ms, a block of 64 KiB in 150 ms.
+const CYCLES_PER_MS = 125_000;
+const PAGE = 256;
+const PAGE_CYCLES = 0.4 * CYCLES_PER_MS;
+const SECTOR = 4096;
+const SECTOR_CYCLES = 45 * CYCLES_PER_MS;
+const BLOCK_CYCLES = 150 * CYCLES_PER_MS;
+
 const scratch = new DataView(new ArrayBuffer(8));
 
 function toFloat(bits) {
@@ -60,8 +69,19 @@ function toInteger(value, bits, signed) {
   return floor < low ? low : floor > high ? high : floor;
 }
 
+/** Whole blocks of `block` bytes where there are some, sectors for the rest, as the ROM's routine does it. */
+function eraseCycles(offset, length, block) {
+  let cycles = 0;
+  for (let at = offset; at < offset + length; ) {
+    const isBlock = block > SECTOR && at % block === 0 && at + block <= offset + length;
+    cycles += isBlock ? BLOCK_CYCLES : SECTOR_CYCLES;
+    at += isBlock ? block : SECTOR;
+  }
+  return cycles;
+}
+
 /** What the breakpoints do, by the code under which firmware looks the function up. */
-function romFunctions(flash, startBootloader) {
+function romFunctions(flash, startBootloader, flushCache) {
   const bits = (operation) => (cpu) => {
     cpu.registers[0] = operation(cpu.registers[0]);
     cpu.cycles += BIT_OPERATION_CYCLES;
@@ -98,15 +118,20 @@ function romFunctions(flash, startBootloader) {
     R3: bits(reverseBits),
     L3: bits((value) => Math.clz32(value)),
     T3: bits((value) => (value ? 31 - Math.clz32(value & -value) : 32)),
-    // The flash chip is always connected and never cached here.
+    // The flash chip is always connected.
     IF: () => {},
     EX: () => {},
-    FC: () => {},
+    FC: flushCache,
     CX: () => {},
-    RE: (cpu) => flash.erase(cpu.registers[0], cpu.registers[1]),
+    RE: (cpu) => {
+      const [offset, length, block] = cpu.registers;
+      flash.erase(offset, length);
+      cpu.cycles += eraseCycles(offset, length, block);
+    },
     RP: (cpu) => {
       const [offset, source, length] = cpu.registers;
       flash.program(offset, Uint8Array.from({ length }, (_, i) => cpu.readUint8(source + i)));
+      cpu.cycles += Math.ceil(length / PAGE) * PAGE_CYCLES;
     },
     UB: () => startBootloader(),
   };
@@ -187,9 +212,10 @@ const FLOAT_TABLE_SIZE = 0x80;
  *
  * @param flash {erase(offset, length), program(offset, bytes)}: the flash chip
  * @param startBootloader called when firmware asks for the USB bootloader (BOOTSEL)
+ * @param flushCache called when firmware wants the flash cache emptied
  * @returns {image: Uint32Array, call(number, cpu)}: `call` serves breakpoint `number`
  */
-export function buildBootrom(flash, startBootloader) {
+export function buildBootrom(flash, startBootloader, flushCache) {
   const rom = new DataView(new ArrayBuffer(16 * 1024));
   const calls = [];
   let end = FUNCTIONS_START;
@@ -203,7 +229,7 @@ export function buildBootrom(flash, startBootloader) {
     return address | THUMB;
   }
 
-  const functions = Object.entries(romFunctions(flash, startBootloader));
+  const functions = Object.entries(romFunctions(flash, startBootloader, flushCache));
   const functionTable = functions.map(([code, call]) => [code, addFunction(call)]);
   const floats = floatFunctions();
   const missing = addFunction((cpu) => {

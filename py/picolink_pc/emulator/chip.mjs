@@ -5,6 +5,8 @@ import { RP2040 } from 'rp2040js';
 import { buildBootrom } from './bootrom.mjs';
 import { CycleClock } from './clock.mjs';
 import { CYCLE_COUNTER_ADDRESS, CycleCounter } from './cycle_counter.mjs';
+import { fastCore } from './fast_core.mjs';
+import { FlashCache } from './flash_cache.mjs';
 import { answerFlashCommands } from './flash_commands.mjs';
 import { emptyFifosWhenJoined, runOnClock } from './pio.mjs';
 import { RING_OSCILLATOR_ADDRESS, RingOscillator } from './random.mjs';
@@ -28,15 +30,26 @@ const UNIQUE_ID = [0xe6, 0x61, 0, 0, 0, 0, 0, 0]; // how those of real boards be
  * @param watchdogReason register REASON of its watchdog: why it was reset
  * @param seed of its random bits
  * @param uniqueId of its flash chip, 8 bytes
- * @returns {chip, clock, serial, takenOver}: `takenOver` is a set for PIO machines whose work somebody else does
+ * @param missCycles what a miss of the flash cache costs the CPU; 0: the cache is not modelled
+ * @returns {chip, clock, serial, takenOver, cache, execute}: `takenOver` is a set for PIO machines whose work somebody
+ *   else does, `cache` is undefined if it is not modelled, and `execute` is what fastCore returns
  */
-export function buildChip(flash, stop, { watchdogReason = 0, seed = 0, uniqueId = UNIQUE_ID } = {}) {
+export function buildChip(
+  flash,
+  stop,
+  { watchdogReason = 0, seed = 0, uniqueId = UNIQUE_ID, missCycles = 0 } = {},
+) {
   const clock = new CycleClock();
   const chip = new RP2040(clock);
   chip.logger = quiet;
   clock.core = chip.core;
 
-  const bootrom = buildBootrom(flash, () => stop('bootloader'));
+  const cache = missCycles ? new FlashCache(missCycles) : undefined;
+  const bootrom = buildBootrom(
+    flash,
+    () => stop('bootloader'),
+    () => cache?.flush(),
+  );
   chip.onBreak = (number) => bootrom.call(number, chip.core);
   chip.loadBootrom(bootrom.image);
   chip.flash = flash.bytes;
@@ -59,5 +72,6 @@ export function buildChip(flash, stop, { watchdogReason = 0, seed = 0, uniqueId 
     pio.machines.forEach(emptyFifosWhenJoined);
     runOnClock(pio, clock, takenOver);
   }
-  return { chip, clock, serial: new UsbSerial(chip.usbCtrl), takenOver };
+  const execute = fastCore(chip, clock, cache);
+  return { chip, clock, serial: new UsbSerial(chip.usbCtrl), takenOver, cache, execute };
 }

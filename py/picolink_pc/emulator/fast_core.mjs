@@ -14,8 +14,10 @@ const PC = 15;
 /**
  * Returns run(end) for this chip: it executes instructions until the CPU's cycle counter reaches `end`, an alarm of
  * the clock is due, or the CPU sleeps.
+ *
+ * @param cache FlashCache, or undefined: reading flash takes no longer than RAM
  */
-export function fastCore(chip, clock) {
+export function fastCore(chip, clock, cache) {
   const { core } = chip;
   const r = new Int32Array(core.registers.buffer);
   const ram8 = chip.sram;
@@ -27,8 +29,15 @@ export function fastCore(chip, clock) {
   const ramSize = ram8.length;
   const flashSize = flash8.length;
   let cycles = 0; // of the instruction that is being executed
+  let waited = 0; // for the flash, meanwhile
   let spent = 0; // of the instructions before it that core.cycles does not count yet
   let leftToEmulator = false; // a device or a rare instruction: alarms, interrupts and sleep may have changed
+
+  function wait(inFlash) {
+    if (cache !== undefined) {
+      waited += cache.read(inFlash);
+    }
+  }
 
   /** To be called before anything of the emulator's: it reads time off core.cycles. */
   function leaveToEmulator() {
@@ -40,6 +49,7 @@ export function fastCore(chip, clock) {
   function fetch(address) {
     const inFlash = (address - FLASH) >>> 0;
     if (inFlash < flashSize) {
+      wait(inFlash);
       return flash16[inFlash >>> 1];
     }
     const inRam = (address - RAM) >>> 0;
@@ -59,6 +69,7 @@ export function fastCore(chip, clock) {
     const inFlash = (address - FLASH) >>> 0;
     if (inFlash < flashSize && !(inFlash & 3)) {
       cycles += 1;
+      wait(inFlash);
       return flash32[inFlash >>> 2];
     }
     leaveToEmulator();
@@ -71,6 +82,12 @@ export function fastCore(chip, clock) {
     if (inRam < ramSize && !(inRam & 1)) {
       cycles += 1;
       return ram16[inRam >>> 1];
+    }
+    const inFlash = (address - FLASH) >>> 0;
+    if (inFlash < flashSize && !(inFlash & 1)) {
+      cycles += 1;
+      wait(inFlash);
+      return flash16[inFlash >>> 1];
     }
     leaveToEmulator();
     cycles += core.cyclesIO(address);
@@ -86,6 +103,7 @@ export function fastCore(chip, clock) {
     const inFlash = (address - FLASH) >>> 0;
     if (inFlash < flashSize) {
       cycles += 1;
+      wait(inFlash);
       return flash8[inFlash];
     }
     leaveToEmulator();
@@ -539,7 +557,8 @@ export function fastCore(chip, clock) {
           core.executeInstruction();
           cycles = 0;
         }
-        spent += cycles;
+        spent += cycles + waited;
+        waited = 0;
       }
       core.cycles += spent;
       spent = 0;

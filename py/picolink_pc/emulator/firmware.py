@@ -11,6 +11,9 @@ from .errors import EmulatorError
 
 _FLASH = range(0x10000000, 0x10000000 + 2 * 1024 * 1024)
 
+MISS_CYCLES = 50
+"""What a miss of the flash cache costs the CPU, about: see flash_cache.mjs."""
+
 # ELF files (Tool Interface Standard, ELF 1.2): identification, header of the file, and of a segment.
 _ELF = b"\x7fELF\x01\x01"
 _ELF_HEADER = struct.Struct("<16s2H5I6H")
@@ -30,12 +33,14 @@ class Firmware:
     path: as a UF2 file.   elf: the ELF file that it comes from, with its symbols; None: a UF2 file.
     has_picolink: is picolink inside?
     flash: what is in the board's flash before, with the files of MicroPython's file system.
+    miss_cycles: what a miss of the flash cache costs the CPU that runs it; 0: as if there were none.
     """
 
     path: Path
     elf: Path | None = None
     has_picolink: bool = True
     flash: bytes = b""
+    miss_cycles: int = MISS_CYCLES
 
 
 def read_firmware(path: Path) -> Firmware:

@@ -2,7 +2,6 @@
 
 import { buildChip } from './chip.mjs';
 import { Cyw43439 } from './cyw43439.mjs';
-import { fastCore } from './fast_core.mjs';
 import { connect } from './gspi_pins.mjs';
 
 const NANOS_PER_CYCLE = 8;
@@ -20,23 +19,23 @@ const ANOTHER_BOOT = 0x9e3779b9; // spreads seeds: a board that restarts must no
  */
 export class LockstepBoard {
   #flash;
-  #identity;
+  #options;
   #boots = 0;
   #base = 0; // time at which it was switched on
   #open = false;
   #stopped; // why firmware is not to run on
   #offTime = 0;
-  #before = { cycles: 0, slept: 0 }; // counts of earlier boots
+  #before = { cycles: 0, slept: 0, misses: 0 }; // counts of earlier boots
   happened = [];
   frozen = false;
 
   /**
    * @param flash Flash
-   * @param identity {mac, uniqueId, seed, radio}: see buildChip and Cyw43439; radio: is there such a chip?
+   * @param options {mac, uniqueId, seed, missCycles, radio}: see buildChip and Cyw43439; radio: is there such a chip?
    */
-  constructor(flash, identity) {
+  constructor(flash, options) {
     this.#flash = flash;
-    this.#identity = identity;
+    this.#options = options;
   }
 
   get isOn() {
@@ -56,12 +55,20 @@ export class LockstepBoard {
     return sleeps ? this.time + this.clock.nanosToNextAlarm : this.time;
   }
 
-  /** Cycles in which the CPU worked, and nanoseconds in which it slept, since the first start. */
+  /**
+   * Since the first start: cycles in which the CPU worked or waited for flash, nanoseconds in which it slept, and misses
+   * of the flash cache.
+   */
   get counts() {
-    const { cycles, slept } = this.#before;
-    return this.isOn
-      ? { cycles: cycles + this.chip.core.cycles, slept: slept + this.clock.sleptNanos }
-      : { cycles, slept };
+    const { cycles, slept, misses } = this.#before;
+    if (!this.isOn) {
+      return this.#before;
+    }
+    return {
+      cycles: cycles + this.chip.core.cycles,
+      slept: slept + this.clock.sleptNanos,
+      misses: misses + (this.cache?.misses ?? 0),
+    };
   }
 
   /** Bytes of HCI packets that wait for the host. */
@@ -79,7 +86,7 @@ export class LockstepBoard {
     this.#tellRadio(false);
     this.#tell('off');
     this.#offTime = this.time;
-    this.chip = this.clock = this.serial = this.radio = undefined;
+    this.chip = this.clock = this.serial = this.radio = this.cache = undefined;
   }
 
   /** Something from outside happens at `time`, which has not come yet: `act` is called then. */
@@ -142,8 +149,8 @@ export class LockstepBoard {
   }
 
   #boot(time, watchdogReason) {
-    const { mac, uniqueId, radio } = this.#identity;
-    const seed = (this.#identity.seed + Math.imul(this.#boots, ANOTHER_BOOT)) >>> 0;
+    const { mac, uniqueId, radio, missCycles } = this.#options;
+    const seed = (this.#options.seed + Math.imul(this.#boots, ANOTHER_BOOT)) >>> 0;
     this.#boots += 1;
     this.#base = time;
     this.#stopped = undefined;
@@ -151,9 +158,9 @@ export class LockstepBoard {
       this.#stopped = reason;
       this.chip.core.waiting = true; // ends the fast core's run after this instruction
     };
-    const built = buildChip(this.#flash, stop, { watchdogReason, seed, uniqueId });
-    Object.assign(this, { chip: built.chip, clock: built.clock, serial: built.serial });
-    this.execute = fastCore(this.chip, this.clock);
+    const built = buildChip(this.#flash, stop, { watchdogReason, seed, uniqueId, missCycles });
+    const { chip, clock, serial, cache, execute } = built;
+    Object.assign(this, { chip, clock, serial, cache, execute });
     this.serial.setOpen(this.#open);
     this.serial.onDeviceConnected = () => this.#tell('serial');
     this.serial.onSerialData = (bytes) => this.#tell('output', bytes.slice());
