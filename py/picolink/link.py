@@ -9,7 +9,7 @@ import os
 from . import engine as engines
 from . import lifecycle as lc
 from .errors import LinkClosedError
-from .policy import BURST, FULL, FULL_MS, HANG_UP, HANG_UP_MS, TICK_MS, EventError, Policy
+from .policy import BURST, FULL, FULL_MS, HANG_UP, HANG_UP_MS, LOOK_MS, TICK_MS, EventError, Policy
 from .runtime import Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 _EIO = const(5)
@@ -391,11 +391,16 @@ class Link:
         policy = self._policy
         role = self._role
         run = self._tasks[0]
+        now = ticks_ms()
         try:
             while True:
                 role.tend()
+                before = now
                 await sleep_ms(TICK_MS)
                 now = ticks_ms()
+                away_ms = ticks_diff(now, before)
+                if away_ms > LOOK_MS:
+                    policy.was_away(now, away_ms)
                 if ticks_diff(now, self._due_at) >= 0:
                     self._wake.set()
                 if self._alarms:

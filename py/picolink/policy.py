@@ -28,12 +28,16 @@ _SILENCE_MS = const(4500)  # a peer that says nothing for this time is gone
 _STALL_MS = const(4000)  # a connection that acknowledges nothing for this time has stalled
 _STALLS = const(3)  # so many in a row: it is this board's host stack
 _LINGER_MS = const(400)  # longer than a peer that lacks an acknowledgement takes to ask again
+_AGAIN_MS = const(10_000)  # what happens again and again is told this often
+_AWAY_MS = const(3000)  # the other board may give up one that does not run for so long
 _PAUSE_FIRST_MS = const(20)  # the radio's own tasks need a turn after a drop
 _PAUSE_MAX_MS = const(500)
 
 # What a host stack raises when it cannot take a packet now: EALREADY from BTstack, ENOMEM from NimBLE. EBUSY
 # and EAGAIN mean the same.
 FULL_ERRNOS = (11, 12, 16, 114)
+
+_NO_GREETING = "no greeting"
 
 # What runs for each message, packet or turn.
 _METHODS = ("send_nowait", "feed", "_report", "_is_useless")
@@ -97,6 +101,8 @@ class Policy:
         self._stalled = 0  # connections in a row
         self._quiet_at = self._acknowledged = 0
         self._connections = self._strangers = self._silences = 0
+        self._told = {}  # detail: [when it was told, how often it has happened]
+        self._away_ms = self._away_at = 0  # how long this board did not run, and when it did again
         # MicroPython looks for a method among all of these first, which takes longer than most methods do.
         for name in _METHODS:
             setattr(self, name, getattr(self, name))
@@ -273,6 +279,10 @@ class Policy:
         """The connection is over, or is to be ended.   why: a str or an exception."""
         before = self.connection
         self._connect(lc.HANG_UP)  # from here on nothing is fed
+        if self._away_ms:
+            if ticks_diff(now, self._away_at) < LOOK_MS:
+                why = "this board's program did not let the link run for %d s" % (self._away_ms // 1000)
+            self._away_ms = 0
         if before < lc.SETTING_UP or self.life == lc.FAILED:
             return
         flags = self.engine.take_flags()  # what came just before a drop: nobody has heard of it
@@ -283,6 +293,9 @@ class Policy:
                 self._pause_ms = _PAUSE_FIRST_MS
                 closing = self.life not in (lc.OPEN, lc.OPENING)
                 self.tell("disconnected", "closing" if closing else "%s, looking for it again" % (why,))
+            elif why is _NO_GREETING:
+                detail = "somebody was connected and did not speak picolink, hung up"
+                self.tell_again(now, "not connected", detail, self._label)
             self._count_stall(now, connected)
         except MemoryError:
             pass
@@ -389,7 +402,7 @@ class Policy:
                 return True
         elif ticks_diff(now, began_at) > _HANDSHAKE_MS:
             self._silences += 1
-            self.why = "no greeting"
+            self.why = _NO_GREETING
             return True
         if state == fl.REFUSING and self.connection >= GREETING:
             self.why = "refused"
@@ -448,6 +461,34 @@ class Policy:
             pass
         except Exception as e:
             raise EventError("on_event raised %r" % (e,))
+
+    def tell_again(self, now, event, detail, who):
+        """As tell(), for what may happen again and again: at once, then every 10 s at most, with the count.
+
+        detail: always the same.   who: the last one with whom it happened.
+        """
+        if len(self._told) > 4:
+            self._told.clear()
+        told = self._told.setdefault(detail, [None, 0])
+        told[1] += 1
+        if told[0] is None or not 0 <= ticks_diff(now, told[0]) < _AGAIN_MS:
+            told[0] = now
+            if told[1] > 1:
+                who = "%s, %d times so far" % (who, told[1])
+            self.tell(event, "%s (%s)" % (detail, who))
+
+    def not_found(self, name, others):
+        """The board with this name is not in sight.   others: names of picolink boards that are."""
+        detail = "no board named %r in sight, still looking" % name
+        if others:
+            detail += "; there is %s" % ", ".join(repr(other) for other in others)
+        self.tell("not found", detail)
+
+    def was_away(self, now, ms):
+        """This board did not run for some time."""
+        if ms > _AWAY_MS:
+            self._away_ms = ms
+            self._away_at = now
 
     def stats(self):
         """The engine's counters, and those of the connections."""

@@ -217,14 +217,16 @@ class _Connects(_Role):
         while True:
             self.policy.limit(ticks_ms(), _SEEK_MS + 1000)
             until = ticks_add(ticks_ms(), _SEEK_MS)
+            others = set()
             while ticks_diff(until, ticks_ms()) > 0:
                 for role in self.air._roles:
-                    if self._is_wanted(role):
-                        return role
+                    if self.air.in_range and getattr(role, "advertising", False):
+                        if self._is_wanted(role):
+                            return role
+                        if role.name != self.name:
+                            others.add(role.name)
                 await sleep_ms(_LOOK_MS)
-            self.policy.tell("not found", "no board named %r in sight, still looking" % self.name)
+            self.policy.not_found(self.name, others)
 
     def _is_wanted(self, role):
-        if not self.air.in_range or not getattr(role, "advertising", False) or role.name != self.name:
-            return False
-        return self.policy.peer in (None, role.radio.address)
+        return role.name == self.name and self.policy.peer in (None, role.radio.address)

@@ -16,6 +16,7 @@ _CONNECT_MS = const(5000)
 _SETUP_MS = const(5000)
 _SUPERVISION_MS = const(2000)
 _INTERVAL_US = const(7_500)  # asked for at least; twice as much at most
+_OTHERS = const(4)  # other names that are told
 _ENODEV = const(19)
 
 
@@ -72,21 +73,26 @@ class Central(Role):
         """The address of the first board in sight that offers the service under the name."""
         while True:
             self._policy.limit(ticks_ms(), _SCAN_MS + 1000)
+            others = set()
             try:
                 async with aioble.scan(_SCAN_MS, _SCAN_US, _SCAN_US, active=True) as scanner:
                     async for result in scanner:
-                        if self._is_wanted(result):
+                        name = self._name_of(result)
+                        if name == self.name:
                             return result.device.addr_type, result.device.addr
+                        if name and len(others) < _OTHERS:
+                            others.add(name)
             except BaseException:
                 aioble.central._active_scanner = None  # else aioble waits for the end of what never began
                 raise
-            self._policy.tell("not found", "no board named %r in sight, still looking" % self.name)
+            self._policy.not_found(self.name, others)
 
-    def _is_wanted(self, result):
+    def _name_of(self, result):
+        """The name under which it offers picolink's service, or None."""
         try:
-            return result.name() == self.name and SERVICE in result.services()
+            return (SERVICE in result.services() and result.name()) or None
         except ValueError:  # a stranger whose name is not UTF-8, or whose services make no sense
-            return False
+            return None
 
     def irq(self, event, data):
         if event != _IRQ_GATTC_NOTIFY:
