@@ -25,6 +25,9 @@ _GREETINGS = 3
 _MESSAGE = 18
 """Bytes in a message of blast.py, as many as in the tutorial's greeting."""
 
+_SCORE_S = 30
+"""After the time at full speed the rest has to arrive; a slow radio takes its time for that."""
+
 _TUTORIAL_PER_SECOND = 0.5
 """The tutorial's two boards greet each other every 2 seconds."""
 
@@ -35,7 +38,7 @@ _COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
 @click.command()
 @click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
 @click.option(
-    "--seconds", type=click.IntRange(1, 30), default=5, show_default=True, help="Time at full speed."
+    "--seconds", type=click.IntRange(1, 3600), default=5, show_default=True, help="Time at full speed."
 )
 @click.option(
     "--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there, too."
@@ -138,7 +141,8 @@ async def _blast(
         with progress:
             task = progress.add_task("", total=seconds)
             watch = asyncio.create_task(_advance(progress, task, seconds))
-            scores = [json.loads((await board.line("^score ")).removeprefix("score ")) for board in boards]
+            lines = [await board.line("^score ", seconds + _SCORE_S) for board in boards]
+            scores = [json.loads(line.removeprefix("score ")) for line in lines]
             watch.cancel()
             progress.update(task, completed=seconds)
         for board, before_s, score in zip(boards, busy_s, scores, strict=True):

@@ -1,0 +1,41 @@
+"""`picolink demo`: its waits are as long as the user asks for."""
+
+import asyncio
+
+import pytest
+import virtual_time
+from picolink_pc import demo
+from picolink_pc.boards import Board
+from picolink_pc.radio.air import RadioSettings
+from rich.console import Console
+
+
+class Blasting(Board):
+    """Plays blast.py: prints the score when the time is over."""
+
+    async def start(self, *arguments):
+        self.running = True
+        self._print("connected")
+        asyncio.get_running_loop().call_later(float(arguments[-1]) + 1, self._print, "score {}")
+
+
+class Room:
+    def __init__(self, *_, **__):
+        pass
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    def board(self, name, *_):
+        return Blasting(name, None)
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 300])
+def test_the_score_is_waited_for_as_long_as_the_demo_takes(monkeypatch, seconds):
+    monkeypatch.setattr(demo, "Room", Room)
+    work = demo._blast(Console(quiet=True), "native", RadioSettings(), seconds, (None, None), None)
+    scores, _ = virtual_time.run(work)
+    assert len(scores) == 2
