@@ -1,8 +1,8 @@
 """Emulated boards with a radio: the model of the chip, one virtual time, and what a person is told.
 
 No firmware with a Bluetooth stack can be built from what is packaged, so programs of ours take its place:
-they speak to the chip themselves, on the firmware of a plain Pico (programs/gspi.py).  `make test-picow` runs
-the rest.
+they speak to the chip themselves, on the firmware of a plain Pico (programs/gspi.py).  No test runs an image
+for the Pico W: with one at hand, `picolink demo --firmware` does.
 """
 
 import asyncio
