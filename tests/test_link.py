@@ -620,3 +620,19 @@ def test_program(run, pair, program, engine):
             assert await b.exit_code(30) == 0
 
     run(scenario())
+
+
+@pytest.mark.parametrize("how", ["handed over", "behind"])
+def test_services_of_the_program(run, pair, how):
+    """Handed over, they are offered beside the link's; registered behind its back, told and undone."""
+
+    async def scenario():
+        async with pair() as (_, a, b):
+            await a.start(PROGRAMS / "own_services.py", "advertise", how)
+            await b.start(PROGRAMS / "own_services.py", "connect")
+            await a.line("^ok$")
+            await b.line("^ok$")
+            assert await a.exit_code(30) == 0
+            assert await b.exit_code(30) == 0
+
+    run(scenario())

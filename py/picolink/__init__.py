@@ -14,24 +14,25 @@ from .errors import LinkClosedError as LinkClosedError
 __version__ = "0.1.0"
 
 
-def advertise(name, radio=None, **options):
+def advertise(name, radio=None, services=(), **options):
     """A link whose board advertises `name` (str, 1 to 28 bytes of UTF-8) and waits for the other one.
 
     radio: see picolink.radio; None: the board's own.   options: see picolink.link.Link.
+    services: of aioble.Service, that the program offers besides; it must not register them itself.
     Raises TypeError or ValueError for a name that cannot be advertised.
     """
-    return _link("advertise", name, radio, options)
+    return _link((radio or _radio.default()).advertise(name, services), options)
 
 
 def connect(name, radio=None, **options):
     """A link whose board looks for the one that advertises `name`, and connects to it.
 
-    Arguments and errors as advertise().
+    Arguments and errors as advertise(), without services: register those as you like.
     """
-    return _link("connect", name, radio, options)
+    return _link((radio or _radio.default()).connect(name), options)
 
 
-def _link(way, name, radio, options):
+def _link(role, options):
     from .link import Link
 
-    return Link(getattr(radio or _radio.default(), way)(name), **options)
+    return Link(role, **options)

@@ -3,8 +3,8 @@
     picolink.radio.aioble    Bluetooth of a board, by aioble: what a board has unless it is told otherwise
     picolink.radio.memory    no radio at all, but links of one program hear each other: for tests
 
-A radio has advertise(name) and connect(name). Each gives a role: how a connection comes, for one link. A link
-takes its role as it is, so a new radio needs only this:
+A radio has advertise(name, services) and connect(name). Each gives a role: how a connection comes, for one
+link. A link takes its role as it is, so a new radio needs only this:
 
 name        str
 TROUBLES    tuple of exceptions that establish() raises when it has to be tried again

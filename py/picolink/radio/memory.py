@@ -49,8 +49,8 @@ class Air:
             self._boards[address] = _BoardRadio(self, address)
         return self._boards[address]
 
-    def advertise(self, name):
-        """As picolink.radio says; of a board that only does that."""
+    def advertise(self, name, services=()):  # noqa: ARG002
+        """As picolink.radio says; of a board that only does that. Nobody sees its services."""
         return self.board("advertises " + wire.checked_name(name)).advertise(name)
 
     def connect(self, name):
@@ -76,7 +76,7 @@ class _BoardRadio:
         self.address = address
         self.board = Board()
 
-    def advertise(self, name):
+    def advertise(self, name, services=()):  # noqa: ARG002
         return _Advertises(name, self)
 
     def connect(self, name):

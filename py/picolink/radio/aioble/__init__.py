@@ -1,13 +1,17 @@
 """Bluetooth LE by aioble: the radio of a board. Nothing else in picolink imports aioble or bluetooth."""
 
 
-def advertise(name):
-    """The role that advertises `name` and waits. Raises TypeError or ValueError for what is no name,
-    ImportError where Bluetooth or aioble are missing or are not what it needs."""
+def advertise(name, services=()):
+    """The role that advertises `name` and waits.
+
+    services: aioble.Service, that the program offers besides.
+    Raises TypeError or ValueError for what is no name, ImportError where Bluetooth or aioble are missing or
+    are not what it needs.
+    """
     _need("advertise", "Service", "Characteristic", "register_services")
     from .peripheral import Peripheral
 
-    return Peripheral(name)
+    return Peripheral(name, services)
 
 
 def connect(name):

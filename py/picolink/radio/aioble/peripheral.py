@@ -11,14 +11,16 @@ from ...runtime import const, ticks_ms
 from .role import NOTIFY, SERVICE, WRITE, Role
 
 _IRQ_GATTS_WRITE = const(3)
+_MARK = b"picolink"  # the value of the characteristic that notifies, which nobody reads
 _EACCES = const(13)
 _ADVERTISE_US = const(30_000)
 _ADVERTISE_MS = const(10_000)  # then again, should the board have missed a central
 
 
 class Peripheral(Role):
-    def __init__(self, name):
+    def __init__(self, name, services):
         super().__init__(name)
+        self._services = services
         self._notify_handle = self._write_handle = -1
         self.irq = self.irq  # in this object, where it is found at once
 
@@ -28,14 +30,29 @@ class Peripheral(Role):
         service = aioble.Service(SERVICE)
         notify = aioble.Characteristic(service, NOTIFY, notify=True)
         write = aioble.Characteristic(service, WRITE, write_no_response=True)
-        aioble.register_services(service)
+        aioble.register_services(service, *self._services)
         core.ble.gatts_set_buffer(write._value_handle, wire.PACKET)  # MicroPython's default is 20
         self._notify_handle = notify._value_handle
         self._write_handle = write._value_handle
+        core.ble.gatts_write(self._notify_handle, _MARK)
+
+    def _is_registered(self):
+        """Whether the service is still offered: whoever registers others takes it away."""
+        try:
+            return core.ble.gatts_read(self._notify_handle) == _MARK
+        except OSError:
+            return False
 
     async def establish(self):
         policy = self._policy
         if self._write_handle < 0 or not core.ble.active():
+            self._register()
+        elif not self._is_registered():
+            policy.tell(
+                "not connected",
+                "this program has registered services, which took picolink's away. It is back, and those are "
+                "gone: hand them over instead, picolink.advertise(..., services=[...])",
+            )
             self._register()
         policy.limit(ticks_ms(), _ADVERTISE_MS)
         # As bytes: aioble counts the characters of a str.
