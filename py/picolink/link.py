@@ -13,6 +13,7 @@ from .policy import BURST, FULL, FULL_MS, HANG_UP, HANG_UP_MS, LOOK_MS, TICK_MS,
 from .runtime import Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 _EIO = const(5)
+_COUNTER = const(0xFFFFFFFF)
 _SHUT_MS = const(5000)  # hanging up takes less
 
 _LOST = "the connection was lost"
@@ -213,9 +214,12 @@ class Link:
         if self._policy.life == lc.NEW:
             self._policy.check_open()
         stats = self._engine.stats()
-        last = stats["messages_sent"] - stats["too_large"]
+        last = stats["messages_sent"] - stats["too_large"]  # counters of 32 bits: differences wrap
         alarm = self._alarm(self._room, timeout_ms)
-        while self._engine.pending() and self._engine.stats()["messages_acknowledged"] < last:
+        while (
+            self._engine.pending()
+            and 0 < (last - self._engine.stats()["messages_acknowledged"]) & _COUNTER < 0x80000000
+        ):
             self._policy.check_open()
             self._room.clear()
             await self._wait(self._room, alarm)

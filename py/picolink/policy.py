@@ -224,7 +224,8 @@ class Policy:
             stats = self.engine.stats()
         except MemoryError:
             return
-        lost = stats["messages_sent"] - stats["messages_acknowledged"] - stats["too_large"]
+        # Counters of 32 bits, which wrap.
+        lost = (stats["messages_sent"] - stats["messages_acknowledged"] - stats["too_large"]) & 0xFFFFFFFF
         if lost:
             detail = "%d messages were not acknowledged before the link was closed" % lost
             try:
