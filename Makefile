@@ -93,7 +93,7 @@ $(STAMPS)/source: | $(STAMPS)/venv
 	@build/micropython_source.sh '[2/5]'
 	@touch $@
 
-$(STAMPS)/micropython: build/micropython.sh build/unix_manifest.py $(STANDIN_C) $(STAMPS)/source
+$(STAMPS)/micropython: build/micropython.sh build/mpy_cross.sh build/unix_manifest.py $(STANDIN_C) $(STAMPS)/source
 	@build/micropython.sh '[3/5]' '[4/5]'
 	@touch $@
 

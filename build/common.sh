@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-OUT=$ROOT/build/out
-VENV=$OUT/venv
+OUT=${PICOLINK_OUT:-$ROOT/build/out}   # PICOLINK_OUT: another folder for what is made (build/test_firmware.py)
+VENV=$ROOT/build/out/venv
 MICROPYTHON=$OUT/micropython   # the MicroPython source tree, or a link to MPY_DIR
 MPY_CROSS=$OUT/bin/mpy-cross
 NO_LIB=$OUT/no-micropython-lib   # stands for micropython-lib where we freeze nothing of it
@@ -30,6 +30,9 @@ fail() {
     printf '%s\n' "$@" >&2
     exit 1
 }
+
+# publish FILE: into build/out/bin, in one move: virtual boards may be running.
+publish() { cp "$1" "$OUT/bin/.new" && mv "$OUT/bin/.new" "$OUT/bin/$(basename "$1")"; }
 
 # step LABEL LOG COMMAND...: run the command quietly, show the label and the seconds it took;
 # when it fails, show the end of its log and where the whole log is.

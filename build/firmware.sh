@@ -24,7 +24,7 @@ build() {
     [ "$(cat "$work/source.txt" 2>/dev/null)" = "$source" ] || rm -rf "$work"
     mkdir -p "$work"
     echo "$source" >"$work/source.txt"
-    cmake -S "$ROOT" -B "$work" -DBOARD="$board" -DTUNED="${TUNED:-0}"
+    cmake -S "$ROOT" -B "$work" -DBOARD="$board" -DTUNED="${TUNED:-0}" -DMPY_DIR="$source" -DMPY_CROSS="$MPY_CROSS"
     cmake --build "$work" -- -j"$JOBS"
 }
 step "[2/2] Firmware for $board, with and without picolink, about 3 min the first time" "firmware-$board" build

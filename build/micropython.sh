@@ -4,14 +4,6 @@
 source "$(dirname "$0")/common.sh"
 work=$OUT/micropython-build
 
-# In one move: virtual boards may be running.
-publish() { cp "$1" "$OUT/bin/.new" && mv "$OUT/bin/.new" "$OUT/bin/$(basename "$1")"; }
-
-mpy_cross() {
-    make -C "$MICROPYTHON/mpy-cross" -j"$JOBS" BUILD="$work/mpy-cross" PYTHON="$VENV/bin/python"
-    publish "$work/mpy-cross/mpy-cross"
-}
-
 # No TLS and no BTree: they need submodules, and no virtual board uses them.
 unix() {
     mkdir -p "$work/unix-modules"
@@ -26,5 +18,5 @@ micropython.heap_lock, micropython.heap_unlock, micropython.schedule'
 }
 
 rm -rf "$work"
-step "${1:-} Building mpy-cross, about 12 s" mpy-cross mpy_cross
+"$ROOT/build/mpy_cross.sh" "${1:-}"
 step "${2:-} Building MicroPython (unix), about 40 s" micropython-unix unix
