@@ -6,6 +6,11 @@ ENGINE ?= native
 BOARD ?= RPI_PICO
 TUNED ?=
 DURATION ?= 1h
+# Several checkouts, which it keeps apart from the source that everything else is made from.
+ifeq ($(MAKECMDGOALS),test-firmware)
+CHECKOUTS := $(MPY_DIR)
+override MPY_DIR :=
+endif
 export MPY_DIR PYTHON TUNED FUZZ_RUNS
 
 OUT := build/out
@@ -18,12 +23,12 @@ LINTED_C := $(C_FILES) $(wildcard py/picolink_pc/standin/native/*.c) $(wildcard 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench fuzz chaos soak native firmware dist lint format clean setup
+.PHONY: help demo test test-firmware bench fuzz chaos soak native firmware dist lint format clean setup
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  make %-13s  %s\n", $$1, $$2}'
 	@echo
 	@echo '  BOARD=NAME       board of MicroPython'"'"'s rp2 port; NAME-RISCV for a Pico 2 in RISC-V mode'
 	@echo '  TUNED=1          firmware with data length extension and controller-to-host flow control (Bluetooth boards; never run on hardware)'
@@ -34,6 +39,9 @@ demo: setup ## two virtual boards greet each other, then send at full speed; ENG
 
 test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse ## everything: lint, then all tests
 	@$(VENV)/pytest -n 4 --dist worksteal
+
+test-firmware: $(STAMPS)/native $(STAMPS)/firmware-tools $(STAMPS)/emulator-tools ## the firmware of every board in docs/boards.md, from one or more checkouts in MPY_DIR
+	@$(VENV)/python build/test_firmware.py $(CHECKOUTS)
 
 bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 8 minutes
 	@$(VENV)/picolink bench engine --plot
@@ -119,7 +127,8 @@ $(STAMPS)/%-tools: build/tools.sh
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/firmware-RPI_PICO: CMakeLists.txt build/firmware.sh build/firmware_source.sh build/firmware_base_manifest.py \
-		build/manifest.py native/micropython.cmake $(C_FILES) $(shell find py/picolink -name "*.py") \
+		build/check_firmware.py build/firmware_size.py build/manifest.py native/micropython.cmake $(C_FILES) \
+		$(shell find py/picolink -name "*.py") \
 		$(STAMPS)/micropython | $(STAMPS)/firmware-tools
 	@build/firmware.sh RPI_PICO
 	@touch $@

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the firmware of BOARD with picolink inside, and tells what picolink adds to it:  build/firmware.sh BOARD
-# TUNED=1: see CMakeLists.txt. The same firmware without picolink is in build/out/firmware/BOARD/without_picolink/.
+# TUNED=1: see CMakeLists.txt. The same firmware without picolink is in build/out/firmware/BOARD/without_picolink/;
+# COMPARE=0 leaves it out.
 source "$(dirname "$0")/common.sh"
 board=$1
 work=$OUT/firmware/$board${TUNED:+-tuned}
@@ -24,10 +25,11 @@ build() {
     [ "$(cat "$work/source.txt" 2>/dev/null)" = "$source" ] || rm -rf "$work"
     mkdir -p "$work"
     echo "$source" >"$work/source.txt"
-    cmake -S "$ROOT" -B "$work" -DBOARD="$board" -DTUNED="${TUNED:-0}" -DMPY_DIR="$source" -DMPY_CROSS="$MPY_CROSS"
+    cmake -S "$ROOT" -B "$work" -DBOARD="$board" -DTUNED="${TUNED:-0}" -DCOMPARE="${COMPARE:-1}" \
+        -DMPY_DIR="$source" -DMPY_CROSS="$MPY_CROSS"
     cmake --build "$work" -- -j"$JOBS"
 }
-step "[2/2] Firmware for $board, with and without picolink, about 3 min the first time" "firmware-$board" build
+step "[2/2] Firmware for ${work##*/}, about 3 min the first time" "firmware-${work##*/}" build
 echo
 cat "$work/size.txt"
 printf '\nThe firmware: %s\n' "${work%/*}/picolink-$VERSION-${work##*/}.uf2"

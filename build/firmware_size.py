@@ -1,6 +1,7 @@
-"""What picolink adds to a firmware: compares two builds and prints the flash and RAM of each part, in bytes.
+"""What picolink adds to a firmware: prints the flash and RAM of each part, in bytes.
 
-firmware_size.py WITH WITHOUT REPORT: two build folders of the rp2 port, and the file that gets the table.
+firmware_size.py REPORT WITH [WITHOUT]: the file that gets the table, and build folders of the rp2 port,
+with and without picolink.
 """
 
 import sys
@@ -34,28 +35,48 @@ def object_bytes(path: Path) -> tuple[int, int]:
     return flash, ram
 
 
-def main(with_picolink: str, without_picolink: str, report: str) -> None:
-    """Print the table and write it to the file `report`."""
-    flash, heap = {}, {}
-    for folder in (with_picolink, without_picolink):
-        with (Path(folder) / "firmware.elf").open("rb") as file:
-            elf = ELFFile(file)
-            flash[folder], heap[folder] = flash_bytes(elf), python_heap_bytes(elf)
-    added = flash[with_picolink] - flash[without_picolink], heap[without_picolink] - heap[with_picolink]
-    objects = [object_bytes(path) for path in Path(with_picolink).rglob("native/*.c.o")]
-    engine = tuple(sum(column) for column in zip(*objects, strict=True))
-    rows = [
-        ("firmware without picolink", flash[without_picolink], ""),
-        ("firmware with picolink", flash[with_picolink], ""),
-        ("picolink adds", *added),
-        ("  native engine (C)", *engine),
-        ("  frozen Python and names", added[0] - engine[0], added[1] - engine[1]),
-    ]
+def engine_bytes(folder: Path) -> tuple[int, int]:
+    """Flash and RAM bytes of the native engine in a build folder.  Raises SystemExit when it is not there."""
+    # CMake's name for them depends on the Pico SDK: .c.o, or .c.obj before version 2.
+    objects = [*folder.rglob("native/*.c.o"), *folder.rglob("native/*.c.obj")]
+    if not objects:
+        raise SystemExit(f"{folder} has no object files of native/: picolink's engine is not in it")
+    return tuple(sum(column) for column in zip(*map(object_bytes, objects), strict=True))
+
+
+def sizes(folder: Path) -> tuple[int, int]:
+    """Flash of the firmware in a build folder, and what it leaves for Python's heap, in bytes."""
+    with (folder / "firmware.elf").open("rb") as file:
+        elf = ELFFile(file)
+        return flash_bytes(elf), python_heap_bytes(elf)
+
+
+def table(with_picolink: Path, without_picolink: Path | None) -> str:
+    """The report, without the last part of each line that needs a firmware `without_picolink`."""
+    flash, heap = sizes(with_picolink)
+    engine = engine_bytes(with_picolink)
+    rows = [("firmware with picolink", flash, ""), ("  native engine (C)", *engine)]
+    if without_picolink is not None:
+        plain_flash, plain_heap = sizes(without_picolink)
+        added = flash - plain_flash, plain_heap - heap
+        rows = [
+            ("firmware without picolink", plain_flash, ""),
+            rows[0],
+            ("picolink adds", *added),
+            rows[1],
+            ("  frozen Python and names", added[0] - engine[0], added[1] - engine[1]),
+        ]
     lines = [f"{'bytes':<28} {'flash':>8} {'static RAM':>11}"]
     lines += [f"{name:<28} {in_flash:>8} {in_ram:>11}" for name, in_flash, in_ram in rows]
-    lines += [f"left for Python's heap: {heap[with_picolink]} bytes of RAM"]
-    Path(report).write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    lines += [f"left for Python's heap: {heap} bytes of RAM"]
+    return "\n".join(lines) + "\n"
+
+
+def main(report: str, with_picolink: str, without_picolink: str | None = None) -> None:
+    """Print the table and write it to the file `report`."""
+    text = table(Path(with_picolink), without_picolink and Path(without_picolink))
+    Path(report).write_text(text)
+    print(text, end="")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
 """`picolink flash` against an emulated board, whose bootloader drive is a folder."""
 
+import contextlib
 import errno
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from pico_firmware import RP2350_ARM, WITH_PICOLINK, uf2_blocks, write_plain_firmware
+from pico_firmware import RP2350_ARM, RP2350_RISC_V, WITH_PICOLINK, uf2_blocks, write_plain_firmware
 from picolink_pc import bootsel, device, products
 from picolink_pc import flash as flash_module
 from picolink_pc.bootsel import Drive, find_drives, read_drive
 from picolink_pc.device import DeviceError
 from picolink_pc.emulator import Emulator
 from picolink_pc.uf2 import read_uf2
-from test_install import error_line
+from test_install import READY, error_line
 
 INFO = "UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\nBoard-ID: {}\n"
 
@@ -163,6 +165,140 @@ def test_a_damaged_file_is_refused_before_anything_happens(pico, tmp_path):
 def test_firmware_that_is_not_built_is_named_with_how_to_build_it(pico, tmp_path, monkeypatch):
     monkeypatch.setattr(products, "firmware", lambda board: tmp_path / board)
     assert "run make firmware BOARD=RPI_PICO" in error_line(flash("--port", pico.port))
+
+
+class Running:
+    """Stands for a board that runs MicroPython, at /dev/ttyACM0.  restarted: into its bootloader."""
+
+    restarted = False
+
+    def exec_raw_no_follow(self, _program):
+        self.restarted = True
+
+
+@pytest.fixture
+def running(monkeypatch):
+    """running(field=value...): a board that these Findings are of; it comes to its bootloader in no time."""
+
+    def make(**fields):
+        board = Running()
+        monkeypatch.setattr(device, "connect", lambda _port: contextlib.nullcontext(board))
+        monkeypatch.setattr(flash_module, "look", lambda _board: replace(READY, **fields))
+        monkeypatch.setattr(flash_module, "_put", lambda *_arguments: None)
+        return board
+
+    return make
+
+
+@pytest.fixture
+def firmwares(tmp_path, monkeypatch):
+    """firmwares(build...): what `make firmware` has made."""
+    monkeypatch.setattr(products, "firmware", lambda build: tmp_path / f"picolink-0.1.0-{build}.uf2")
+
+    def make(*builds):
+        for build in builds:
+            products.firmware(build).write_bytes(b"".join(uf2_blocks(bytes(1000))))
+
+    return make
+
+
+PICO_W = {"machine": "Raspberry Pi Pico W with RP2040", "build": "RPI_PICO_W", "package": "firmware"}
+
+
+@pytest.mark.parametrize("variant", ["", "-tuned"])
+def test_a_board_with_picolinks_firmware_keeps_its_variant(running, firmwares, variant):
+    firmwares("RPI_PICO_W", "RPI_PICO_W-tuned")
+    board = running(**PICO_W, own_build=f"RPI_PICO_W{variant}")
+    result = flash("--port", "/dev/ttyACM0")
+    assert result.exit_code == 0, result.output
+    assert f"Putting picolink-0.1.0-RPI_PICO_W{variant}.uf2 onto the RP2040.\n" in result.stdout
+    assert board.restarted
+
+
+def test_a_variant_that_is_not_built_is_not_replaced_by_another(running, firmwares):
+    firmwares("RPI_PICO_W")
+    board = running(**PICO_W, own_build="RPI_PICO_W-tuned")
+    assert "run make firmware BOARD=RPI_PICO_W TUNED=1" in error_line(flash("--port", "/dev/ttyACM0"))
+    assert not board.restarted
+
+
+def test_a_variant_that_the_board_does_not_tell_is_asked_for(running, firmwares):
+    board = running(**PICO_W, own_build=None)
+    firmwares("RPI_PICO_W")
+    assert flash("--port", "/dev/ttyACM0").exit_code == 0
+    assert board.restarted
+    board.restarted = False
+    firmwares("RPI_PICO_W-tuned")
+    line = error_line(flash("--port", "/dev/ttyACM0"))
+    assert "(picolink-0.1.0-RPI_PICO_W.uf2 or picolink-0.1.0-RPI_PICO_W-tuned.uf2)" in line
+    assert not board.restarted
+
+
+def test_stock_micropython_gets_picolinks_stock_firmware(running, firmwares):
+    firmwares("RPI_PICO_W", "RPI_PICO_W-tuned")
+    running(**PICO_W | {"package": "/lib/picolink"}, own_build=None)
+    assert "Putting picolink-0.1.0-RPI_PICO_W.uf2 onto" in flash("--port", "/dev/ttyACM0").stdout
+
+
+def test_picolinks_firmware_says_which_board_it_is_on_where_micropython_does_not(running, firmwares):
+    firmwares("RPI_PICO_W")
+    running(**PICO_W | {"build": "", "version": (1, 24, 1)}, own_build="RPI_PICO_W")
+    assert "Putting picolink-0.1.0-RPI_PICO_W.uf2 onto" in flash("--port", "/dev/ttyACM0").stdout
+
+
+def test_a_board_tells_which_firmware_of_picolinks_it_has(plain_firmware):
+    with Emulator(WITH_PICOLINK) as pico, device.connect(pico.port) as board:
+        board.fs_writefile("_picolink_firmware.py", b"BUILD = 'other'")
+        assert flash_module.look(board).own_build == "RPI_PICO"
+    with Emulator(plain_firmware) as pico, device.connect(pico.port) as board:
+        assert flash_module.look(board).own_build is None
+
+
+PICO_2_W = {"machine": "Raspberry Pi Pico 2 W with RP2350", "build": "RPI_PICO2_W"}
+PICO_2_W_RISC_V = {"machine": "Raspberry Pi Pico 2 W with RP2350-RISCV", "build": "RPI_PICO2_W-RISCV"}
+
+
+@pytest.mark.parametrize(
+    ("found", "family", "image", "board"),
+    [
+        (PICO_2_W, RP2350_RISC_V, "RISC-V", "ARM"),
+        (PICO_2_W_RISC_V, RP2350_ARM, "ARM", "RISC-V"),
+    ],
+)
+def test_firmware_for_the_other_cores_is_told_before_it_is_written(
+    running, tmp_path, found, family, image, board
+):
+    file = tmp_path / "pico2.uf2"
+    file.write_bytes(b"".join(uf2_blocks(bytes(1000), family)))
+    pico = running(**found)
+    line = error_line(flash(file, "--port", "/dev/ttyACM0"))
+    assert f"pico2.uf2 is for the RP2350's {image} cores, the board runs its {board} cores: nothing" in line
+    assert not pico.restarted
+    result = flash(file, "--port", "/dev/ttyACM0", "--switch-cores")
+    assert f"Putting pico2.uf2 onto the RP2350, for its {image} cores.\n" in result.stdout
+    assert pico.restarted
+
+
+@pytest.mark.parametrize(("found", "family"), [(PICO_2_W, RP2350_ARM), (PICO_2_W_RISC_V, RP2350_RISC_V)])
+def test_firmware_for_the_cores_that_run_is_taken(running, tmp_path, found, family):
+    file = tmp_path / "pico2.uf2"
+    file.write_bytes(b"".join(uf2_blocks(bytes(1000), family)))
+    pico = running(**found)
+    assert flash(file, "--port", "/dev/ttyACM0").exit_code == 0
+    assert pico.restarted
+
+
+def test_for_a_board_in_bootsel_mode_the_cores_are_said_before_anything_is_written(
+    drive, tmp_path, monkeypatch
+):
+    def refuse(*_arguments):
+        raise DeviceError("not written")
+
+    monkeypatch.setattr(flash_module, "_put", refuse)
+    (drive / "INFO_UF2.TXT").write_text(INFO.format("RP2350"))
+    file = tmp_path / "pico2.uf2"
+    file.write_bytes(b"".join(uf2_blocks(bytes(1000), RP2350_RISC_V)))
+    assert "for its RISC-V cores" in flash(file, "--drive", drive).stdout
 
 
 def test_a_board_at_a_port_is_not_mixed_up_with_one_in_bootsel_mode(drive):

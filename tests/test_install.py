@@ -32,6 +32,7 @@ READY = Findings(
     version=(1, 25, 0),
     machine="Raspberry Pi Pico W with RP2040",
     build="RPI_PICO_W",
+    own_build=None,
     mpy=4 << 10 | 3 << 8 | 6,
     clock=125_000_000,
     memory=192_000,
@@ -313,7 +314,7 @@ def test_firmware_with_picolink_inside_needs_no_install():
     with Emulator(WITH_PICOLINK) as pico:
         assert "part of this board's firmware" in error_line(picolink("install", "--port", pico.port))
         doctor = picolink("doctor", "--port", pico.port)
-    assert re.search(r"picolink +0\.1\.0, in the firmware", doctor.stdout)
+    assert re.search(r"picolink +0\.1\.0, in the firmware \(RPI_PICO\)", doctor.stdout)
     assert re.search(r"engine in use +native", doctor.stdout)
 
 

@@ -44,6 +44,15 @@ def test_the_block_for_any_rp2350_in_front_is_not_part_of_the_image(file):
     assert (image.chip, image.ranges()) == ("RP2350", [(FLASH_BASE, DATA)])
 
 
+@pytest.mark.parametrize(
+    ("family", "chip", "cores"),
+    [(RP2040, "RP2040", "ARM"), (RP2350_ARM, "RP2350", "ARM"), (RP2350_RISC_V, "RP2350", "RISC-V")],
+)
+def test_the_family_tells_chip_and_cores(file, family, chip, cores):
+    image = read_uf2(write(file, uf2_blocks(DATA, family)))
+    assert (image.chip, image.cores) == (chip, cores)
+
+
 def changed(block, position, value):
     return block[:position] + bytes([value]) + block[position + 1 :]
 

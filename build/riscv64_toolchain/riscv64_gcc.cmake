@@ -18,4 +18,12 @@ string(APPEND PICO_COMMON_LANG_FLAGS " -B${CMAKE_CURRENT_LIST_DIR}")
 string(APPEND PICO_COMMON_LANG_FLAGS " -DPICO_CXX_DISABLE_ALLOCATION_OVERRIDES=1")
 find_program(PICO_COMPILER_CXX riscv64-unknown-elf-gcc)
 
+# CMake's try_compile comes here again, and the Pico SDK before 2.2 does not hand this on.
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PICO_SDK_PATH)
 include(${PICO_SDK_PATH}/cmake/preload/toolchains/util/pico_arm_gcc_common.cmake)
+
+# Room for thread-local variables; after the SDK's file, which sets these. As the SDK names its script: gcc puts those
+# of -T behind it. Not for the assembler's language, in which the SDK links its boot stage with another script.
+foreach(language C CXX)
+    string(APPEND CMAKE_${language}_LINK_FLAGS " -Wl,--script=${CMAKE_CURRENT_LIST_DIR}/thread_local.ld")
+endforeach()

@@ -5,7 +5,8 @@ import shutil
 import sys
 from importlib.metadata import version
 
-from .findings import MPY_VERSION, OLDEST_MICROPYTHON, TOO_OLD, Findings
+from .findings import MPY_VERSION, TOO_OLD, Findings
+from .supported import OLDEST_MICROPYTHON
 
 # Builds of MicroPython, without a radio and with, for boards that look much the same.
 _WITH_RADIO = {"RPI_PICO": ("Pico W", "RPI_PICO_W"), "RPI_PICO2": ("Pico 2 W", "RPI_PICO2_W")}

@@ -61,6 +61,8 @@ def _rows(port: str, found: Findings) -> list[tuple[str, str]]:
     if found.architecture != "none":
         loads = f"native modules for {found.architecture}, format {found.mpy_version}"
     picolink = _place(found.package)
+    if found.package == "firmware" and found.own_build:
+        picolink += f" ({found.own_build})"
     if found.package_version is not None:
         picolink = f"{found.package_version}, {picolink}"
     name = "CircuitPython" if found.implementation == "circuitpython" else "MicroPython"

@@ -10,10 +10,9 @@ from mpremote.transport_serial import SerialTransport
 from . import device
 from .device import DeviceError
 
-OLDEST_MICROPYTHON = (1, 23, 0)
 TOO_OLD = "too old"
 MPY_VERSION = "6.3"
-"""Format of the native modules that we build, and of every MicroPython from OLDEST_MICROPYTHON on."""
+"""Format of the native modules that we build, and of every MicroPython that we support."""
 
 # sys.implementation._mpy >> 10 (MicroPython, py/persistentcode.h).
 _ARCHITECTURES = (
@@ -83,6 +82,18 @@ def file_of(name, folder):
         if exists(path):
             return path
 
+# Also when a file on the board has the same name.
+def firmware_build():
+    saved = sys.path[:]
+    sys.path[:] = [".frozen"]
+    try:
+        return __import__("_picolink_firmware").BUILD
+    except Exception:
+        return None
+    finally:
+        sys.path[:] = saved
+        sys.modules.pop("_picolink_firmware", None)
+
 def where(name):
     if in_firmware(name, []):
         return "firmware"
@@ -130,6 +141,7 @@ print({
     "version": about[1][:3],
     "machine": getattr(about, "_machine", sys.platform),
     "build": getattr(about, "_build", ""),
+    "own_build": firmware_build(),
     "mpy": getattr(about, "_mpy", 0),
     "clock": clock if isinstance(clock, int) else clock[0],
     "memory": heap,
@@ -198,6 +210,7 @@ class Findings:
 
     implementation: "micropython", or another.  version: of it.  machine: board and chip as it prints them.
     build: name of the firmware's build, such as "RPI_PICO_W"; "" before MicroPython 1.25.
+    own_build: of picolink's own firmware, such as "RPI_PICO_W-tuned"; None for any other.
     mpy: sys.implementation._mpy.
     clock: Hz, 0: unknown.
     memory, memory_free: bytes of heap, with nothing imported.
@@ -215,6 +228,7 @@ class Findings:
     version: tuple[int, int, int]
     machine: str
     build: str
+    own_build: str | None
     mpy: int
     clock: int
     memory: int

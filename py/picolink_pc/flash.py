@@ -67,12 +67,21 @@ console = Console(stderr=True, highlight=False)
     is_flag=True,
     help="Erase all files on the board, too; for a main.py that lets nobody in. (Boards by Raspberry Pi.)",
 )
-def flash(firmware: Path | None, port: str | None, drive: Path | None, erase_files: bool) -> None:
+@click.option(
+    "--switch-cores",
+    is_flag=True,
+    help="Allow firmware for the other cores of an RP2350 (ARM or RISC-V) than those that run now.",
+)
+def flash(
+    firmware: Path | None, port: str | None, drive: Path | None, erase_files: bool, switch_cores: bool
+) -> None:
     """Put a firmware (UF2) onto a Pico board, and read it back.
 
     A board that runs MicroPython is restarted into its USB bootloader. For any other, hold its BOOTSEL button
     while you connect the cable. The files on the board stay (but not from a Pico's to a Pico W's firmware),
     and in the end it starts its main.py.
+
+    Without a file, a board that has picolink's firmware gets the same variant of it again: tuned stays tuned.
 
     \b
     picolink flash                 picolink's firmware for the board (make firmware)
@@ -83,11 +92,13 @@ def flash(firmware: Path | None, port: str | None, drive: Path | None, erase_fil
     ports = set(device.list_ports())
     if port is not None or not _in_bootsel_mode(drive):
         port = _find_running(port, drive)
-        firmware, image = _restart_into_bootloader(port, firmware, image)
+        firmware, image = _restart_into_bootloader(port, firmware, image, switch_cores)
     elif image is None:
         raise DeviceError(
             "name the firmware to flash: a board in BOOTSEL mode does not tell which board it is"
         )
+    cores = f", for its {image.cores} cores" if image.chip == "RP2350" else ""
+    click.echo(f"Putting {firmware.name} onto the {image.chip}{cores}.")
     content = erase_behind(image) if erase_files else image.content
     try:
         _put(firmware, image, content, port, ports, drive)
@@ -184,7 +195,9 @@ def _find_bootloader(drive: Path | None) -> Drive | Picotool | None:
     return drives[0] if drives else picotool.find()
 
 
-def _restart_into_bootloader(port: str, firmware: Path | None, image: Uf2 | None) -> tuple[Path, Uf2]:
+def _restart_into_bootloader(
+    port: str, firmware: Path | None, image: Uf2 | None, switch_cores: bool
+) -> tuple[Path, Uf2]:
     """Checks first that the firmware is for this board.  Without one, chooses picolink's own for it."""
     with device.connect(port) as board:
         found = look(board)
@@ -192,20 +205,37 @@ def _restart_into_bootloader(port: str, firmware: Path | None, image: Uf2 | None
             firmware = _own_firmware(found)
             image = _read(firmware)
         _check_chip(image, firmware, _chip(found))
+        cores = _cores(found)
+        if image.cores != cores and not switch_cores:
+            raise DeviceError(
+                f"{firmware.name} is for the RP2350's {image.cores} cores, the board runs its {cores} cores: "
+                "nothing was done. With --switch-cores it changes over; native modules on it must follow "
+                "(picolink install)"
+            )
         board.exec_raw_no_follow(_START_BOOTLOADER)
     return firmware, image
 
 
 def _own_firmware(found: Findings) -> Path:
-    if not found.build:
+    """Picolink's for this board, in the variant that is there: tuned or not.  Raises DeviceError."""
+    build = found.own_build or found.build
+    if not build:
         raise DeviceError(
             f"MicroPython {found.version_text} does not tell which board it is on: name the firmware to flash"
         )
-    firmware = products.firmware(found.build)
-    if not firmware.exists():
+    firmware = products.firmware(build)
+    tuned = products.firmware(build + products.TUNED)
+    if found.package == "firmware" and found.own_build is None and tuned.exists():
         raise DeviceError(
-            "name the firmware to flash: picolink's own for this board is missing "
-            f"({products.how_to_get(f'firmware BOARD={found.build}')})"
+            "the board's firmware does not tell whether it is tuned: name the one to flash "
+            f"({firmware.name} or {tuned.name})"
+        )
+    if not firmware.exists():
+        board, tuned, _ = build.partition(products.TUNED)
+        target = f"firmware BOARD={board}" + (" TUNED=1" if tuned else "")
+        raise DeviceError(
+            f"name the firmware to flash: picolink's own for this board ({build}) is missing "
+            f"({products.how_to_get(target)})"
         )
     return firmware
 
@@ -217,6 +247,10 @@ def _chip(found: Findings) -> str:
             f"the board is a {found.machine}: only those with an RP2040 or RP2350 can be flashed"
         )
     return chip
+
+
+def _cores(found: Findings) -> str:
+    return "RISC-V" if "RISCV" in found.machine else "ARM"
 
 
 def _check_chip(image: Uf2, firmware: Path, chip: str) -> None:

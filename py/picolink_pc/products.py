@@ -32,9 +32,16 @@ MICROPYTHON = (OUT if CHECKOUT else _INSTALLED) / "bin" / "micropython"
 MPY_CROSS = OUT / "bin" / "mpy-cross"
 
 
-def firmware(board: str) -> Path:
-    """The firmware with picolink inside for a board of MicroPython's rp2 port, such as "RPI_PICO_W"."""
-    return OUT / "firmware" / f"picolink-{version('picolink')}-{board}.uf2"
+TUNED = "-tuned"
+"""At the end of a firmware's build: it has been made with TUNED=1."""
+
+
+def firmware(build: str) -> Path:
+    """The firmware with picolink inside for a board of MicroPython's rp2 port.
+
+    build: such as "RPI_PICO_W" or "RPI_PICO_W-tuned".
+    """
+    return OUT / "firmware" / f"picolink-{version('picolink')}-{build}.uf2"
 
 
 def compiler(board: str) -> str:

@@ -16,12 +16,13 @@ _NOT_MAIN_FLASH = 0x00000001
 _FAMILY_ID_PRESENT = 0x00002000
 
 _RP2040 = 0xE48BFF56
-# Chip, and what its image is for, by family id (the uf2 project's utils/uf2families.json).
+# Chip, its cores that run the image, and what to call both, by family id (the uf2 project's
+# utils/uf2families.json). An RP2350 has cores of both kinds and starts those that the image is for.
 _FAMILIES = {
-    _RP2040: ("RP2040", "RP2040"),
-    0xE48BFF59: ("RP2350", "RP2350 (ARM)"),
-    0xE48BFF5A: ("RP2350", "RP2350 (RISC-V)"),
-    0xE48BFF5B: ("RP2350", "RP2350 (ARM, non-secure)"),
+    _RP2040: ("RP2040", "ARM", "RP2040"),
+    0xE48BFF59: ("RP2350", "ARM", "RP2350 (ARM)"),
+    0xE48BFF5A: ("RP2350", "RISC-V", "RP2350 (RISC-V)"),
+    0xE48BFF5B: ("RP2350", "ARM", "RP2350 (ARM, non-secure)"),
 }
 
 _FLASH = {"RP2040": (0x10000000, 2 << 20), "RP2350": (0x10000000, 4 << 20)}
@@ -39,12 +40,13 @@ class Uf2Error(Exception):
 class Uf2:
     """A checked UF2 file.
 
-    chip: "RP2040" or "RP2350".
+    chip: "RP2040" or "RP2350".  cores: "ARM" or "RISC-V".
     blocks: (address, payload) of each block for that chip, in the file's order.
     content: the whole file.
     """
 
     chip: str
+    cores: str
     blocks: tuple[tuple[int, bytes], ...]
     content: bytes
 
@@ -111,7 +113,7 @@ def read_uf2(path: Path) -> Uf2:
         counts.add(count)
         blocks.append((address, payload))
     if len(families) != 1:
-        names = " and ".join(sorted(name for _, name in families)) or "no chip"
+        names = " and ".join(sorted(name for *_, name in families)) or "no chip"
         raise Uf2Error(f"{path} is for {names}: one is needed")
     if len(counts) > 1 or len(set(numbers)) < len(numbers):
         raise Uf2Error(f"{path} has blocks of several files, or some twice. Get or build it again")
@@ -120,8 +122,8 @@ def read_uf2(path: Path) -> Uf2:
         raise Uf2Error(
             f"{path}: {missing} of {missing + len(numbers)} blocks are missing. Get or build it again"
         )
-    ((chip, _),) = families
-    return Uf2(chip, tuple(blocks), content)
+    ((chip, cores, _),) = families
+    return Uf2(chip, cores, tuple(blocks), content)
 
 
 def _parse(path: Path, content: bytes) -> Iterator[tuple[int, int, int, int, bytes]]:

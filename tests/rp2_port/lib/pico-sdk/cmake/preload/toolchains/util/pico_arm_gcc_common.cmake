@@ -1,0 +1,12 @@
+# Stands for the Pico SDK's.
+set(CMAKE_SYSTEM_NAME Generic)
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+foreach(language C ASM)
+    set(CMAKE_${language}_COMPILER ${PICO_DEFAULT_GCC_TRIPLE}-gcc)
+endforeach()
+set(CMAKE_CXX_COMPILER ${PICO_COMPILER_CXX})
+foreach(language C CXX ASM)
+    set(CMAKE_${language}_FLAGS_INIT ${PICO_COMMON_LANG_FLAGS})
+    set(CMAKE_${language}_LINK_FLAGS -Wl,--build-id=none)
+endforeach()
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-nostdlib")

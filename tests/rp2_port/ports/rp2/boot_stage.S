@@ -1,0 +1,2 @@
+.global boot
+boot: nop

@@ -1,0 +1,1 @@
+int picolink_engine(int x) { return x + 1; }
