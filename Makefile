@@ -32,7 +32,7 @@ help: ## this list
 	@echo
 	@echo '  BOARD=NAME       board of MicroPython'"'"'s rp2 port; NAME-RISCV for a Pico 2 in RISC-V mode'
 	@echo '  TUNED=1          firmware with data length extension and controller-to-host flow control (Bluetooth boards; never run on hardware)'
-	@echo '  MPY_DIR=PATH     use this MicroPython checkout (1.23 or newer) instead of Debian'"'"'s source package'
+	@echo '  MPY_DIR=PATH     use this MicroPython checkout (docs/boards.md: which versions) instead of Debian'"'"'s source package'
 
 demo: setup ## two virtual boards greet each other, then send at full speed; ENGINE=native (default) or python
 	@$(VENV)/picolink demo --engine $(ENGINE) --json $(OUT)/demo.json

@@ -13,7 +13,7 @@ if [ -n "${MPY_DIR:-}" ]; then
     mpy_dir=$(cd "$MPY_DIR" && pwd -P)
     case $mpy_dir in *[[:space:]]*) fail "MPY_DIR=$mpy_dir: MicroPython does not build in a path with spaces; move it." ;; esac
     [ "$(abi "$mpy_dir")" = 6.3 ] ||
-        fail "MPY_DIR=$mpy_dir has native module ABI $(abi "$mpy_dir"); picolink needs 6.3 (MicroPython 1.23 or newer)."
+        fail "MPY_DIR=$mpy_dir has native module ABI $(abi "$mpy_dir"); picolink needs 6.3 (MicroPython 1.24 or newer)."
     rm -rf "$MICROPYTHON"
     ln -s "$mpy_dir" "$MICROPYTHON"
     echo "${1:-} MicroPython source: $mpy_dir (MPY_DIR)"

@@ -5,7 +5,7 @@
 #   build/out/native/picolink-VERSION-ARCH-mpy6.3.mpy           to copy to a board (as _picolink.mpy)
 source "$(dirname "$0")/common.sh"
 native=$OUT/native
-abi=6.3   # of every MicroPython from 1.23 on; build/micropython_source.sh accepts no other
+abi=6.3   # of every MicroPython that docs/boards.md has; build/micropython_source.sh accepts no other
 
 # architecture | its C compiler | for (armv6m is always built, x64 on every PC that can run it)
 architectures="

@@ -49,13 +49,13 @@ def main(*checkouts: str) -> None:
     """Raises SystemExit when a build fails, or a board does not do what is expected."""
     if not checkouts:
         raise SystemExit(
-            'make test-firmware wants MicroPython checkouts: MPY_DIR="../micropython-1.23 ../micropython"'
+            'make test-firmware wants MicroPython checkouts: MPY_DIR="../micropython-1.24 ../micropython"'
         )
     found = {version(Path(checkout)): Path(checkout).resolve() for checkout in checkouts}
     rows, failures = [], []
     for release in sorted(found, key=number):
         prepare(release, found[release])
-        for board, tuned in firmwares(release):
+        for board, tuned in firmwares(found[release]):
             try:
                 rows.append(build(release, found[release], board, tuned))
             except RuntimeError as error:
@@ -70,10 +70,11 @@ def main(*checkouts: str) -> None:
         raise SystemExit("\n".join(failures))
 
 
-def firmwares(release: str) -> list[tuple[Board, bool]]:
-    """Board, and whether tuned, of each that this MicroPython makes; BOARDS in the environment names some."""
+def firmwares(checkout: Path) -> list[tuple[Board, bool]]:
+    """Board, and whether tuned, of each that this MicroPython has; BOARDS in the environment names some."""
     chosen = os.environ.get("BOARDS", "").split()
-    boards = [board for board in BOARDS if number(release) >= board.oldest]
+    folder = checkout / "ports" / "rp2" / "boards"
+    boards = [board for board in BOARDS if (folder / board.build.removesuffix("-RISCV")).is_dir()]
     both = [(board, tuned) for tuned in (False, True) for board in boards if board.tuned or not tuned]
     return [(board, tuned) for board, tuned in both if not chosen or board.build + TUNED * tuned in chosen]
 

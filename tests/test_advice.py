@@ -129,10 +129,10 @@ def serve_aioble(folder):
 
 
 def test_an_old_aioble_in_the_firmware_takes_a_newer_firmware():
-    old = replace(READY, version=(1, 23, 0), build="", aioble="too old, firmware")
+    old = replace(READY, version=(1, 24, 0), build="", aioble="too old, firmware")
     said = advice.next_step(PORT, old)
     assert said == (
-        "the aioble in this firmware (MicroPython 1.23.0) is too old for picolink: get the newest UF2 file "
+        "the aioble in this firmware (MicroPython 1.24.0) is too old for picolink: get the newest UF2 file "
         f"from https://micropython.org/download/RPI_PICO_W/, then: picolink flash FILE.uf2 --port {PORT}"
     )
 
@@ -209,7 +209,7 @@ def test_circuitpython_is_called_by_its_name():
 def test_an_old_micropython_is_told_where_there_is_a_newer_one():
     said = advice.next_step(PORT, replace(READY, version=(1, 22, 2), build=""))
     assert said == (
-        "the board runs MicroPython 1.22.2, picolink needs 1.23 or newer: get the newest UF2 file from "
+        "the board runs MicroPython 1.22.2, picolink needs 1.24 or newer: get the newest UF2 file from "
         f"https://micropython.org/download/RPI_PICO_W/, then: picolink flash FILE.uf2 --port {PORT}"
     )
 

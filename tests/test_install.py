@@ -348,7 +348,7 @@ def test_a_port_that_falls_silent_is_reported():
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        (replace(EMPTY, version=(1, 22, 2)), r"MicroPython 1\.22\.2, picolink needs 1\.23 or newer"),
+        (replace(EMPTY, version=(1, 22, 2)), r"MicroPython 1\.22\.2, picolink needs 1\.24 or newer"),
         (replace(EMPTY, package="firmware"), "part of this board's firmware: nothing to install"),
         (replace(EMPTY, lib=None), "put /lib back there"),
         (replace(EMPTY, block_size=0), "no filesystem for /lib"),

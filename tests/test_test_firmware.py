@@ -37,6 +37,8 @@ def checkout(folder, minor, preview=0):
         f"#define MICROPY_VERSION_MAJOR 1\n#define MICROPY_VERSION_MINOR {minor}\n"
         f"#define MICROPY_VERSION_MICRO 0\n#define MICROPY_VERSION_PRERELEASE {preview}\n"
     )
+    for board in ("RPI_PICO", "RPI_PICO_W") + ("RPI_PICO2_W",) * (minor >= 25):
+        (file.parents[1] / "ports" / "rp2" / "boards" / board).mkdir(parents=True)
     return str(file.parents[1])
 
 
@@ -59,12 +61,12 @@ def test_boards_can_be_chosen(script, tmp_path, monkeypatch):
 def test_it_says_which_versions_no_checkout_was_named_for(script, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("BOARDS", raising=False)
     newest = ".".join(map(str, NEWEST_MICROPYTHON))
-    script.main(checkout(tmp_path, 23))
+    script.main(checkout(tmp_path, 24))
     said = capsys.readouterr().out
     assert "Not built here: RPI_PICO2_W with MicroPython 1.25\n" in said
     assert f"Not built here: RPI_PICO_W with MicroPython {newest}\n" in said
-    assert "RPI_PICO_W with MicroPython 1.23" not in said
-    assert "| RPI_PICO_W | 1.23.0 | 900,000 | 200,000 | not started" in (tmp_path / "table.md").read_text()
+    assert "RPI_PICO_W with MicroPython 1.24" not in said
+    assert "| RPI_PICO_W | 1.24.0 | 900,000 | 200,000 | not started" in (tmp_path / "table.md").read_text()
 
 
 def test_a_preview_is_told_from_the_release(script, tmp_path):
