@@ -16,7 +16,7 @@ from rich.text import Text
 from .boards import ENGINES, BoardError, Room, play
 from .products import EXAMPLES
 from .radio.air import RadioSettings, ceiling
-from .run import radio_options, stack_options
+from .run import radio_options, stack_or_firmware_options
 
 if TYPE_CHECKING:
     from .emulator.firmware import Firmware
@@ -44,7 +44,7 @@ _COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
     "--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there, too."
 )
 @radio_options
-@stack_options
+@stack_or_firmware_options
 def demo(
     engine: str,
     seconds: int,

@@ -102,7 +102,22 @@ firmware_option = click.option(
 
 
 def stack_options(command: Callable) -> Callable:
-    """Adds the options of real stack mode, `micropython` and `aioble`, and `firmware`."""
+    """Adds the options of real stack mode, `micropython` and `aioble`."""
+    with_aioble = click.option(
+        "--aioble",
+        type=_folder,
+        help="The real aioble (from micropython-lib): its folder, or the one that holds it.",
+    )(command)
+    return click.option(
+        "--micropython",
+        type=_file,
+        help="A MicroPython for this PC with a Bluetooth stack (NimBLE or BTstack) inside, instead of "
+        "picolink's stand-in; needs --aioble. The MTU is up to that stack.",
+    )(with_aioble)
+
+
+def stack_or_firmware_options(command: Callable) -> Callable:
+    """Adds the options of real stack mode, and `firmware`."""
 
     @functools.wraps(command)
     def with_stack(miss_cycles: int, **arguments: object) -> object:
@@ -112,7 +127,7 @@ def stack_options(command: Callable) -> Callable:
             raise click.UsageError("--firmware has a Bluetooth stack and aioble inside")
         return command(**arguments)
 
-    with_options = click.option(
+    with_miss_cycles = click.option(
         "--miss-cycles",
         type=click.IntRange(0, 1000),
         default=50,
@@ -120,18 +135,7 @@ def stack_options(command: Callable) -> Callable:
         metavar="CYCLES",
         help="With --firmware: what a miss of the flash cache costs the CPU; 0: as if there were none.",
     )(with_stack)
-    with_options = firmware_option(with_options)
-    with_options = click.option(
-        "--aioble",
-        type=_folder,
-        help="The real aioble (from micropython-lib): its folder, or the one that holds it.",
-    )(with_options)
-    return click.option(
-        "--micropython",
-        type=_file,
-        help="A MicroPython for this PC with a Bluetooth stack (NimBLE or BTstack) inside, instead of "
-        "picolink's stand-in; needs --aioble. The MTU is up to that stack.",
-    )(with_options)
+    return stack_options(firmware_option(with_miss_cycles))
 
 
 @click.command()
@@ -150,7 +154,7 @@ def stack_options(command: Callable) -> Callable:
     metavar="S",
     help="Switch the boards off after this time.",
 )
-@stack_options
+@stack_or_firmware_options
 def run(
     programs: tuple[Path, ...],
     settings: RadioSettings,
