@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from .boards import ENGINES, BoardError, Room, play
+from .boards import ENGINES, Board, BoardError, Room, play
 from .products import EXAMPLES
 from .radio.air import RadioSettings, ceiling
 from .run import radio_options, stack_or_firmware_options
@@ -133,8 +134,7 @@ async def _blast(
         for board, role in zip(boards, ("advertise", "connect"), strict=True):
             await board.start(EXAMPLES / "blast.py", role, str(seconds))
         await boards[0].line("connected")
-        loop = asyncio.get_running_loop()
-        busy_s, connected_s = [board.busy_s for board in boards], loop.time()
+        busy = asyncio.create_task(busy_percent(boards, seconds))
         progress = Progress(
             TextColumn("sending both ways"), BarColumn(), TimeRemainingColumn(), console=console
         )
@@ -145,9 +145,16 @@ async def _blast(
             scores = [json.loads(line.removeprefix("score ")) for line in lines]
             watch.cancel()
             progress.update(task, completed=seconds)
-        for board, before_s, score in zip(boards, busy_s, scores, strict=True):
-            score["cpu"] = 100 * (board.busy_s - before_s) / (loop.time() - connected_s)
-        return scores, loop.time()
+        for score, percent in zip(scores, await busy, strict=True):
+            score["cpu"] = percent
+        return scores, asyncio.get_running_loop().time()
+
+
+async def busy_percent(boards: Sequence[Board], seconds: float) -> list[float]:
+    """How busy the CPU of each board is in the next `seconds`, in %; 0 where nobody knows."""
+    before_s = [board.busy_s for board in boards]
+    await asyncio.sleep(seconds)
+    return [100 * (board.busy_s - was) / seconds for board, was in zip(boards, before_s, strict=True)]
 
 
 async def _advance(progress: Progress, task: int, seconds: int) -> None:
