@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from picolink_pc.boards import INTERPRETERS
 
 _LIMIT_S = 120
 """Generous: a test waits for what it expects, and fails by this only if that never comes."""
@@ -16,21 +17,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text = "real stack mode for the tests of the link, as in picolink run --help"
     group.addoption("--micropython", type=Path, help=text)
     group.addoption("--aioble", type=Path, help=text)
+    text = "what runs the programs of virtual boards in the tests of the link, as in picolink run --help"
+    group.addoption("--boards", choices=INTERPRETERS, help=text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of the real aioble belong to the run only when there is one: pytest --aioble FOLDER."""
-    if config.getoption("aioble"):
-        return
-    needy = [item for item in items if "real_aioble" in item.fixturenames]
+    """Some tests belong to the run only with what they need.
+
+    Those of the real aioble when there is one: pytest --aioble FOLDER. Those of links with the native engine
+    and of MicroPython's heap where MicroPython runs the boards.
+    """
+    needy = []
+    if not config.getoption("aioble"):
+        needy += [item for item in items if "real_aioble" in item.fixturenames]
+    if config.getoption("boards") == "cpython":
+        needy += [item for item in items if "micropython_heap" in item.fixturenames]
+        needy += [item for item in items if "pair" in item.fixturenames and "native" in _names(item)]
     config.hook.pytest_deselected(items=needy)
     items[:] = [item for item in items if item not in needy]
 
 
+def _names(item: pytest.Item) -> set[str]:
+    """The strings among a test's parameters."""
+    names = set()
+    for value in item.callspec.params.values() if hasattr(item, "callspec") else ():
+        names.update(value if isinstance(value, tuple) else (value,))
+    return names
+
+
 @pytest.fixture
-def stack(pytestconfig: pytest.Config) -> dict[str, Path | None]:
+def stack(pytestconfig: pytest.Config) -> dict[str, object]:
     """Arguments for Room: the Bluetooth stack that pytest was given, or the stand-in."""
-    return {name: pytestconfig.getoption(name) for name in ("micropython", "aioble")}
+    stack = {name: pytestconfig.getoption(name) for name in ("micropython", "aioble")}
+    return stack | {"interpreter": pytestconfig.getoption("boards")}
 
 
 @pytest.fixture

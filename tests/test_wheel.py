@@ -36,15 +36,13 @@ def wheel(tmp_path_factory):
     return file
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
+def install(wheel, folder, extra=""):
     """run(*arguments): one of the commands of an environment that has the wheel and what it depends on."""
-    folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "venv", with_pip=True)
     bin_folder = folder / "venv" / "bin"
     wheelhouse = products.OUT / "wheelhouse"
-    install = [bin_folder / "pip", "install", "--no-index", "--find-links", wheelhouse, wheel]
-    subprocess.run(install, check=True, capture_output=True)
+    command = [bin_folder / "pip", "install", "--no-index", "--find-links", wheelhouse, f"{wheel}{extra}"]
+    subprocess.run(command, check=True, capture_output=True)
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
 
@@ -61,6 +59,17 @@ def installed(wheel, tmp_path_factory):
 
     run.folder = folder / "venv"
     return run
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    return install(wheel, tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture(scope="module")
+def with_virtual_boards(wheel, tmp_path_factory):
+    """The same with the extra for them."""
+    return install(wheel, tmp_path_factory.mktemp("virtual"), "[virtual]")
 
 
 def test_the_wheel_brings_what_boards_need(wheel):
@@ -167,6 +176,21 @@ def test_what_is_made_from_the_source_says_so(installed):
     chaos = installed("picolink", "chaos", "--seeds", "1")
     assert chaos.stderr.endswith("use --engine python\n")
     assert installed("picolink", "chaos", "--seeds", "1", "--engine", "python").returncode == 0
+
+
+def test_virtual_boards_run_in_cpython(with_virtual_boards):
+    demo = with_virtual_boards("picolink", "demo", "--seconds", "1", "--json", "demo.json")
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert demo.stdout.startswith("Boards run in CPython, with picolink's Python engine.\n")
+    elsewhere = with_virtual_boards.folder.parent / "elsewhere"
+    (elsewhere / "hello.py").write_text(
+        "import picolink, time\nprint(picolink.__name__, time.ticks_ms() > 0)"
+    )
+    run = with_virtual_boards("picolink", "run", "hello.py")
+    assert run.stdout.splitlines()[1:] == ["hello  picolink True"]
+    assert run.returncode == 0
+    refused = with_virtual_boards("picolink", "run", "--boards", "micropython", "hello.py")
+    assert refused.stderr.startswith("Error: MicroPython is missing"), refused.stderr
 
 
 def test_under_pipx_its_own_command_is_named(installed):

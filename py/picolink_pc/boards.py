@@ -1,4 +1,4 @@
-"""Boards in a room, which a radio joins: virtual ones, each a MicroPython process, or emulated ones.
+"""Boards in a room, which a radio joins: virtual ones, each a process of its own, or emulated ones.
 
 async with Room() as room:
     a = room.board("PicoA")
@@ -8,7 +8,6 @@ async with Room() as room:
 
 import asyncio
 import contextlib
-import ctypes
 import itertools
 import os
 import re
@@ -19,15 +18,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from . import extras, products
+from .board_power import (
+    STANDIN_ON_MICROPYTHON,
+    CPythonPower,
+    RealStackPower,
+    StandinPower,
+    process_options,
+)
 from .radio.air import RadioSettings
 
 if TYPE_CHECKING:  # they stand on Bumble, which takes a second to import: too long for --help
     from .emulated_boards import EmulatedBoard
     from .emulator.firmware import Firmware
-    from .radio.virtual_radio import VirtualRadio
     from .standin.host import StandinHost
 
-_STANDIN = Path(__file__).parent / "standin"
 _NATIVE = products.native_module("x64")
 
 _ADDRESS = "28:CD:C1:00:00:{:02X}"
@@ -36,10 +40,10 @@ _ADDRESS = "28:CD:C1:00:00:{:02X}"
 _LINE_OCTETS = 1 << 20
 """Longest line that a board may print."""
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
-
 ENGINES = ("native", "python")
+
+INTERPRETERS = ("micropython", "cpython")
+"""What runs the programs of virtual boards."""
 
 Result = TypeVar("Result")
 
@@ -111,7 +115,7 @@ class VirtualBoard(Board):
     def __init__(
         self,
         name: str,
-        power: "_StandinPower | _RealStackPower",
+        power: StandinPower | CPythonPower | RealStackPower,
         host: "StandinHost | None",
         folder: Path,
         on_line: Callable[[str, str], None] | None,
@@ -142,7 +146,7 @@ class VirtualBoard(Board):
             raise BoardError(f"{self.name} is running already")
         self._program = program
         self._process = await asyncio.create_subprocess_exec(
-            self._power.micropython,
+            *self._power.command,
             *program,
             env=os.environ | self._power.on(),
             cwd=self._folder,  # aioble may leave a file where it runs
@@ -150,8 +154,7 @@ class VirtualBoard(Board):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=_LINE_OCTETS,
-            start_new_session=True,  # Ctrl-C is for the process that started the boards
-            preexec_fn=_die_with_parent,
+            **process_options(),
         )
         self.running = True
         self._reader = asyncio.create_task(self._read(self._process))
@@ -180,7 +183,11 @@ class VirtualBoard(Board):
         """Cut the power: the program ends at once and nothing is said on the air."""
         if self._process is None:
             return
-        self._signal(signal.SIGKILL)
+        if os.name == "nt":
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        else:
+            self._signal(signal.SIGKILL)
         await self._reader
 
     def freeze(self) -> None:
@@ -206,6 +213,7 @@ class Room:
     settings: of the radio.  micropython, aioble: real stack mode, see `picolink run --help`.
     on_line: called with a board's name and each line that it prints.
     firmware: what emulated Pico Ws run; then boards are emulated, and `play` has to run what uses the room.
+    interpreter: one of INTERPRETERS for virtual boards; None: MicroPython where there is one for this PC.
     Raises BoardError for something that is missing, and says how to get it.
     """
 
@@ -216,13 +224,15 @@ class Room:
         aioble: Path | None = None,
         on_line: Callable[[str, str], None] | None = None,
         firmware: "Firmware | None" = None,
+        interpreter: str | None = None,
     ) -> None:
         self.boards: list[Board] = []
         self._settings = settings or RadioSettings()
         extras.require("virtual", "virtual boards")
         self._firmware = firmware
         self._micropython = micropython or products.MICROPYTHON
-        if not firmware:
+        self.interpreter = interpreter or ("micropython" if micropython or aioble else default_interpreter())
+        if not firmware and self.interpreter == "micropython":
             _require(self._micropython, "MicroPython")
         self._real_stack = micropython is not None
         self._aioble = _aioble_folder(aioble) if aioble else None
@@ -231,6 +241,11 @@ class Room:
         self._on_line = on_line
         self._addresses = itertools.count(1)
         self._cleanup = contextlib.ExitStack()
+
+    @property
+    def in_cpython(self) -> bool:
+        """Are the boards, unless they are asked for otherwise, processes of CPython?"""
+        return self.interpreter == "cpython" and not self._firmware
 
     async def __aenter__(self) -> "Room":
         from .radio.virtual_radio import VirtualRadio
@@ -248,17 +263,17 @@ class Room:
             self._cleanup.close()
 
     def board(
-        self, name: str, engine: str = "native", virtual: bool = False
+        self, name: str, engine: str | None = None, virtual: bool = False
     ) -> "VirtualBoard | EmulatedBoard":
         """A new board.
 
-        engine: "native", or "python": a board without the native module.
+        engine: "native", or "python": a board without the native module; None: native, but not in CPython.
         virtual: a virtual board in a room of emulated ones.
         """
-        if engine not in ENGINES:
+        if engine not in (None, *ENGINES):
             raise ValueError(f"engine is {engine!r}: one of {', '.join(ENGINES)}")
         emulated = self._firmware and not virtual
-        board = self._emulated(name, engine) if emulated else self._virtual(name, engine)
+        board = self._emulated(name, engine or "native") if emulated else self._virtual(name, engine)
         self.boards.append(board)
         return board
 
@@ -280,29 +295,46 @@ class Room:
         self._cleanup.callback(board.close)
         return board
 
-    def _virtual(self, name: str, engine: str) -> VirtualBoard:
+    def _virtual(self, name: str, engine: str | None) -> VirtualBoard:
+        if self.interpreter == "cpython":
+            return self._in_cpython(name, engine)
         micropython = _require(self._micropython, "MicroPython")
         address = _ADDRESS.format(next(self._addresses))
         path = [products.ON_BOARDS]
         host = None
-        if engine == "native":
+        if engine != "python":
             module = _require(_NATIVE, "the native module for x86_64 (other PCs: --engine python)")
             path.insert(0, module.parent)
         if self._real_stack:
             path.append(self._aioble)
-            power = _RealStackPower(micropython, path, self.radio, name, address)
+            power = RealStackPower(micropython, path, self.radio, name, address)
         else:
             # Real aioble goes before the stand-in's, on the stand-in for `bluetooth`.
-            standin = [_STANDIN / "board", _STANDIN / "micropython"]
-            path += [self._aioble, *standin] if self._aioble else standin
+            path += [self._aioble] if self._aioble else []
+            path += STANDIN_ON_MICROPYTHON
             from .standin.host import StandinHost
 
             host = StandinHost(self.radio, name, address, self._settings.mtu)
             socket = self._folder / address.replace(":", "")
             host.listen(socket)
             self._cleanup.callback(host.close)
-            power = _StandinPower(micropython, path, socket)
+            power = StandinPower(micropython, path, socket)
         return VirtualBoard(name, power, host, self._folder, self._on_line)
+
+    def _in_cpython(self, name: str, engine: str | None) -> VirtualBoard:
+        if engine == "native" or self._real_stack or self._aioble:
+            raise BoardError("boards in CPython have the Python engine and the stand-in for Bluetooth only")
+        from .standin.host import StandinHost
+
+        host = StandinHost(self.radio, name, _ADDRESS.format(next(self._addresses)), self._settings.mtu)
+        power = CPythonPower(products.PACKAGE.parent, host.listen_on_loopback())
+        self._cleanup.callback(host.close)
+        return VirtualBoard(name, power, host, self._folder, self._on_line)
+
+
+def default_interpreter() -> str:
+    """MicroPython where there is one, or `make` would build one."""
+    return "micropython" if products.CHECKOUT or products.MICROPYTHON.exists() else "cpython"
 
 
 def play(
@@ -320,45 +352,6 @@ def play(
         return runner.run(work)
 
 
-class _StandinPower:
-    """What a board with the stand-in for Bluetooth starts with."""
-
-    def __init__(self, micropython: Path, path: list[Path], socket: Path) -> None:
-        self.micropython = micropython
-        self._environment = {"MICROPYPATH": _join(path), "PICOLINK_STANDIN": str(socket)}
-
-    def on(self) -> dict[str, str]:
-        return self._environment
-
-    def off(self) -> None:
-        pass  # the host sees the end of the socket
-
-
-class _RealStackPower:
-    """What a board starts with whose MicroPython has a Bluetooth stack: a controller on a terminal device."""
-
-    def __init__(self, micropython: Path, path: list[Path], radio: "VirtualRadio", name: str, address: str):
-        self.micropython = micropython
-        self._path = path
-        self._radio = radio
-        self._identity = (name, address)
-
-    def on(self) -> dict[str, str]:
-        from .radio.hci_pty import HciPty
-
-        self._controller = self._radio.add_controller(*self._identity)
-        self._pty = HciPty(self._controller)
-        return {"MICROPYPATH": _join(self._path), "MICROPYBTUART": self._pty.path}
-
-    def off(self) -> None:
-        self._radio.remove_controller(self._controller)
-        self._pty.close()
-
-
-def _join(path: list[Path]) -> str:
-    return ":".join([*map(str, path), ".frozen"])
-
-
 def _require(path: Path, what: str) -> Path:
     if not path.exists():
         ours = path in (products.MICROPYTHON, _NATIVE)
@@ -373,8 +366,3 @@ def _aioble_folder(path: Path) -> Path:
         if (folder / "aioble" / "core.py").exists():
             return folder.resolve()
     raise BoardError(f"no aioble in {path}: it holds the folder aioble of micropython-lib's package")
-
-
-def _die_with_parent() -> None:
-    """Runs in the board's process before MicroPython: it must not outlive this one."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

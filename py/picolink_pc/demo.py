@@ -1,9 +1,10 @@
 """`picolink demo`: two virtual boards greet each other, then send to each other as fast as they can."""
 
 import asyncio
+import functools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from .boards import ENGINES, Board, BoardError, Room, play
+from .boards import Board, BoardError, Room, play
 from .products import EXAMPLES
 from .radio.air import RadioSettings, ceiling
-from .run import radio_options, stack_or_firmware_options
+from .run import boards_option, radio_options, stack_or_firmware_options, tell_interpreter
 
 if TYPE_CHECKING:
     from .emulator.firmware import Firmware
@@ -37,7 +38,6 @@ _COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
 
 
 @click.command()
-@click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
 @click.option(
     "--seconds", type=click.IntRange(1, 3600), default=5, show_default=True, help="Time at full speed."
 )
@@ -45,9 +45,11 @@ _COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
     "--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there, too."
 )
 @radio_options
+@boards_option
 @stack_or_firmware_options
 def demo(
-    engine: str,
+    engine: str | None,
+    interpreter: str | None,
     seconds: int,
     target: Path | None,
     settings: RadioSettings,
@@ -67,11 +69,13 @@ def demo(
     messages. Fails if one was lost, doubled or out of order.
     """
     console = Console(highlight=False)
-    stack = micropython, aioble
+    make_room = functools.partial(
+        Room, settings, micropython, aioble, firmware=firmware, interpreter=interpreter
+    )
     began = time.monotonic()
     try:
-        greeted_s = play(_greet(console, engine, settings, stack, firmware), firmware)
-        scores, sent_s = play(_blast(console, engine, settings, seconds, stack, firmware), firmware)
+        greeted_s = play(_greet(console, engine, make_room), firmware)
+        scores, sent_s = play(_blast(console, engine, seconds, make_room), firmware)
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     result = _result(scores, settings, _stack_name(micropython, firmware))
@@ -101,15 +105,14 @@ def _stack_name(micropython: Path | None, firmware: "Firmware | None") -> str:
     return "real" if micropython else "stand-in"
 
 
-async def _greet(
-    console: Console, engine: str, settings: RadioSettings, stack: tuple, firmware: "Firmware | None"
-) -> float:
+async def _greet(console: Console, engine: str | None, make_room: Callable[..., Room]) -> float:
     """Returns how long it took on the boards, in s."""
 
     def show(name: str, line: str) -> None:
         console.print(Text.assemble((name, _COLOURS[name]), "  ", line))
 
-    async with Room(settings, *stack, show, firmware) as room:
+    async with make_room(on_line=show) as room:
+        tell_interpreter(console, room)
         boards = [room.board(name, engine) for name in _NAMES]
         for board, program in zip(boards, ("pico_a.py", "pico_b.py"), strict=True):
             await board.start(EXAMPLES / program)
@@ -120,16 +123,11 @@ async def _greet(
 
 
 async def _blast(
-    console: Console,
-    engine: str,
-    settings: RadioSettings,
-    seconds: int,
-    stack: tuple,
-    firmware: "Firmware | None",
+    console: Console, engine: str | None, seconds: int, make_room: Callable[..., Room]
 ) -> tuple[list[dict], float]:
     """The boards' scores, and how long it took on the boards, in s."""
     console.rule("blast.py on both: as fast as they can")
-    async with Room(settings, *stack, firmware=firmware) as room:
+    async with make_room() as room:
         boards = [room.board(name, engine) for name in _NAMES]
         for board, role in zip(boards, ("advertise", "connect"), strict=True):
             await board.start(EXAMPLES / "blast.py", role, str(seconds))

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from .boards import BoardError, Room, play
+from .boards import ENGINES, INTERPRETERS, BoardError, Room, play
 from .radio.air import RadioSettings
 
 if TYPE_CHECKING:
@@ -138,16 +138,32 @@ def stack_or_firmware_options(command: Callable) -> Callable:
     return stack_options(firmware_option(with_miss_cycles))
 
 
+def boards_option(command: Callable) -> Callable:
+    """Adds the options `interpreter` and `engine`."""
+    command = click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        help="python: boards without the native module, which they have by default (but not in CPython).",
+    )(command)
+    return click.option(
+        "--boards",
+        "interpreter",
+        type=click.Choice(INTERPRETERS),
+        help="What runs the programs of virtual boards: MicroPython, by default where there is one, or this "
+        "PC's CPython, everywhere.",
+    )(command)
+
+
+def tell_interpreter(console: Console, room: Room) -> None:
+    """Boards in CPython are not quite what people think of: said before they start."""
+    if room.in_cpython:
+        console.print("Boards run in CPython, with picolink's Python engine.", style="dim")
+
+
 @click.command()
 @click.argument("programs", nargs=-1, required=True, type=_file)
 @radio_options
-@click.option(
-    "--engine",
-    type=click.Choice(("native", "python")),
-    default="native",
-    show_default=True,
-    help="python: boards without the native module.",
-)
+@boards_option
 @click.option(
     "--seconds",
     type=click.FloatRange(0, min_open=True),
@@ -158,7 +174,8 @@ def stack_or_firmware_options(command: Callable) -> Callable:
 def run(
     programs: tuple[Path, ...],
     settings: RadioSettings,
-    engine: str,
+    engine: str | None,
+    interpreter: str | None,
     seconds: float | None,
     micropython: Path | None,
     aioble: Path | None,
@@ -184,7 +201,8 @@ def run(
         console.print(Text.assemble((name.rjust(width), colours[name]), "  ", line), soft_wrap=True)
 
     async def run_in_room() -> int:
-        async with Room(settings, micropython, aioble, show, firmware) as room:
+        async with Room(settings, micropython, aioble, show, firmware, interpreter) as room:
+            tell_interpreter(console, room)
             boards = [room.board(name, engine) for name in names]
             for board, program in zip(boards, programs, strict=True):
                 await board.start(program)

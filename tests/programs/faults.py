@@ -74,7 +74,7 @@ class FaultyBle:
     def _maybe_refuse(self):
         if self.faulty and self._refused.hits():
             self.refusals += 1
-            raise OSError(random.choice(self._errnos))
+            raise OSError(random.choice(self._errnos), "refused")  # CPython needs both for an errno
 
     def gattc_write(self, *args):
         self._maybe_refuse()

@@ -1,10 +1,12 @@
 """The Bluetooth host of one virtual board, for as many starts of the board as there are."""
 
 import asyncio
+import secrets
 import socket
 from pathlib import Path
 
 from ..radio.virtual_radio import VirtualRadio
+from .board_socket import BoardSocket, BoardStream
 from .stack import Stack
 
 
@@ -26,6 +28,7 @@ class StandinHost:
         self.notify_queue_peak = 0
         self.stalls = 0
         self._listener: socket.socket | None = None
+        self._server: asyncio.Task[asyncio.Server] | None = None
         self._stack: Stack | None = None
 
     def listen(self, path: Path) -> None:
@@ -36,16 +39,31 @@ class StandinHost:
         self._listener.listen(1)
         asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
+    def listen_on_loopback(self) -> str:
+        """Accept a board by TCP: the address for its standin_socket.  Needs a running event loop."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        token = secrets.token_hex()
+        loop = asyncio.get_running_loop()
+        self._server = loop.create_task(
+            loop.create_server(lambda: BoardStream(token, self._take), sock=listener)
+        )
+        return f"{listener.getsockname()[1]} {token}"
+
     def close(self) -> None:
         """End for good; a connected board loses its radio."""
         if self._listener:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
+        if self._server:
+            self._server.add_done_callback(lambda task: task.result().close())
         if self._stack:
             self._stack.power_off()
 
     def _accept(self) -> None:
         board, _ = self._listener.accept()
+        self._take(BoardSocket(board))
+
+    def _take(self, board: BoardSocket | BoardStream) -> None:
         if self._stack:
             self._stack.power_off()
         self._stack = Stack(self, board)

@@ -7,7 +7,6 @@ connections; `gatt` has the rest.
 import asyncio
 import contextlib
 import logging
-import socket
 import struct
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from bumble.host import Host
 from bumble.transport.common import AsyncPipeSink
 
 from .board import standin_ops as ops
-from .board_socket import BoardSocket
+from .board_socket import BoardSocket, BoardStream
 from .gatt import Gatt
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ _ADDRESS_TYPE_NONE = 0xFF
 class _Host(Host):
     """Bumble's, which a controller can ask how much the board has not taken yet (see RadioController)."""
 
-    def __init__(self, controller, board: BoardSocket) -> None:
+    def __init__(self, controller, board: BoardSocket | BoardStream) -> None:
         super().__init__(controller, AsyncPipeSink(controller))
         self._board = board
 
@@ -53,11 +52,12 @@ class Stack:
     device: Bumble's, None while the board's stack is inactive.  preferred_mtu: what the board would agree to.
     """
 
-    def __init__(self, owner: "StandinHost", board: socket.socket) -> None:
+    def __init__(self, owner: "StandinHost", board: BoardSocket | BoardStream) -> None:
         self.owner = owner
         self.device: Device | None = None
         self.preferred_mtu = owner.mtu
-        self._board = BoardSocket(board, self._on_message, self.power_off)
+        self._board = board
+        board.on_message, board.on_end = self._on_message, self.power_off
         self.tell = self._board.tell
         self._gatt = Gatt(self)
         self._tasks: set[asyncio.Task] = set()

@@ -11,7 +11,7 @@ import sys
 
 import standin_ops as ops
 from micropython import const
-from standin_socket import PacketEvent, Socket, at_exit, copy, fill
+from standin_socket import PacketEvent, Socket, at_exit, copy, fill, stack_error
 
 FLAG_READ = const(0x02)
 FLAG_WRITE_NO_RESPONSE = const(0x04)
@@ -153,13 +153,13 @@ class _BLE:
 
     def _check_active(self):
         if not self._active:
-            raise OSError(_ENODEV)
+            raise stack_error(_ENODEV)
 
     def _check_connected(self, conn_handle):
         self._check_active()
         connection = self._connections.get(_integer(conn_handle))
         if connection is None:
-            raise OSError(_EINVAL)
+            raise stack_error(_EINVAL)
         return connection
 
     def config(self, *args, **kwargs):
@@ -181,7 +181,7 @@ class _BLE:
             if name == "mtu":
                 self._check_active()
                 if value > _MAX_MTU:
-                    raise OSError(_EINVAL)
+                    raise stack_error(_EINVAL)
                 self._preferred_mtu = value
                 self._send_preferred_mtu()
             elif name == "gap_name":
@@ -252,9 +252,9 @@ class _BLE:
         if self._connecting:
             # BTstack refuses, and reports the refusal in an event whose status the firmware ignores.
             self._event(ops.PERIPHERAL_CONNECT, (0, addr_type, addr))
-            raise OSError(_EALREADY)
+            raise stack_error(_EALREADY)
         if self._connections:  # stock firmware has room for one
-            raise OSError(_ENOMEM)
+            raise stack_error(_ENOMEM)
         # The defaults of extmod/btstack/modbluetooth_btstack.c.
         timeout = (_SUPERVISION_MS if scan_duration_ms is None else scan_duration_ms) // 10
         interval = ((min_us or 10000) // 1250, (max_us or 30000) // 1250)
@@ -303,7 +303,7 @@ class _BLE:
         self._check_active()
         value = self._values.get(value_handle)
         if value is None:
-            raise OSError(_EINVAL)
+            raise stack_error(_EINVAL)
         return value
 
     def gatts_read(self, value_handle):
@@ -342,7 +342,7 @@ class _BLE:
     def _start_request(self, conn_handle, message):
         connection = self._check_connected(conn_handle)
         if connection.busy:
-            raise OSError(_EALREADY)
+            raise stack_error(_EALREADY)
         connection.busy = True
         self._socket.send_bytes(message)
 
@@ -362,15 +362,15 @@ class _BLE:
         connection = self._check_connected(conn_handle)
         length = len(data)
         if length > connection.mtu - 3:
-            raise OSError(_EINVAL)
+            raise stack_error(_EINVAL)
         if mode == 0:
             if connection.writes == 2 or (connection.writes and connection.busy):
-                raise OSError(_EALREADY)
+                raise stack_error(_EALREADY)
             connection.writes += 1
             self._send_value(ops.WRITE_COMMAND, conn_handle, value_handle, data, length)
         else:
             if connection.busy or connection.writes == 2:
-                raise OSError(_EALREADY)
+                raise stack_error(_EALREADY)
             connection.busy = True
             self._send_value(ops.WRITE_REQUEST, conn_handle, value_handle, data, length)
 
@@ -407,7 +407,7 @@ class _BLE:
     def _on_rare_message(self, op, length):
         message = memoryview(self._received)[1:length]
         if op in (ops.CENTRAL_CONNECT, ops.PERIPHERAL_CONNECT):
-            conn_handle, addr_type = struct.unpack("<HB", message)
+            conn_handle, addr_type = struct.unpack_from("<HB", message)
             if op == ops.PERIPHERAL_CONNECT:
                 self._connecting = False
             if (
@@ -418,31 +418,31 @@ class _BLE:
                 self._connections[conn_handle] = _Connection()
             self._event(op, (conn_handle, addr_type, message[3:9]))
         elif op in (ops.CENTRAL_DISCONNECT, ops.PERIPHERAL_DISCONNECT):
-            conn_handle, addr_type = struct.unpack("<HB", message)
+            conn_handle, addr_type = struct.unpack_from("<HB", message)
             self._connections.pop(conn_handle, None)
             self._event(op, (conn_handle, addr_type, message[3:9]))
         elif op == ops.SCAN_RESULT:
             if self._scanning:
-                addr_type, adv_type, rssi = struct.unpack("<BBb", message)
+                addr_type, adv_type, rssi = struct.unpack_from("<BBb", message)
                 self._event(op, (addr_type, message[3:9], adv_type, rssi, message[9:]))
         elif op == ops.SCAN_DONE:
             if self._scanning:
                 self._scanning = False
                 self._event(op, ())
         elif op == ops.MTU_EXCHANGED:
-            conn_handle, mtu = struct.unpack("<HH", message)
+            conn_handle, mtu = struct.unpack_from("<HH", message)
             self._connections[conn_handle].mtu = mtu
             self._event(op, (conn_handle, mtu))
         elif op == ops.CONNECTION_UPDATE:
-            self._event(op, struct.unpack("<5H", message))
+            self._event(op, struct.unpack_from("<5H", message))
         elif op == ops.GATTC_SERVICE_RESULT:
-            self._event(op, struct.unpack("<3H", message) + (UUID(message[6:]),))
+            self._event(op, struct.unpack_from("<3H", message) + (UUID(message[6:]),))
         elif op == ops.GATTC_CHARACTERISTIC_RESULT:
-            self._event(op, struct.unpack("<3HB", message) + (UUID(message[7:]),))
+            self._event(op, struct.unpack_from("<3HB", message) + (UUID(message[7:]),))
         elif op == ops.GATTC_DESCRIPTOR_RESULT:
-            self._event(op, struct.unpack("<2H", message) + (UUID(message[4:]),))
+            self._event(op, struct.unpack_from("<2H", message) + (UUID(message[4:]),))
         else:  # a request is done
-            fields = struct.unpack("<3H" if op == ops.GATTC_WRITE_DONE else "<2H", message)
+            fields = struct.unpack_from("<3H" if op == ops.GATTC_WRITE_DONE else "<2H", message)
             connection = self._connections.get(fields[0])
             if connection:  # else the request had come to the host when the connection was over already
                 connection.busy = False

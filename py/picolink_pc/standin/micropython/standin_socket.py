@@ -18,6 +18,8 @@ _AGAIN_MS = 5  # until what had no memory is tried again
 # copy(target, start, source, from, length): of the bytes of two buffers.   fill(target, byte, length)
 copy = _standin.copy
 fill = _standin.fill
+# stack_error(errno): what the firmware raises.
+stack_error = OSError
 
 
 class Socket:

@@ -1,0 +1,42 @@
+"""A virtual board in CPython:  cpython_board.py PROGRAM.py ARGUMENT...  or  cpython_board.py -c CODE
+
+The program finds what it would find on a board: picolink, aioble, bluetooth, a little of machine, and
+MicroPython's names in modules that CPython has, too. PICOLINK_STANDIN tells where the radio is; PICOLINK_PATH
+where modules are.
+"""
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+
+def main():
+    sys.path[:1] = os.environ["PICOLINK_PATH"].split(os.pathsep)
+    import board_names
+    import standin_socket
+
+    board_names.add()
+    standin_socket.link = standin_socket.Link(os.environ["PICOLINK_STANDIN"])
+    _use_aioble()
+    sys.argv.pop(0)
+    try:
+        if sys.argv[0] == "-c":
+            exec(compile(sys.argv[1], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            sys.path.insert(0, str(Path(sys.argv[0]).absolute().parent))
+            runpy.run_path(sys.argv[0], run_name="__main__")
+    finally:
+        standin_socket.leave()
+
+
+def _use_aioble():
+    """As on a board: links go by Bluetooth unless they name another radio."""
+    import picolink.radio
+    from picolink.radio import aioble
+
+    picolink.radio.use(aioble)
+
+
+if __name__ == "__main__":
+    main()
