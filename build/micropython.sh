@@ -7,7 +7,8 @@ work=$OUT/micropython-build
 # No TLS and no BTree: they need submodules, and no virtual board uses them.
 unix() {
     mkdir -p "$work/unix-modules"
-    ln -sfn "$ROOT/py/picolink_pc/standin/native" "$work/unix-modules/standin"
+    # No link: hatchling would find the folder here first, and leave it out of the sdist.
+    cp -r "$ROOT/py/picolink_pc/standin/native" "$work/unix-modules/standin"
     make -C "$MICROPYTHON/ports/unix" -j"$JOBS" BUILD="$work/unix" PYTHON="$VENV/bin/python" \
         MICROPY_MPYCROSS="$MPY_CROSS" MICROPY_MPYCROSS_DEPENDENCY= MPY_LIB_DIR="$NO_LIB" \
         FROZEN_MANIFEST="$ROOT/build/unix_manifest.py" MICROPY_PY_SSL=0 MICROPY_SSL_MBEDTLS=0 MICROPY_PY_BTREE=0 \
