@@ -28,6 +28,21 @@ INTERPRETERS = {
 }
 
 
+def play(interpreter, program):
+    command, variable, path = INTERPRETERS[interpreter]
+    done = subprocess.run(
+        [command, PROGRAMS / "in_memory.py", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=PROGRAMS,
+        env=os.environ | {variable: os.pathsep.join(map(str, path))},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines().count("ok") == 2
+
+
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 @pytest.mark.parametrize(
     "program",
@@ -47,18 +62,12 @@ INTERPRETERS = {
     ],
 )
 def test_program(interpreter, program):
-    command, variable, path = INTERPRETERS[interpreter]
-    done = subprocess.run(
-        [command, PROGRAMS / "in_memory.py", program],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        cwd=PROGRAMS,
-        env=os.environ | {variable: os.pathsep.join(map(str, path))},
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines().count("ok") == 2
+    play(interpreter, program)
+
+
+@pytest.mark.parametrize("interpreter", [name for name in INTERPRETERS if name != "CPython"])
+def test_the_flag_is_registered_once(interpreter):
+    play(interpreter, "registered_once")
 
 
 class Side:

@@ -34,6 +34,11 @@ class Flag:
     def __init__(self):
         self._event = asyncio.Event()
 
+    def register(self):
+        pass
+
+    release = register
+
     def set(self):
         self._event.set()
 

@@ -98,6 +98,7 @@ class Link:
         if policy.life != lc.NEW:
             raise RuntimeError("this link was opened already: make another one")
         await self._role.claim()
+        self._wake.register()
         policy.open()
         self._due_at = ticks_ms()
         try:
@@ -149,6 +150,7 @@ class Link:
             except asyncio.CancelledError as e:
                 cancelled = e
         await self._hang_up(reason)
+        self._wake.release()
         if self._role.release():
             policy.tell_undelivered()
         if cancelled:
@@ -320,8 +322,7 @@ class Link:
                     if policy.over():
                         break
                     await sleep_ms(policy.pause(ticks_ms()))
-                    # A new one: asyncio can no longer wait for one that it once had no memory for.
-                    self._wake = policy.wake = Flag()
+                    self._wake.register()  # a task that was cancelled while it waited has undone that
                     policy.seek(ticks_ms())
                     await self._establish()
                     why = await self._pump()
@@ -366,8 +367,6 @@ class Link:
                 try:
                     await self._wake.wait()
                 except MemoryError:
-                    await sleep_ms(FULL_MS)
-                except AssertionError:  # asyncio had no memory when it was to wait for this flag before
                     await sleep_ms(FULL_MS)
             elif wait == 0:
                 await sleep_ms(0)
