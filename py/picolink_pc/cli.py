@@ -41,12 +41,18 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.modules.items()])
 
 
-@click.group(cls=Commands, modules=_COMMANDS)
+@click.group(cls=Commands, modules=_COMMANDS, invoke_without_command=True)
 @click.version_option(package_name="picolink")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Messages between two MicroPython boards over Bluetooth LE: virtual boards, benchmarks, real boards.
 
     \b
     picolink run examples/pico_a.py examples/pico_b.py     two virtual boards greet each other
+    picolink                                               what to do next
     picolink COMMAND --help                                what a command does, with examples
     """
+    if context.invoked_subcommand is None:
+        from .start import tell_next_steps
+
+        tell_next_steps()

@@ -19,8 +19,13 @@ def require(extra: str, purpose: str) -> None:
 
     purpose: what needs them, in the plural, such as "virtual boards".
     """
-    if importlib.util.find_spec(_PACKAGES[extra]) is None:
+    if not is_there(extra):
         raise MissingExtraError(f"{purpose} need more packages: {how_to_install(extra)}")
+
+
+def is_there(extra: str) -> bool:
+    """Are the packages of the extra there?"""
+    return importlib.util.find_spec(_PACKAGES[extra]) is not None
 
 
 def how_to_install(extra: str) -> str:
