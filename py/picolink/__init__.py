@@ -32,6 +32,13 @@ def connect(name, radio=None, **options):
     return _link((radio or _radio.default()).connect(name), options)
 
 
+def help():  # noqa: A001 - as MicroPython names its own
+    """Print how to use this, in ten lines."""
+    from .manual import TEXT
+
+    print(TEXT)
+
+
 def _link(role, options):
     from .link import Link
 

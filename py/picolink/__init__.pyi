@@ -33,3 +33,4 @@ def connect(
     on_event: Callable[[str, str], object] = ...,
     timeout_ms: int | None = None,
 ) -> Link: ...
+def help() -> None: ...  # noqa: A001

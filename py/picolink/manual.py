@@ -1,0 +1,13 @@
+"""What picolink.help() prints; loaded for that only."""
+
+TEXT = """\
+Messages between two boards, in order, none lost:
+  async with picolink.advertise("A") as link:  the other: picolink.connect("A")
+  await link.send("hello", channel=0)    bytes or str; waits for room
+  link.send_nowait("hello")              False when it would have to wait
+  await link.recv()                      bytes; or: async for message in link
+  await link.drain()                     waits for one, then all that are here
+  await link.flush()                     until the other board has everything
+  link.connected, link.stats, link.engine
+Stuck? On the PC, with the board connected: picolink doctor
+More: README.md, examples and docs of picolink"""
