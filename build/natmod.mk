@@ -6,7 +6,8 @@ VPATH = $(ROOT)/native
 SRC = modpicolink.c $(filter-out modpicolink.c,$(notdir $(wildcard $(ROOT)/native/*.c)))
 # MicroPython's headers count as system headers, so that our stricter warnings look at our code only;
 # the signatures it prescribes have parameters that we do not use.
-CFLAGS_EXTRA = -Wextra -Wno-unused-parameter -isystem $(MPY_DIR)
+# A module that is loaded lies in memory as a whole: a table that it computes takes room there only.
+CFLAGS_EXTRA = -Wextra -Wno-unused-parameter -isystem $(MPY_DIR) -DPICOLINK_CRC32_FILL
 ifeq ($(ARCH),rv32imc)
 CFLAGS_EXTRA += -idirafter $(NEWLIB)
 endif

@@ -1,6 +1,22 @@
 #include "crc32.h"
 
 /* The CRC of each byte. The whole table, because the check is the largest part of the cost of a message. */
+#ifdef PICOLINK_CRC32_FILL
+
+uint32_t crc_of_byte[256]; /* not static: native modules of MicroPython want it so */
+
+void picolink_crc32_fill(void) {
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t crc = byte;
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+        }
+        crc_of_byte[byte] = crc;
+    }
+}
+
+#else
+
 static const uint32_t crc_of_byte[256] = {
     0x00000000, 0x77073096, 0xee0e612c, 0x990951ba, 0x076dc419, 0x706af48f, 0xe963a535, 0x9e6495a3,
     0x0edb8832, 0x79dcb8a4, 0xe0d5e91e, 0x97d2d988, 0x09b64c2b, 0x7eb17cbd, 0xe7b82d07, 0x90bf1d91,
@@ -36,9 +52,11 @@ static const uint32_t crc_of_byte[256] = {
     0xb3667a2e, 0xc4614ab8, 0x5d681b02, 0x2a6f2b94, 0xb40bbe37, 0xc30c8ea1, 0x5a05df1b, 0x2d02ef8d,
 };
 
-uint32_t picolink_crc32(const uint8_t *bytes, size_t size) {
+#endif
+
+uint32_t picolink_crc32(uint32_t start, const uint8_t *bytes, size_t size) {
     const uint8_t *end = bytes + size;
-    uint32_t crc = 0xFFFFFFFFu;
+    uint32_t crc = ~start;
     while (end - bytes >= 4) { /* by four: the loop itself would take a third of the time */
         crc = crc_of_byte[(crc ^ bytes[0]) & 0xFF] ^ crc >> 8;
         crc = crc_of_byte[(crc ^ bytes[1]) & 0xFF] ^ crc >> 8;

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "crc32.h"
+
 #if MICROPY_ENABLE_DYNRUNTIME
 #include "py/dynruntime.h"
 #else
@@ -23,6 +25,12 @@ typedef struct {
 static picolink_engine_t *engine_of(mp_obj_t self) {
     return &((engine_obj_t *)MP_OBJ_TO_PTR(self))->engine;
 }
+
+/*
+ * Converting an argument can run the program's code (`__int__`, or `__del__` when memory is allocated), which
+ * may resize a buffer or call this engine. So: first whatever can, then the buffers, then the engine, and
+ * nothing in between.
+ */
 
 /* -- arguments ------------------------------------------------------------------------------------------ */
 
@@ -73,17 +81,41 @@ static uint32_t checked_ring_size(qstr name, mp_obj_t value) {
     return size;
 }
 
+/* Whether it has a buffer of bytes. */
+static bool is_bytes(mp_obj_t value, mp_buffer_info_t *bytes) {
+    return mp_get_buffer(value, bytes, MP_BUFFER_READ) &&
+           (bytes->typecode == 'B' || bytes->typecode == 'b' || bytes->typecode == BYTEARRAY_TYPECODE);
+}
+
+static uint32_t milliseconds(mp_obj_t now) {
+    return mp_obj_get_int_truncated(now);
+}
+
+/* 8 bytes, not all 0. */
+static const uint8_t *checked_identity(mp_obj_t value) {
+    mp_buffer_info_t bytes;
+    if (mp_obj_get_type(value) == &mp_type_str || !is_bytes(value, &bytes)) {
+        RAISE(mp_type_TypeError, "identity must be bytes, not %r", value);
+    }
+    if (!picolink_is_identity(bytes.buf, bytes.len)) {
+        RAISE(mp_type_ValueError, "identity must be 8 bytes that are not all 0, not %r", value);
+    }
+    return bytes.buf;
+}
+
 /* -- the type Engine ------------------------------------------------------------------------------------ */
 
 /* All the memory of an engine is this one block. */
 static mp_obj_t engine_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
-    enum { SESSION, TX_SIZE, RX_SIZE, WINDOW, ARGUMENTS };
+    enum { SESSION, IDENTITY, TX_SIZE, RX_SIZE, WINDOW, COMMIT, ARGUMENTS };
     /* Not static: a native module only knows its qstrs when it runs. */
     const mp_arg_t allowed[ARGUMENTS] = {
         {MP_QSTR_session, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_int = 0}},
+        {MP_QSTR_identity, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_int = 0}},
         {MP_QSTR_tx_size, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(8192)}},
         {MP_QSTR_rx_size, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(8192)}},
         {MP_QSTR_window, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(4096)}},
+        {MP_QSTR_commit, MP_ARG_BOOL, {.u_bool = false}},
     };
     mp_arg_val_t values[ARGUMENTS];
     mp_arg_parse_all_kw_array(n_args, n_kw, args, ARGUMENTS, allowed, values);
@@ -93,9 +125,12 @@ static mp_obj_t engine_make_new(const mp_obj_type_t *type, size_t n_args, size_t
     uint32_t window =
         checked_int(MP_QSTR_window, values[WINDOW].u_obj, PICOLINK_WINDOW_MIN, PICOLINK_WINDOW_MAX);
 
+    checked_identity(values[IDENTITY].u_obj);
+
     engine_obj_t *self = m_malloc(offsetof(engine_obj_t, engine) + picolink_engine_bytes(tx_size, rx_size));
     self->base.type = type;
-    picolink_init(&self->engine, session, tx_size, rx_size, window);
+    const uint8_t *identity = checked_identity(values[IDENTITY].u_obj); /* where it is now */
+    picolink_init(&self->engine, session, identity, tx_size, rx_size, window, values[COMMIT].u_bool);
     return MP_OBJ_FROM_PTR(self);
 }
 
@@ -110,6 +145,11 @@ static void engine_attr(mp_obj_t self, qstr name, mp_obj_t *dest) {
         dest[0] = mp_obj_new_bool(engine->ended);
     } else if (name == MP_QSTR_peer_version) {
         dest[0] = MP_OBJ_NEW_SMALL_INT(engine->peer_version);
+    } else if (name == MP_QSTR_reason) {
+        dest[0] = MP_OBJ_NEW_SMALL_INT(engine->reason);
+    } else if (name == MP_QSTR_partner) {
+        const uint8_t *partner = picolink_partner(engine);
+        dest[0] = partner ? mp_obj_new_bytes(partner, PICOLINK_IDENTITY_BYTES) : mp_const_none;
     } else {
         dest[1] = MP_OBJ_SENTINEL; /* a method */
     }
@@ -117,36 +157,59 @@ static void engine_attr(mp_obj_t self, qstr name, mp_obj_t *dest) {
 
 static mp_obj_t engine_start(mp_obj_t self, mp_obj_t mtu, mp_obj_t now) {
     uint32_t size = checked_int(MP_QSTR_mtu, mtu, PICOLINK_MTU_MIN, PICOLINK_MTU_MAX);
-    picolink_start(engine_of(self), size, mp_obj_get_int_truncated(now));
+    uint32_t now_ms = milliseconds(now);
+    picolink_start(engine_of(self), size, now_ms);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(engine_start_obj, engine_start);
 
-/* send(data, channel=0) */
+static mp_obj_t engine_set_partner(mp_obj_t self, mp_obj_t identity) {
+    picolink_set_partner(engine_of(self), identity == mp_const_none ? NULL : checked_identity(identity));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(engine_set_partner_obj, engine_set_partner);
+
+static mp_obj_t engine_bye(mp_obj_t self, mp_obj_t reason) {
+    picolink_bye(engine_of(self), checked_int(MP_QSTR_reason, reason, 1, 255));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(engine_bye_obj, engine_bye);
+
+/* send(data, channel=0, kind=0) */
 static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywords) {
-    enum { DATA, CHANNEL, ARGUMENTS };
+    enum { DATA, CHANNEL, KIND, ARGUMENTS };
     mp_arg_val_t values[ARGUMENTS];
-    if (!keywords->used && (n_args == 2 || n_args == 3)) {
+    if (!keywords->used && n_args >= 2 && n_args <= 1 + ARGUMENTS) {
         /* Without the general parser, which takes longer than picolink_send(). */
         values[DATA].u_obj = args[1];
-        values[CHANNEL].u_obj = n_args == 3 ? args[2] : MP_OBJ_NEW_SMALL_INT(0);
+        values[CHANNEL].u_obj = n_args > 2 ? args[2] : MP_OBJ_NEW_SMALL_INT(0);
+        values[KIND].u_obj = n_args > 3 ? args[3] : MP_OBJ_NEW_SMALL_INT(0);
     } else {
         const mp_arg_t allowed[ARGUMENTS] = {
             {MP_QSTR_data, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_int = 0}},
             {MP_QSTR_channel, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(0)}},
+            {MP_QSTR_kind, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(0)}},
         };
         mp_arg_parse_all(n_args - 1, args + 1, keywords, ARGUMENTS, allowed, values);
     }
     mp_obj_t data = values[DATA].u_obj;
     mp_buffer_info_t message;
     /* The buffer of a str is UTF-8. */
-    if (!mp_get_buffer(data, &message, MP_BUFFER_READ) ||
-        (message.typecode != 'B' && message.typecode != 'b' && message.typecode != BYTEARRAY_TYPECODE)) {
+    if (!is_bytes(data, &message)) {
         RAISE(mp_type_TypeError, "a message must be bytes, bytearray, memoryview or str, not %r", data);
     }
-    uint32_t channel = checked_int(MP_QSTR_channel, values[CHANNEL].u_obj, 0, PICOLINK_CHANNEL_MAX);
+    uint32_t first = checked_int(MP_QSTR_channel, values[CHANNEL].u_obj, 0, PICOLINK_CHANNEL_MAX);
+    mp_obj_t kind = values[KIND].u_obj;
+    if (kind != MP_OBJ_NEW_SMALL_INT(0)) {
+        mp_uint_t bits;
+        if (!get_uint32(MP_QSTR_kind, kind, &bits) || bits == 3 ||
+            bits > (PICOLINK_NEWEST | PICOLINK_OBJECT)) {
+            RAISE(mp_type_ValueError, "kind must be 0, 1, 2, 4, 5 or 6, not %d", kind);
+        }
+        first |= bits << 4;
+    }
     picolink_engine_t *engine = engine_of(args[0]);
-    picolink_send_t sent = picolink_send(engine, channel, message.buf, message.len);
+    picolink_send_t sent = picolink_send(engine, first, message.buf, message.len);
     if (sent == PICOLINK_SEND_NEVER) {
         RAISE(mp_type_ValueError, "a message of %d bytes never fits: %d with its header at most",
               MP_OBJ_NEW_SMALL_INT(message.len), MP_OBJ_NEW_SMALL_INT(picolink_record_limit(engine)));
@@ -159,6 +222,14 @@ static mp_obj_t engine_end(mp_obj_t self) {
     return mp_obj_new_bool(picolink_end(engine_of(self)));
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(engine_end_obj, engine_end);
+
+static mp_obj_t engine_commit(mp_obj_t self) {
+    if (!picolink_commit(engine_of(self))) {
+        mp_raise_ValueError(MP_ERROR_TEXT("this engine was made without commit=True"));
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(engine_commit_obj, engine_commit);
 
 static mp_obj_t engine_readable(mp_obj_t self) {
     picolink_message_t message;
@@ -177,29 +248,29 @@ static void copy(byte *to, const picolink_message_t *message) {
     }
 }
 
-/* In one block also where the ring wraps. Its hash is computed when somebody needs it. */
-static mp_obj_t new_bytes(const picolink_message_t *message) {
-    size_t size = size_of(message);
-    mp_obj_str_t *bytes = MP_OBJ_TO_PTR(mp_obj_new_bytes(NULL, size)); /* without data */
-    byte *data = m_malloc(size + 1);
-    copy(data, message);
-    data[size] = 0; /* as behind all of MicroPython's */
-    bytes->hash = 0;
-    bytes->data = data;
-    return MP_OBJ_FROM_PTR(bytes);
-}
-
 static mp_obj_t engine_recv(mp_obj_t self) {
     picolink_engine_t *engine = engine_of(self);
     picolink_message_t message;
     if (!picolink_peek(engine, &message)) {
         return mp_const_none;
     }
-    mp_obj_t items[] = {MP_OBJ_NEW_SMALL_INT(message.channel), new_bytes(&message)};
-    mp_obj_t pair = mp_obj_new_tuple(2, items);
-    /* Only now: when memory runs out above, the message stays. */
+    size_t size = size_of(&message);
+    /* In one block also where the ring wraps. */
+    byte *data = m_malloc(size + 1);
+    mp_obj_str_t *bytes = MP_OBJ_TO_PTR(mp_obj_new_bytes(NULL, size)); /* without data */
+    bytes->hash = 0;                                                   /* computed when somebody needs it */
+    bytes->data = data;
+    mp_obj_t items[] = {MP_OBJ_NEW_SMALL_INT(0), MP_OBJ_FROM_PTR(bytes)};
+    mp_obj_tuple_t *pair = MP_OBJ_TO_PTR(mp_obj_new_tuple(2, items));
+    /* Only now: when memory runs out above, the message stays. And it may have been read there. */
+    if (!picolink_peek(engine, &message) || size_of(&message) != size) {
+        return engine_recv(self);
+    }
+    pair->items[0] = MP_OBJ_NEW_SMALL_INT(message.kind_and_channel);
+    copy(data, &message);
+    data[size] = 0; /* as behind all of MicroPython's */
     picolink_release(engine);
-    return pair;
+    return MP_OBJ_FROM_PTR(pair);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(engine_recv_obj, engine_recv);
 
@@ -218,27 +289,27 @@ static mp_obj_t engine_recv_into(mp_obj_t self, mp_obj_t buf) {
     }
     copy(room.buf, &message);
     picolink_release(engine);
-    return MP_OBJ_NEW_SMALL_INT((mp_int_t)message.channel << 16 | size);
+    return MP_OBJ_NEW_SMALL_INT((mp_int_t)message.kind_and_channel << 16 | size);
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(engine_recv_into_obj, engine_recv_into);
 
 static mp_obj_t engine_pull_into(mp_obj_t self, mp_obj_t buf, mp_obj_t now) {
+    uint32_t now_ms = milliseconds(now);
     mp_buffer_info_t room;
     mp_get_buffer_raise(buf, &room, MP_BUFFER_WRITE);
     if (room.len < PICOLINK_PULL_MAX) {
         RAISE(mp_type_ValueError, "the packet buffer must have %d bytes, not %d",
               MP_OBJ_NEW_SMALL_INT(PICOLINK_PULL_MAX), MP_OBJ_NEW_SMALL_INT(room.len));
     }
-    return MP_OBJ_NEW_SMALL_INT(
-        picolink_pull(engine_of(self), room.buf, room.len, mp_obj_get_int_truncated(now)));
+    return MP_OBJ_NEW_SMALL_INT(picolink_pull(engine_of(self), room.buf, room.len, now_ms));
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(engine_pull_into_obj, engine_pull_into);
 
 static mp_obj_t engine_feed(mp_obj_t self, mp_obj_t packet, mp_obj_t now) {
+    uint32_t now_ms = milliseconds(now);
     mp_buffer_info_t bytes;
     mp_get_buffer_raise(packet, &bytes, MP_BUFFER_READ);
-    return MP_OBJ_NEW_SMALL_INT(
-        picolink_feed(engine_of(self), bytes.buf, bytes.len, mp_obj_get_int_truncated(now)));
+    return MP_OBJ_NEW_SMALL_INT(picolink_feed(engine_of(self), bytes.buf, bytes.len, now_ms));
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(engine_feed_obj, engine_feed);
 
@@ -248,7 +319,7 @@ static mp_obj_t engine_take_flags(mp_obj_t self) {
 static MP_DEFINE_CONST_FUN_OBJ_1(engine_take_flags_obj, engine_take_flags);
 
 static mp_obj_t engine_wait(mp_obj_t self, mp_obj_t now) {
-    return MP_OBJ_NEW_SMALL_INT(picolink_wait(engine_of(self), mp_obj_get_int_truncated(now)));
+    return MP_OBJ_NEW_SMALL_INT(picolink_wait(engine_of(self), milliseconds(now)));
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(engine_wait_obj, engine_wait);
 
@@ -296,6 +367,9 @@ static MP_DEFINE_CONST_FUN_OBJ_1(engine_stats_obj, engine_stats);
     X(MP_QSTR_acknowledged, engine_acknowledged_obj)                                                         \
     X(MP_QSTR_start, engine_start_obj)                                                                       \
     X(MP_QSTR_end, engine_end_obj)                                                                           \
+    X(MP_QSTR_bye, engine_bye_obj)                                                                           \
+    X(MP_QSTR_commit, engine_commit_obj)                                                                     \
+    X(MP_QSTR_set_partner, engine_set_partner_obj)                                                           \
     X(MP_QSTR_stats, engine_stats_obj)
 
 #if MICROPY_ENABLE_DYNRUNTIME
@@ -317,11 +391,17 @@ mp_map_elem_t engine_methods[METHOD_COUNT];
 mp_obj_full_type_t engine_type;
 static MP_DEFINE_CONST_DICT(engine_locals, engine_methods);
 
+static mp_map_elem_t *add_method(mp_map_elem_t *method, qstr name, const void *function) {
+    method->key = MP_OBJ_NEW_QSTR(name);
+    method->value = (mp_obj_t)function;
+    return method + 1;
+}
+
 mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     MP_DYNRUNTIME_INIT_ENTRY
+    picolink_crc32_fill();
     mp_map_elem_t *method = engine_methods;
-#define ADD_METHOD(name, function)                                                                           \
-    *method++ = (mp_map_elem_t){MP_OBJ_NEW_QSTR(name), MP_OBJ_FROM_PTR(&function)};
+#define ADD_METHOD(name, function) method = add_method(method, name, &function);
     METHODS(ADD_METHOD)
     engine_type.base.type = &mp_type_type;
     engine_type.name = MP_QSTR_Engine;

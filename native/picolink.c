@@ -6,16 +6,25 @@
 
 /* Packets: docs/protocol.md, "Packets". */
 enum {
-    FLAG_HELLO = 0x01,
-    FLAG_READY = 0x02,
-    FLAG_ASK = 0x04,
-    FLAG_GAP = 0x08,
+    GREETING_PACKET = 0x01, /* else a data packet */
+    KIND_HELLO = 0x00,
+    KIND_IDENTITY = 0x20,
+    KIND_BYE = 0x40,
+    KIND = 0x60,
+
+    FLAG_READY = 0x02, /* in HELLO */
     FLAG_RENEWED = 0x10,
+    FEATURE_COMMIT = 0x02,
+
+    FLAG_ASK = 0x04, /* in data packets */
+    FLAG_GAP = 0x08,
+    FLAG_OVERRUN = 0x10,
+    FLAG_COMMIT = 0x20,
+    FLAGS_ONE_OF = FLAG_GAP | FLAG_OVERRUN | FLAG_COMMIT,
 
     HEADER = 8,
     OVERHEAD = 12,
-    HELLO_SIZE = 20,
-    SIZE_MIN = 20,
+    GREETING_SIZE = 20,
     PDU = 27,        /* LL payload without data length extension: Core spec vol 6 part B 4.5.10 */
     PDU_HEADERS = 7, /* L2CAP header (4) and ATT opcode and handle (3) */
     ATT_HEADER = 3,
@@ -23,9 +32,14 @@ enum {
 
 /* Records: docs/protocol.md, "Records". */
 enum {
-    RECORD_CHANNEL = 0x0F,
-    RECORD_END = 0x10,
+    RECORD_TYPE = 0x30,
+    RECORD_END = 0x30, /* the only one of this type */
+    RECORD_RESERVED = 0x80,
+    END_SIZE = 2,
 };
+
+/* picolink_engine_t.due */
+enum { DUE_IDENTITY = 1, DUE_HELLO = 2, DUE_BYE = 4, DUE_GREETING = DUE_IDENTITY | DUE_HELLO };
 
 enum {
     BEHIND = 0x8000,    /* a difference of offsets from here on means "behind" */
@@ -40,12 +54,18 @@ enum {
     RTO_FIRST_MS = 1000,
     RTO_MIN_MS = 300,
     RTO_MAX_MS = 4000,
+    PATIENCE_MIN_MS = 10,
+    DOUBT_MS = 500,
+    COMMIT_MS = 30,
     BACKOFF_MAX = 3,
     REFILLS_MAX = 7,
 };
 
+#define NEVER UINT32_MAX /* ms */
+
 enum { FLIGHT_LOSSY = 4 }; /* packets: losses do not push the flight limit below this */
 enum { ASK_AHEAD = 2 };    /* packets: after losses an answer is asked for this many before half the limit */
+enum { DOUBTS_MAX = 4 };   /* packets in a row that say what is impossible, until it is a contradiction */
 
 /* -- small tools ---------------------------------------------------------------------------------------- */
 
@@ -65,8 +85,16 @@ static uint32_t elapsed(uint32_t now, uint32_t then) {
 }
 
 /* ms that are left of `limit`. */
-static int32_t left(uint32_t limit, uint32_t ms) {
-    return ms < limit ? (int32_t)(limit - ms) : 0;
+static uint32_t left(uint32_t limit, uint32_t ms) {
+    return ms < limit ? limit - ms : 0;
+}
+
+/*
+ * ms that are left of `limit` since `then`. Other than elapsed(), it is right again soon after however long a
+ * time; a clock that goes back makes it 0.
+ */
+static uint32_t left_since(uint32_t limit, uint32_t now, uint32_t then) {
+    return left(limit, (now - then) & TICKS);
 }
 
 static uint32_t least(uint32_t a, uint32_t b) {
@@ -93,6 +121,15 @@ static void put16(uint8_t *to, uint32_t value) {
 static void put32(uint8_t *to, uint32_t value) {
     put16(to, value);
     put16(to + 2, value >> 16);
+}
+
+static bool same_identity(const uint8_t *a, const uint8_t *b) {
+    for (int i = 0; i < PICOLINK_IDENTITY_BYTES; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* -- rings ---------------------------------------------------------------------------------------------- */
@@ -148,6 +185,10 @@ static uint32_t record_total(const picolink_ring_t *ring, uint32_t offset) {
     return record_size(payload_size(ring, offset));
 }
 
+static bool is_end(const picolink_ring_t *ring, uint32_t offset) {
+    return *ring_at(ring, offset) == RECORD_END;
+}
+
 /* -- transmit ring -------------------------------------------------------------------------------------- */
 
 static bool queue(picolink_engine_t *engine, uint32_t first, const uint8_t *data, uint32_t size) {
@@ -186,7 +227,10 @@ static uint32_t sendable(const picolink_engine_t *engine) {
     if (engine->filling) {
         size = least(size, distance(engine->nxt, engine->gap_end));
     }
-    uint32_t credit = distance(engine->nxt, engine->edge);
+    uint32_t sent = distance(engine->una, engine->nxt);
+    uint32_t credit = distance(engine->una, engine->edge);
+    /* More may have been sent than the peer says now that it has room for. */
+    credit = credit > sent ? credit - sent : 0;
     if (size > credit) {
         /* A packet cut short by the credit wastes air: only when nothing else is on its way. */
         return engine->flight ? 0 : credit;
@@ -276,8 +320,25 @@ static void measure(picolink_engine_t *engine, uint32_t rtt) {
     }
     engine->srtt8 = (uint16_t)srtt8;
     engine->var4 = (uint16_t)var4;
-    engine->patience = (uint16_t)((srtt8 >> 3) + (var4 >> 1));
+    engine->patience = (uint16_t)most((srtt8 >> 3) + (var4 >> 1), PATIENCE_MIN_MS);
     engine->rto = (uint16_t)least(most((srtt8 >> 3) + var4 + ACK_MS, RTO_MIN_MS), RTO_MAX_MS);
+}
+
+/* Frees the records that end at `pos` or before it. */
+static void release(picolink_engine_t *engine, uint32_t pos) {
+    uint32_t tail = engine->tail;
+    while (tail != pos) {
+        uint32_t total = record_total(&engine->tx, tail);
+        if (distance(tail, pos) < total) {
+            break;
+        }
+        engine->stats.messages_acknowledged += !is_end(&engine->tx, tail);
+        tail = advanced(tail, total);
+    }
+    if (tail != engine->tail) {
+        engine->tail = (uint16_t)tail;
+        engine->flags |= PICOLINK_WRITABLE;
+    }
 }
 
 /* The peer has everything before `pos`, which lies in una..high. */
@@ -294,6 +355,9 @@ static void acknowledge(picolink_engine_t *engine, uint32_t pos, uint32_t now) {
     }
     if (filled) {
         engine->gap_known = engine->filling = false;
+    }
+    if (distance(engine->una, engine->edge) < gained) {
+        engine->edge = (uint16_t)pos;
     }
     engine->gap_again = false;
     engine->filled_at = now;
@@ -314,19 +378,22 @@ static void acknowledge(picolink_engine_t *engine, uint32_t pos, uint32_t now) {
         engine->timing = false;
         measure(engine, least(elapsed(now, engine->timed_at), RTO_MAX_MS));
     }
-    uint32_t tail = engine->tail;
-    while (tail != pos) {
-        uint32_t total = record_total(&engine->tx, tail);
-        if (distance(tail, pos) < total) {
-            break;
-        }
-        engine->stats.messages_acknowledged += !(*ring_at(&engine->tx, tail) & RECORD_END);
-        tail = advanced(tail, total);
+    if (!engine->peer_commits) {
+        release(engine, pos);
     }
-    if (tail != engine->tail) {
-        engine->tail = (uint16_t)tail;
-        engine->flags |= PICOLINK_WRITABLE;
-    }
+}
+
+/* -- the end of a connection ---------------------------------------------------------------------------- */
+
+static void hang_up(picolink_engine_t *engine, uint32_t reason, uint32_t due) {
+    engine->state = PICOLINK_CLOSED;
+    engine->reason = (uint8_t)reason;
+    engine->due = (uint8_t)due;
+}
+
+static void refuse(picolink_engine_t *engine, uint32_t reason) {
+    hang_up(engine, reason, DUE_BYE);
+    engine->flags |= PICOLINK_REFUSED | PICOLINK_PULL;
 }
 
 /* -- receive ring --------------------------------------------------------------------------------------- */
@@ -386,11 +453,14 @@ static void scan(picolink_engine_t *engine) {
             }
         }
         uint32_t total = header + size;
-        bool known = !(first & ~(uint32_t)(RECORD_CHANNEL | RECORD_END)) && !(first & RECORD_END && size);
-        if (!known || total != record_size(size) || total > ring_size(ring)) {
-            engine->state = PICOLINK_POISONED;
+        bool end = first == RECORD_END;
+        if (end ? total != END_SIZE
+                : first & RECORD_RESERVED || (first & RECORD_TYPE) == RECORD_TYPE ||
+                      total != record_size(size) || total > ring_size(ring)) {
+            engine->broken = true;
             engine->stats.malformed++;
             engine->flags |= PICOLINK_BROKEN;
+            hang_up(engine, PICOLINK_NONSENSE, DUE_BYE);
             break;
         }
         need = total;
@@ -400,7 +470,7 @@ static void scan(picolink_engine_t *engine) {
         need = 2;
         have -= total;
         whole = advanced(whole, total);
-        engine->flags |= first & RECORD_END ? PICOLINK_PEER_ENDED : PICOLINK_READABLE;
+        engine->flags |= end ? PICOLINK_PEER_ENDED : PICOLINK_READABLE;
     }
     engine->whole = (uint16_t)whole;
     engine->need = (uint16_t)need;
@@ -420,9 +490,15 @@ static void take_stream(picolink_engine_t *engine, const uint8_t *bytes, uint32_
         size -= skip;
         ahead = 0;
     }
-    if (ahead + size > ring_size(&engine->rx) - unread(engine)) {
+    uint32_t room = ring_size(&engine->rx) - unread(engine);
+    if (ahead + size > room) {
         engine->stats.overruns++;
-        return;
+        engine->extra |= FLAG_OVERRUN;
+        engine->ack_now = true;
+        if (ahead || !room) {
+            return;
+        }
+        size = room;
     }
     uint16_t pos = advanced(engine->rcv, ahead);
     uint16_t end = advanced(pos, size);
@@ -454,31 +530,64 @@ static void take_stream(picolink_engine_t *engine, const uint8_t *bytes, uint32_
     scan(engine);
 }
 
-/* The acknowledgement and the credit that every packet carries. */
-static void take_ack(picolink_engine_t *engine, uint32_t pos, uint32_t credit, bool gap, uint32_t now) {
+/*
+ * What every packet carries: an acknowledgement, and the credit, the length of a gap or of what is not
+ * committed. False, with nothing done, when it cannot be.
+ */
+static bool take_ack(picolink_engine_t *engine, uint32_t pos, uint32_t credit, uint32_t flags, uint32_t now) {
     if (distance(engine->una, pos) > distance(engine->una, engine->high)) {
-        return; /* overtaken by a later one */
+        return false;
+    }
+    uint32_t known = distance(engine->committed, pos);
+    uint32_t most_credit = engine->peer_ring;
+    if (flags & FLAG_COMMIT) {
+        most_credit = known;
+    } else if (flags & FLAG_GAP) {
+        most_credit = most(distance(pos, engine->high), 1) - 1; /* something was sent behind it */
+        if (!credit) {
+            return false;
+        }
+    }
+    if (credit > most_credit) {
+        return false;
     }
     acknowledge(engine, pos, now);
     uint16_t end = advanced(pos, credit);
-    if (!gap) {
-        if (credit > distance(pos, engine->edge)) {
-            engine->edge = end;
+    if (flags & FLAG_COMMIT) {
+        if (credit != known) {
+            engine->committed = (uint16_t)(pos - credit);
+            engine->timer_at = now;
             engine->backoff = 0;
+            release(engine, engine->committed);
         }
-        return;
+        return true;
     }
-    if (!credit || credit >= distance(pos, engine->high)) {
-        return; /* nothing was sent behind it: nonsense */
+    if (flags & FLAG_OVERRUN && distance(pos, engine->nxt) > credit &&
+        elapsed(now, engine->filled_at) >= engine->patience) {
+        go_back(engine);
+        engine->filled_at = now;
     }
-    if (engine->gap_known && end == engine->gap_end) {
-        engine->gap_again = true; /* perhaps by packets that were behind it already */
-        return;
+    if (credit > distance(pos, engine->edge)) {
+        engine->edge = end;
+        engine->backoff = 0;
+    } else if (flags & FLAG_OVERRUN) {
+        engine->edge = end;
     }
-    engine->gap_known = true;
-    engine->gap_end = end;
-    engine->limit = (uint8_t)most(engine->limit >> 1, least(FLIGHT_LOSSY, engine->limit));
-    fill(engine, now, 0);
+    if (flags & FLAG_GAP) {
+        engine->gap_end = end;
+        if (engine->gap_known) {
+            engine->gap_again = true; /* perhaps by packets that were behind it already */
+            if (engine->filling && distance(pos, engine->nxt) >= credit) {
+                engine->filling = false;
+                engine->nxt = engine->high;
+            }
+        } else {
+            engine->gap_known = true;
+            engine->limit = (uint8_t)most(engine->limit >> 1, least(FLIGHT_LOSSY, engine->limit));
+            fill(engine, now, 0);
+        }
+    }
+    return true;
 }
 
 /* -- handshake ------------------------------------------------------------------------------------------ */
@@ -489,25 +598,36 @@ static void greet(picolink_engine_t *engine, uint32_t now) {
     engine->state = PICOLINK_GREETING;
     engine->heard = engine->peer;
     engine->heard_tag = engine->peer_tag;
-    engine->hello_due = true;
+    engine->due = DUE_GREETING;
     engine->hello_at = now;
 }
 
 /* Goes on as a restarted board would: under the next session id, knowing no peer. */
 static void renew(picolink_engine_t *engine) {
-    engine->session = engine->session == UINT32_MAX ? 1 : engine->session + 1;
+    uint32_t next = picolink_crc32(engine->session, engine->identity, PICOLINK_IDENTITY_BYTES);
+    engine->session = next ? next : 1;
     engine->peer = 0;
     engine->renewed = false;
+    engine->fresh = true;
 }
 
-static void refuse(picolink_engine_t *engine, uint32_t version) {
-    engine->stats.malformed++;
-    if (engine->state == PICOLINK_GREETING) {
-        engine->state = PICOLINK_REFUSING;
-        engine->peer_version = (uint8_t)version;
-        engine->hello_due = true; /* once, so that the peer can see why */
-        engine->flags |= PICOLINK_REFUSED | PICOLINK_PULL;
+/*
+ * A packet has said what is impossible, perhaps because it is late. Whether it was one too many: then a
+ * handshake tells for certain.
+ */
+static bool doubt(picolink_engine_t *engine, uint32_t now) {
+    if (!engine->doubts) {
+        engine->doubt_at = now;
     }
+    if (engine->doubts < DOUBTS_MAX - 1) {
+        engine->doubts++;
+    } else if (!left_since(DOUBT_MS, now, engine->doubt_at)) {
+        greet(engine, now);
+        return true;
+    }
+    engine->extra |= FLAG_ASK;
+    engine->ack_now = true;
+    return false;
 }
 
 /* Both streams begin again at offset 0, with a whole record. Returns how many were too large and are gone. */
@@ -522,7 +642,7 @@ static uint32_t begin_streams(picolink_engine_t *engine, uint32_t ring) {
             removed++;
         } else {
             if (distance(engine->tail, pos) < sent) {
-                engine->stats.resent++;
+                engine->stats.resent += !is_end(&engine->tx, pos);
             }
             if (kept != pos) {
                 for (uint32_t i = 0; i < total; i++) {
@@ -534,8 +654,10 @@ static uint32_t begin_streams(picolink_engine_t *engine, uint32_t ring) {
         pos = advanced(pos, total);
     }
     engine->head = (uint16_t)kept;
-    engine->tx_base = engine->una = engine->nxt = engine->high = engine->edge = engine->tail;
-    engine->rx_base = engine->rcv = engine->edge_sent = engine->whole;
+    engine->tx_base = engine->una = engine->nxt = engine->high = engine->edge = engine->committed =
+        engine->tail;
+    engine->rx_base = engine->rcv = engine->edge_sent = engine->read_committed = engine->committed_sent =
+        engine->whole;
     engine->need = 2;
     engine->stats.too_large += removed;
     return removed;
@@ -551,18 +673,42 @@ static uint32_t flight_of_window(const picolink_engine_t *engine) {
     return packets;
 }
 
+/* Ring bits and features, as this side's HELLO has them. */
+static uint32_t own_options(const picolink_engine_t *engine) {
+    uint32_t options = engine->commits ? FEATURE_COMMIT << 8 : 0;
+    while (engine->rx.mask >> (options & 0xFF)) {
+        options++;
+    }
+    return options;
+}
+
+/* The sides of this handshake and what they have said of themselves: bound CRCs start with them. */
+static void bind(picolink_engine_t *engine, uint32_t peer) {
+    uint8_t sides[3 * 4];
+    uint8_t options[3 * 2];
+    put32(sides, engine->session);
+    put32(sides + 4, peer);
+    put32(sides + 8, engine->session);
+    put16(options, own_options(engine));
+    put16(options + 2, engine->peer_options);
+    put16(options + 4, own_options(engine));
+    engine->crc_out = picolink_crc32(picolink_crc32(0, sides, 8), options, 4);
+    engine->crc_in = picolink_crc32(picolink_crc32(0, sides + 4, 8), options + 2, 4);
+}
+
 /*
- * The HELLO in `packet` answers this very handshake: resume the streams, or begin new ones.
- * False, with nothing done, when the peer is at a place where these streams cannot be.
+ * The HELLO answers this very handshake: resume the streams, or begin new ones.
+ * False, with nothing done, when the peer contradicts what is known of it.
  */
-static bool open_session(picolink_engine_t *engine, const uint8_t *packet, uint32_t now) {
-    uint32_t session = get32(packet + 4);
-    uint32_t ring = 1u << packet[12];
-    uint32_t expected = get16(packet + 14);
+static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32_t now) {
+    uint32_t session = get32(hello + 4);
+    uint32_t options = get16(hello + 12);
+    uint32_t expected = get16(hello + 14);
     uint32_t flags = PICOLINK_OPENED | PICOLINK_WRITABLE;
     if (session == engine->peer) {
         uint32_t pos = advanced(expected, engine->tx_base);
-        if (distance(engine->una, pos) > distance(engine->una, engine->high)) {
+        if (options != engine->peer_options ||
+            distance(engine->una, pos) > distance(engine->una, engine->high)) {
             return false;
         }
         acknowledge(engine, pos, now);
@@ -575,20 +721,32 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *packet, uint3
             engine->renewed = true;
             flags |= PICOLINK_PEER_RESTARTED;
         }
-        if (packet[0] & FLAG_RENEWED) {
+        if (hello[0] & FLAG_RENEWED && !engine->fresh) {
             flags |= PICOLINK_FORGOTTEN;
         }
-        if (begin_streams(engine, ring)) {
+        engine->peer = session;
+        engine->peer_options = (uint16_t)options;
+        engine->peer_commits = hello[13] & FEATURE_COMMIT;
+        engine->peer_ring = (uint16_t)(1u << hello[12]);
+        if (begin_streams(engine, engine->peer_ring)) {
             flags |= PICOLINK_TOO_LARGE;
         }
-        engine->peer = session;
-        engine->peer_ring = (uint16_t)ring;
     }
+    memcpy(engine->partner, engine->heard_identity, PICOLINK_IDENTITY_BYTES);
+    bind(engine, session);
+    engine->fresh = false;
     engine->stats.opened++;
     engine->flags |= (uint16_t)flags;
-    engine->peer_tag = packet[2];
+    engine->peer_tag = hello[2];
     engine->peer_version = PICOLINK_VERSION;
     engine->state = PICOLINK_OPEN;
+    /* The largest packet that fills its PDUs: 27n - 7 bytes. */
+    uint32_t largest = least(engine->largest, engine->heard_largest);
+    uint32_t size = PICOLINK_LARGEST_MIN;
+    while (size < PICOLINK_PULL_MAX && size + PDU <= largest) {
+        size += PDU;
+    }
+    engine->size = (uint8_t)size;
     engine->flight_max = (uint8_t)flight_of_window(engine);
     engine->limit = engine->flight_max;
     go_back(engine);
@@ -600,132 +758,284 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *packet, uint3
     engine->timer_at = now;
     engine->backoff = 0;
     engine->gap = false;
+    engine->doubts = 0;
+    engine->extra = 0;
+    engine->commit_now = true;
+    engine->commit_at = now - PAST;
     engine->ack_now = true; /* tells the peer its credit */
     return true;
 }
 
-static void take_hello(picolink_engine_t *engine, const uint8_t *packet, size_t size, uint32_t now) {
-    uint32_t version = packet[1];
-    uint32_t session = get32(packet + 4);
-    uint32_t ring_bits = size == HELLO_SIZE ? packet[12] : 0;
-    if (version != PICOLINK_VERSION || ring_bits < 8 || ring_bits > 15 || session == engine->session ||
-        !session) {
-        refuse(engine, version);
-        return;
+/* The peer seems to be in another handshake: it should hear what this side is in, and data, which tells it
+ * most. */
+static void answer(picolink_engine_t *engine, uint32_t now) {
+    if (!left_since(HELLO_MS, now, engine->hello_at)) {
+        engine->due = DUE_GREETING;
+        engine->ack_now = true;
+        engine->flags |= PICOLINK_PULL;
     }
-    if (engine->state != PICOLINK_GREETING && engine->state != PICOLINK_OPEN) {
-        engine->stats.early++;
-        return;
-    }
-    uint32_t flags = packet[0];
-    uint32_t tag = packet[2];
-    if (engine->state == PICOLINK_OPEN && (session != engine->peer || tag != engine->peer_tag)) {
-        if (session == engine->peer && (uint8_t)(tag - engine->peer_tag) >= 0x80) {
-            engine->stats.stale++; /* from a handshake before this one */
-            return;
+}
+
+static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t now) {
+    uint32_t session = get32(hello + 4);
+    uint32_t tag = hello[2];
+    bool answers = get32(hello + 8) == engine->session;
+    bool named = engine->heard_session == session; /* by the last IDENTITY */
+    if (engine->state == PICOLINK_OPEN) {
+        if (session != engine->peer) {
+            if (!named) {
+                engine->stats.early++;
+                return;
+            }
+            greet(engine, now); /* the partner has begun anew */
+        } else if (get16(hello + 12) != engine->peer_options) {
+            greet(engine, now);
+        } else if (tag != engine->peer_tag) {
+            if ((uint8_t)(tag - engine->peer_tag) >= 0x80 &&
+                !(answers && (uint8_t)(hello[3] - engine->tag) <= 0x80)) {
+                engine->stats.stale++; /* from a handshake before this one */
+                answer(engine, now);
+                return;
+            }
+            greet(engine, now);
         }
-        greet(engine, now); /* the peer began anew: so must this side */
     }
-    if (engine->state == PICOLINK_GREETING && get32(packet + 8) == engine->session &&
-        packet[3] == engine->tag && !open_session(engine, packet, now)) {
-        /* One side has met another peer since and has given these streams up: begin them anew. */
+    if (engine->state == PICOLINK_GREETING && named && answers && hello[3] == engine->tag &&
+        !open_session(engine, hello, now)) {
+        engine->stats.contradictions++;
+        engine->flags |= PICOLINK_CONTRADICTED;
         renew(engine);
         greet(engine, now);
     }
     engine->heard = session;
     engine->heard_tag = (uint8_t)tag;
-    if (!(flags & FLAG_READY)) {
-        engine->hello_due = true;
+    engine->flags |= PICOLINK_PULL;
+    if (!(hello[0] & FLAG_READY)) {
+        engine->due = DUE_GREETING;
         /* The peer has taken nothing since its handshake began: tell it its credit. */
         engine->ack_now = true;
     }
-    engine->flags |= PICOLINK_PULL;
+}
+
+static void take_identity(picolink_engine_t *engine, const uint8_t *packet) {
+    const uint8_t *identity = packet + 8;
+    const uint8_t *partner = picolink_partner(engine);
+    if (partner && !same_identity(partner, identity)) {
+        engine->stats.strangers++;
+        if (engine->state == PICOLINK_GREETING) {
+            engine->heard = get32(packet + 4);
+            engine->heard_tag = packet[2];
+            refuse(engine, PICOLINK_PARTNER_KNOWN);
+        }
+        return;
+    }
+    engine->heard_session = get32(packet + 4);
+    engine->heard_largest = packet[3];
+    memcpy(engine->heard_identity, identity, PICOLINK_IDENTITY_BYTES);
+}
+
+static void take_bye(picolink_engine_t *engine, const uint8_t *bye) {
+    if (get32(bye + 8) != engine->session || bye[3] != engine->tag ||
+        (engine->state == PICOLINK_OPEN && get32(bye + 4) != engine->peer)) {
+        engine->stats.stale++;
+        return;
+    }
+    hang_up(engine, bye[12], 0);
+    engine->flags |= PICOLINK_BYE | PICOLINK_PULL;
+}
+
+/* Whether a greeting packet of this version makes no sense. */
+static bool is_nonsense(const uint8_t *packet, size_t size) {
+    if (size != GREETING_SIZE || !get32(packet + 4)) {
+        return true;
+    }
+    switch (packet[0] & KIND) {
+    case KIND_HELLO:
+        return packet[12] < 8 || packet[12] > 15;
+    case KIND_IDENTITY:
+        return packet[3] < PICOLINK_LARGEST_MIN || packet[3] > PICOLINK_PACKET_MAX ||
+               !picolink_is_identity(packet + 8, PICOLINK_IDENTITY_BYTES);
+    case KIND_BYE:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void take_greeting(picolink_engine_t *engine, const uint8_t *packet, size_t size, uint32_t now) {
+    bool greeting = engine->state == PICOLINK_GREETING;
+    if (packet[1] != PICOLINK_VERSION) {
+        engine->stats.malformed++;
+        if (greeting) {
+            engine->peer_version = packet[1];
+            refuse(engine, PICOLINK_OTHER_VERSION);
+        }
+        return;
+    }
+    if (is_nonsense(packet, size)) {
+        engine->stats.malformed++;
+    } else if (get32(packet + 4) == engine->session) {
+        engine->stats.malformed++;
+        if (greeting && !engine->peer) {
+            renew(engine); /* two sides have drawn the same session id */
+            greet(engine, now);
+            engine->flags |= PICOLINK_PULL;
+        } else if (engine->state == PICOLINK_OPEN) {
+            answer(engine, now); /* then it is the other one that renews */
+        }
+    } else if (!greeting && engine->state != PICOLINK_OPEN) {
+        engine->stats.early++;
+    } else if ((packet[0] & KIND) == KIND_HELLO) {
+        take_hello(engine, packet, now);
+    } else if ((packet[0] & KIND) == KIND_IDENTITY) {
+        take_identity(engine, packet);
+    } else {
+        take_bye(engine, packet);
+    }
 }
 
 /* -- packets -------------------------------------------------------------------------------------------- */
 
-static size_t seal(picolink_engine_t *engine, uint8_t *packet, uint32_t size) {
-    put32(packet + size, picolink_crc32(packet, size));
+static size_t seal(picolink_engine_t *engine, uint32_t start, uint8_t *packet, uint32_t size) {
+    put32(packet + size, picolink_crc32(start, packet, size));
     engine->stats.packets_sent++;
     return size + 4;
 }
 
-static size_t pull_hello(picolink_engine_t *engine, uint8_t *packet, uint32_t now) {
-    bool known = engine->peer && engine->heard == engine->peer;
-    bool renewed = engine->renewed || (engine->peer && !known);
-    uint32_t ring_bits = 0;
-    while (engine->rx.mask >> ring_bits) {
-        ring_bits++;
-    }
-    packet[0] = FLAG_HELLO;
-    if (engine->state == PICOLINK_OPEN) {
-        packet[0] |= FLAG_READY;
-    }
-    if (renewed) {
-        packet[0] |= FLAG_RENEWED;
+/* BYE, IDENTITY or HELLO, when one is due. */
+static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t now) {
+    if (!engine->due) {
+        if (engine->state != PICOLINK_GREETING || elapsed(now, engine->hello_at) < HELLO_MS) {
+            return 0;
+        }
+        engine->due = DUE_GREETING;
     }
     packet[1] = PICOLINK_VERSION;
     packet[2] = engine->tag;
     packet[3] = engine->heard_tag;
     put32(packet + 4, engine->session);
     put32(packet + 8, engine->heard);
-    packet[12] = (uint8_t)ring_bits;
-    packet[13] = 0;
-    put16(packet + 14, known ? distance(engine->rx_base, engine->rcv) : 0);
-    engine->hello_due = false;
-    engine->hello_at = now;
-    return seal(engine, packet, HELLO_SIZE - 4);
+    put32(packet + 12, 0);
+    if (engine->due & DUE_BYE) {
+        engine->due = 0;
+        packet[0] = GREETING_PACKET | KIND_BYE;
+        packet[12] = engine->reason;
+    } else if (engine->due & DUE_IDENTITY) {
+        engine->due = DUE_HELLO;
+        packet[0] = GREETING_PACKET | KIND_IDENTITY;
+        packet[3] = engine->largest;
+        memcpy(packet + 8, engine->identity, PICOLINK_IDENTITY_BYTES);
+    } else {
+        bool known = engine->peer && engine->heard == engine->peer;
+        uint32_t flags = GREETING_PACKET | KIND_HELLO;
+        if (engine->state == PICOLINK_OPEN) {
+            flags |= FLAG_READY;
+        }
+        if (engine->renewed || (engine->peer && !known)) {
+            flags |= FLAG_RENEWED;
+        }
+        packet[0] = (uint8_t)flags;
+        put16(packet + 12, own_options(engine));
+        if (known) {
+            put16(packet + 14, distance(engine->rx_base, engine->rcv));
+        }
+        engine->due = 0;
+        engine->hello_at = now;
+    }
+    return seal(engine, 0, packet, GREETING_SIZE - 4);
 }
 
 static void take_packet(picolink_engine_t *engine, const uint8_t *packet, size_t size, uint32_t now) {
     picolink_stats_t *stats = &engine->stats;
     stats->packets_received++;
-    if (size < OVERHEAD || size > PICOLINK_PACKET_MAX ||
-        picolink_crc32(packet, size) != PICOLINK_CRC32_RESIDUE) {
+    if (size < OVERHEAD || size > PICOLINK_PACKET_MAX) {
         stats->corrupt++;
         return;
     }
     uint32_t flags = packet[0];
-    if (flags & FLAG_HELLO) {
-        take_hello(engine, packet, size, now);
-        return;
-    }
-    if (flags & ~(uint32_t)(FLAG_ASK | FLAG_GAP)) {
-        stats->malformed++;
+    if (flags & GREETING_PACKET) {
+        if (picolink_crc32(0, packet, size) != PICOLINK_CRC32_RESIDUE) {
+            stats->corrupt++;
+            return;
+        }
+        take_greeting(engine, packet, size, now);
         return;
     }
     if (engine->state != PICOLINK_OPEN) {
         stats->early++;
         return;
     }
-    if (packet[1] != engine->tag) {
-        stats->stale++;
-        engine->hello_due = true; /* a peer that has a wrong tag begins anew */
-        engine->flags |= PICOLINK_PULL;
+    if (picolink_crc32(engine->crc_in, packet, size) != PICOLINK_CRC32_RESIDUE) {
+        stats->corrupt++;
+        answer(engine, now);
         return;
     }
-    uint32_t offset = get16(packet + 2);
-    uint32_t ack = get16(packet + 4);
-    uint32_t credit = get16(packet + 6);
-    if (credit > engine->peer_ring) {
+    uint32_t one_of = flags & FLAGS_ONE_OF;
+    if (flags & ~(uint32_t)(FLAG_ASK | FLAGS_ONE_OF) || one_of & (one_of - 1) ||
+        (one_of & FLAG_COMMIT && !engine->peer_commits)) {
         stats->malformed++;
         return;
     }
-    take_ack(engine, advanced(ack, engine->tx_base), credit, flags & FLAG_GAP, now);
+    if (packet[1] != engine->tag) {
+        stats->stale++;
+        answer(engine, now);
+        return;
+    }
+    engine->flags |= PICOLINK_PULL;
+    uint32_t ack = get16(packet + 4);
+    uint32_t credit = get16(packet + 6);
+    if (take_ack(engine, advanced(ack, engine->tx_base), credit, flags, now)) {
+        engine->doubts = 0;
+    } else if (doubt(engine, now)) {
+        return;
+    }
     if (size > OVERHEAD) {
-        uint32_t ahead = distance(engine->rcv, offset + engine->rx_base);
+        uint32_t ahead = distance(engine->rcv, get16(packet + 2) + engine->rx_base);
         take_stream(engine, packet + HEADER, ahead, (uint32_t)size - OVERHEAD, now);
+    } else if (flags & FLAG_ASK) {
+        engine->commit_now = true;
     }
     if (flags & FLAG_ASK) {
         engine->ack_now = true;
     }
-    engine->flags |= PICOLINK_PULL;
+}
+
+/* Writes the header of a data packet and seals it. */
+static size_t finish(picolink_engine_t *engine, uint8_t *packet, uint32_t flags, uint32_t offset,
+                     uint32_t credit, uint32_t size) {
+    packet[0] = (uint8_t)flags;
+    packet[1] = engine->peer_tag;
+    put16(packet + 2, distance(engine->tx_base, offset));
+    put16(packet + 4, distance(engine->rx_base, engine->rcv));
+    put16(packet + 6, credit);
+    return seal(engine, engine->crc_out, packet, HEADER + size);
+}
+
+/* ms until this side, which commits, has a COMMIT to send. */
+static uint32_t commit_wait(const picolink_engine_t *engine, uint32_t now) {
+    if (engine->gap || (!engine->commit_now && engine->read_committed == engine->committed_sent)) {
+        return NEVER;
+    }
+    return left_since(COMMIT_MS, now, engine->commit_at);
+}
+
+static size_t pull_commit(picolink_engine_t *engine, uint8_t *packet, uint32_t now) {
+    engine->commit_now = false;
+    engine->commit_at = now;
+    engine->committed_sent = engine->read_committed;
+    engine->stats.acks_alone++;
+    uint32_t missing = distance(engine->read_committed, engine->rcv);
+    return finish(engine, packet, FLAG_COMMIT, engine->nxt, missing, 0);
 }
 
 /* -- public --------------------------------------------------------------------------------------------- */
 
 static bool is_ring_size(size_t size) {
     return size >= PICOLINK_RING_MIN && size <= PICOLINK_RING_MAX && !(size & (size - 1));
+}
+
+bool picolink_is_identity(const uint8_t *bytes, size_t size) {
+    return size == PICOLINK_IDENTITY_BYTES && (get32(bytes) | get32(bytes + 4));
 }
 
 size_t picolink_engine_bytes(size_t tx_size, size_t rx_size) {
@@ -735,19 +1045,20 @@ size_t picolink_engine_bytes(size_t tx_size, size_t rx_size) {
     return sizeof(picolink_engine_t) + tx_size + rx_size;
 }
 
-bool picolink_init(picolink_engine_t *engine, uint32_t session, size_t tx_size, size_t rx_size,
-                   size_t window) {
-    if (!session || !is_ring_size(tx_size) || !is_ring_size(rx_size) || window < PICOLINK_WINDOW_MIN ||
+bool picolink_init(picolink_engine_t *engine, uint32_t session, const uint8_t *identity, size_t tx_size,
+                   size_t rx_size, size_t window, bool commit) {
+    if (!session || !picolink_is_identity(identity, PICOLINK_IDENTITY_BYTES) ||
+        !picolink_engine_bytes(tx_size, rx_size) || window < PICOLINK_WINDOW_MIN ||
         window > PICOLINK_WINDOW_MAX) {
         return false;
     }
     memset(engine, 0, sizeof(*engine));
     engine->session = session;
+    memcpy(engine->identity, identity, PICOLINK_IDENTITY_BYTES);
+    engine->commits = commit;
     engine->tag = (uint8_t)session;
-    engine->size = SIZE_MIN;
     engine->window = (uint16_t)window;
     engine->flight_max = engine->limit = 1;
-    engine->rto = RTO_FIRST_MS;
     engine->need = 2;
     engine->tx.bytes = (uint8_t *)(engine + 1);
     engine->tx.mask = (uint32_t)tx_size - 1;
@@ -756,17 +1067,43 @@ bool picolink_init(picolink_engine_t *engine, uint32_t session, size_t tx_size, 
     return true;
 }
 
-void picolink_start(picolink_engine_t *engine, size_t mtu, uint32_t now_ms) {
-    /* The largest packet that fills its PDUs: 27n - 7 bytes. */
-    uint32_t size = SIZE_MIN;
-    while (size < PICOLINK_PULL_MAX && size + PDU + ATT_HEADER <= mtu) {
-        size += PDU;
+const uint8_t *picolink_partner(const picolink_engine_t *engine) {
+    return picolink_is_identity(engine->partner, PICOLINK_IDENTITY_BYTES) ? engine->partner : NULL;
+}
+
+bool picolink_set_partner(picolink_engine_t *engine, const uint8_t *identity) {
+    if (!identity) {
+        memset(engine->partner, 0, PICOLINK_IDENTITY_BYTES);
+        return true;
     }
-    engine->size = (uint8_t)size;
-    if (engine->state == PICOLINK_POISONED) {
+    if (!picolink_is_identity(identity, PICOLINK_IDENTITY_BYTES)) {
+        return false;
+    }
+    memcpy(engine->partner, identity, PICOLINK_IDENTITY_BYTES);
+    if (!same_identity(engine->heard_identity, identity)) {
+        engine->heard_session = 0; /* who greets is another one now */
+    }
+    return true;
+}
+
+void picolink_start(picolink_engine_t *engine, size_t mtu, uint32_t now_ms) {
+    uint32_t largest =
+        mtu < PICOLINK_PACKET_MAX + ATT_HEADER ? (uint32_t)mtu - ATT_HEADER : PICOLINK_PACKET_MAX;
+    engine->largest = (uint8_t)(mtu < PICOLINK_MTU_MIN ? PICOLINK_LARGEST_MIN : largest);
+    engine->heard_session = 0;
+    if (engine->broken) {
+        engine->broken = false;
         renew(engine); /* what the peer's stream held next is unknown */
     }
     greet(engine, now_ms);
+}
+
+bool picolink_bye(picolink_engine_t *engine, uint32_t reason) {
+    if (engine->state != PICOLINK_GREETING && engine->state != PICOLINK_OPEN) {
+        return false;
+    }
+    hang_up(engine, reason, DUE_BYE);
+    return true;
 }
 
 size_t picolink_record_limit(const picolink_engine_t *engine) {
@@ -774,12 +1111,13 @@ size_t picolink_record_limit(const picolink_engine_t *engine) {
     return engine->peer_ring ? least(limit, engine->peer_ring) : limit;
 }
 
-picolink_send_t picolink_send(picolink_engine_t *engine, uint32_t channel, const void *data, size_t size) {
+picolink_send_t picolink_send(picolink_engine_t *engine, uint32_t first, const void *data, size_t size) {
     size_t limit = picolink_record_limit(engine);
-    if (channel > PICOLINK_CHANNEL_MAX || size > limit || record_size((uint32_t)size) > limit) {
+    if (first >= RECORD_RESERVED || (first & RECORD_TYPE) == RECORD_TYPE || size > limit ||
+        record_size((uint32_t)size) > limit) {
         return PICOLINK_SEND_NEVER;
     }
-    if (!queue(engine, channel, data, (uint32_t)size)) {
+    if (engine->ending || !queue(engine, first, data, (uint32_t)size)) {
         return PICOLINK_SEND_NO_ROOM;
     }
     engine->stats.messages_sent++;
@@ -787,7 +1125,21 @@ picolink_send_t picolink_send(picolink_engine_t *engine, uint32_t channel, const
 }
 
 bool picolink_end(picolink_engine_t *engine) {
-    return queue(engine, RECORD_END, NULL, 0);
+    if (!engine->ending) {
+        engine->ending = queue(engine, RECORD_END, NULL, 0);
+    }
+    return engine->ending;
+}
+
+bool picolink_commit(picolink_engine_t *engine) {
+    if (!engine->commits) {
+        return false;
+    }
+    /* Not back: what is read of an earlier stream was committed, or is gone, with it. */
+    if (distance(engine->read, engine->rcv) <= distance(engine->read_committed, engine->rcv)) {
+        engine->read_committed = advanced(engine->read, engine->ended ? END_SIZE : 0);
+    }
+    return true;
 }
 
 bool picolink_peek(picolink_engine_t *engine, picolink_message_t *message) {
@@ -797,14 +1149,17 @@ bool picolink_peek(picolink_engine_t *engine, picolink_message_t *message) {
         return false;
     }
     uint32_t first = *ring_at(ring, read);
-    if (first & RECORD_END) {
+    if (first == RECORD_END) {
         engine->ended = true;
+        if (engine->commits && engine->read_committed == read) {
+            engine->read_committed = advanced(read, END_SIZE); /* all before it was committed: so is it */
+        }
         return false;
     }
     uint32_t size = payload_size(ring, read);
     uint32_t start = read + record_size(size) - size;
     uint32_t straight = ring_straight(ring, start, size);
-    message->channel = (uint8_t)first;
+    message->kind_and_channel = (uint8_t)first;
     message->first = ring_at(ring, start);
     message->first_size = (uint16_t)straight;
     message->second = ring->bytes;
@@ -824,19 +1179,18 @@ size_t picolink_pull(picolink_engine_t *engine, uint8_t *packet, size_t capacity
     if (capacity < PICOLINK_PULL_MAX) {
         return 0;
     }
-    if (engine->hello_due ||
-        (engine->state == PICOLINK_GREETING && elapsed(now_ms, engine->hello_at) >= HELLO_MS)) {
-        return pull_hello(engine, packet, now_ms);
+    if (engine->due || engine->state != PICOLINK_OPEN) {
+        return pull_greeting(engine, packet, now_ms);
     }
-    if (engine->state != PICOLINK_OPEN) {
-        return 0;
+    if (engine->commits && !commit_wait(engine, now_ms)) {
+        return pull_commit(engine, packet, now_ms);
     }
     uint32_t flags = 0;
     if (engine->gap_again && elapsed(now_ms, engine->filled_at) >= gap_timeout(engine)) {
         fill(engine, now_ms, engine->refills + 1u);
     }
     uint32_t size = sendable(engine);
-    if (engine->una != engine->head && elapsed(now_ms, engine->timer_at) >= timeout(engine)) {
+    if (engine->tail != engine->head && elapsed(now_ms, engine->timer_at) >= timeout(engine)) {
         if (engine->una != engine->high) {
             engine->stats.timeouts++;
             go_back(engine);
@@ -866,20 +1220,19 @@ size_t picolink_pull(picolink_engine_t *engine, uint8_t *packet, size_t capacity
         ring_read(&engine->tx, offset, packet + HEADER, size);
         flags |= launch(engine, size, now_ms);
     }
+    flags |= engine->extra & FLAG_ASK;
     uint32_t credit = ring_size(&engine->rx) - unread(engine);
     if (engine->gap) {
         flags |= FLAG_GAP;
         credit = distance(engine->rcv, engine->kept);
+        engine->extra &= FLAG_OVERRUN; /* goes with the next credit */
     } else {
+        flags |= engine->extra;
+        engine->extra = 0;
         engine->edge_sent = advanced(engine->rcv, credit);
     }
-    packet[0] = (uint8_t)flags;
-    packet[1] = engine->peer_tag;
-    put16(packet + 2, distance(engine->tx_base, offset));
-    put16(packet + 4, distance(engine->rx_base, engine->rcv));
-    put16(packet + 6, credit);
     engine->ack_now = engine->ack_owed = false;
-    return seal(engine, packet, HEADER + size);
+    return finish(engine, packet, flags, offset, credit, size);
 }
 
 uint32_t picolink_feed(picolink_engine_t *engine, const uint8_t *packet, size_t size, uint32_t now_ms) {
@@ -894,35 +1247,30 @@ uint32_t picolink_take_flags(picolink_engine_t *engine) {
 }
 
 int32_t picolink_wait(const picolink_engine_t *engine, uint32_t now_ms) {
-    if (engine->hello_due) {
+    if (engine->due) {
         return 0;
     }
-    if (engine->state == PICOLINK_GREETING) {
-        return left(HELLO_MS, elapsed(now_ms, engine->hello_at));
-    }
-    if (engine->state != PICOLINK_OPEN) {
-        return -1;
-    }
-    if (engine->ack_now || credit_due(engine) || sendable(engine)) {
-        return 0;
-    }
-    int32_t wait = -1;
-    if (engine->ack_owed) {
-        wait = left(ACK_MS, elapsed(now_ms, engine->ack_at));
-    }
-    if (engine->gap_again) {
-        int32_t again = left(gap_timeout(engine), elapsed(now_ms, engine->filled_at));
-        if (wait < 0 || again < wait) {
-            wait = again;
+    uint32_t wait = NEVER;
+    if (engine->state == PICOLINK_OPEN) {
+        if (engine->ack_now || credit_due(engine) || sendable(engine)) {
+            return 0;
         }
-    }
-    if (engine->una != engine->head) {
-        int32_t timer = left(timeout(engine), elapsed(now_ms, engine->timer_at));
-        if (wait < 0 || timer < wait) {
-            wait = timer;
+        if (engine->commits) {
+            wait = commit_wait(engine, now_ms);
         }
+        if (engine->ack_owed) {
+            wait = least(wait, left(ACK_MS, elapsed(now_ms, engine->ack_at)));
+        }
+        if (engine->gap_again) {
+            wait = least(wait, left(gap_timeout(engine), elapsed(now_ms, engine->filled_at)));
+        }
+        if (engine->tail != engine->head) {
+            wait = least(wait, left(timeout(engine), elapsed(now_ms, engine->timer_at)));
+        }
+    } else if (engine->state == PICOLINK_GREETING) {
+        wait = left(HELLO_MS, elapsed(now_ms, engine->hello_at));
     }
-    return wait;
+    return (int32_t)wait;
 }
 
 size_t picolink_pending(const picolink_engine_t *engine) {

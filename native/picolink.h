@@ -5,10 +5,25 @@
  * clock. Packets, messages and milliseconds go in; packets, messages and decisions come out.
  * py/picolink/pyengine.py is the same engine in Python: for the same calls both give the same bytes.
  *
- * All memory comes from the caller, once. No function allocates, recurses or blocks. An engine is not
- * thread-safe: one call at a time. Whatever a packet holds, only the engine's own memory is read and written.
+ * What this header promises:
  *
- * Sizes are in bytes. `now_ms` is any clock in ms modulo 2^30, for example ticks_ms() on boards.
+ * Memory      All of it comes from the caller, once, with picolink_init(): one block of
+ * picolink_engine_bytes() bytes, aligned as picolink_engine_t (4 bytes on a 32-bit machine, 8 on a 64-bit
+ * one), at one address for as long as the engine lives. There is nothing to free but that block. No function
+ * allocates, recurses or keeps a pointer that it was given, except to that block. At most 300 bytes of stack.
+ * Threads     No global state: engines are independent of each other. One engine is for one thread at a time,
+ * and no call may interrupt another one on the same engine: an interrupt handler that feeds packets must
+ * queue them. The functions that take a const engine only read. Time        No function blocks; each takes
+ * time bounded by the rings. `now_ms` is any clock in ms modulo 2^30, for example ticks_ms() on boards. One
+ * that goes back a little does no harm. Input       Whatever a packet holds, in whatever state: only the
+ * engine's own memory is read and written, and the engine goes on. Pointers must be valid for the sizes given
+ * with them; they need no alignment. Errors      A value out of its range is answered by false, 0 or an
+ * enumerator, as each function says, and nothing has changed. What comes over the air never is an error: it
+ * is counted (picolink_stats()), and flags tell. Stability   The protocol's version is PICOLINK_VERSION.
+ * Until release 1.0 this interface may change with any release; only the members of picolink_engine_t that
+ * are said to be for others are part of it.
+ *
+ * Sizes are in bytes.
  */
 #ifndef PICOLINK_H
 #define PICOLINK_H
@@ -17,17 +32,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PICOLINK_VERSION 1 /* of the protocol */
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-#define PICOLINK_PACKET_MAX  244 /* the largest packet that is taken */
-#define PICOLINK_PULL_MAX    236 /* the largest packet that is made: the room that picolink_pull() wants */
-#define PICOLINK_RING_MIN    256
-#define PICOLINK_RING_MAX    32768
-#define PICOLINK_WINDOW_MIN  256
-#define PICOLINK_WINDOW_MAX  65535
-#define PICOLINK_MTU_MIN     23
-#define PICOLINK_MTU_MAX     517
-#define PICOLINK_CHANNEL_MAX 15
+#define PICOLINK_VERSION 2 /* of the protocol */
+
+#define PICOLINK_PACKET_MAX     244 /* the largest packet that is taken */
+#define PICOLINK_PULL_MAX       236 /* the largest packet that is made: the room that picolink_pull() wants */
+#define PICOLINK_LARGEST_MIN    20
+#define PICOLINK_RING_MIN       256
+#define PICOLINK_RING_MAX       32768
+#define PICOLINK_WINDOW_MIN     256
+#define PICOLINK_WINDOW_MAX     65535
+#define PICOLINK_MTU_MIN        23
+#define PICOLINK_MTU_MAX        517
+#define PICOLINK_CHANNEL_MAX    15
+#define PICOLINK_IDENTITY_BYTES 8
+
+/* What a message is, together with its channel: channel | kind << 4. */
+enum {
+    PICOLINK_BYTES = 0,
+    PICOLINK_TEXT = 1,   /* UTF-8 */
+    PICOLINK_OBJECT = 2, /* MessagePack */
+    PICOLINK_NEWEST = 4, /* with one of them: only the newest value counts on this channel */
+};
 
 /* What picolink_feed() and picolink_take_flags() report. */
 enum {
@@ -38,9 +67,11 @@ enum {
     PICOLINK_PEER_RESTARTED = 0x10, /* the peer has a new session: unacknowledged messages go to it again */
     PICOLINK_FORGOTTEN = 0x20,   /* the peer knew an earlier session of this side: this side has restarted */
     PICOLINK_TOO_LARGE = 0x40,   /* queued messages that the peer's ring can never hold were removed */
-    PICOLINK_REFUSED = 0x80,     /* no common protocol version, or a HELLO that makes no sense */
+    PICOLINK_REFUSED = 0x80,     /* this side has refused the peer: the reason says why */
     PICOLINK_BROKEN = 0x100,     /* the peer's stream holds something that is not a record */
     PICOLINK_PEER_ENDED = 0x200, /* the peer has closed: nothing comes after what is already here */
+    PICOLINK_CONTRADICTED = 0x400, /* the peer has contradicted what is known: both begin new streams */
+    PICOLINK_BYE = 0x800,          /* the peer has ended this connection: the reason says why */
 };
 
 /* picolink_engine_t.state */
@@ -48,15 +79,27 @@ enum {
     PICOLINK_IDLE,     /* never started */
     PICOLINK_GREETING, /* the handshake is under way */
     PICOLINK_OPEN,     /* packets flow */
-    PICOLINK_REFUSING, /* the peer's HELLO was refused: wait for another connection */
-    PICOLINK_POISONED, /* the peer's stream is broken: the next start takes a new session */
+    PICOLINK_CLOSED, /* this connection is over: pull the BYE if there is one, hang up, start with another */
+};
+
+/* picolink_engine_t.reason, of a connection's end; others may come. */
+enum {
+    PICOLINK_CLOSING = 1,    /* the application has closed the link */
+    PICOLINK_PROGRAM_FAILED, /* the program has failed, or was interrupted */
+    PICOLINK_PARTNER_KNOWN,  /* it serves another partner */
+    PICOLINK_OTHER_VERSION,  /* the peer speaks another version of the protocol */
+    PICOLINK_KEY_WANTED,     /* reserved */
+    PICOLINK_KEY_WRONG,      /* reserved */
+    PICOLINK_NONSENSE,       /* the peer's stream makes no sense */
 };
 
 /* What picolink_send() says. */
 typedef enum {
     PICOLINK_SEND_QUEUED,
-    PICOLINK_SEND_NO_ROOM, /* no room now, nothing was taken: try again after PICOLINK_WRITABLE */
-    PICOLINK_SEND_NEVER,   /* larger than picolink_record_limit(), or no such channel; nothing was taken */
+    PICOLINK_SEND_NO_ROOM, /* no room now, nothing was taken: try again after PICOLINK_WRITABLE. After
+                              picolink_end(): never more */
+    PICOLINK_SEND_NEVER, /* larger than picolink_record_limit(), or no such channel or kind; nothing was taken
+                          */
 } picolink_send_t;
 
 /* Counters since picolink_init(), in the order of the Python engine; the last two are levels. */
@@ -78,6 +121,8 @@ typedef enum {
     X(stale)                                                                                                 \
     X(early)                                                                                                 \
     X(overruns)                                                                                              \
+    X(strangers)                                                                                             \
+    X(contradictions)                                                                                        \
     X(dropped) /* always 0: only the Python engine can run out of memory */                                  \
     X(opened)                                                                                                \
     X(peer_restarts)                                                                                         \
@@ -100,22 +145,19 @@ typedef struct {
 enum { PICOLINK_FLIGHT_MAX = 128 }; /* packets */
 
 /*
- * One engine; its rings follow it in memory. Only the first three members are for others to read.
- * Small members stand first, where the instructions of a Cortex-M0+ reach them.
+ * One engine; its rings follow it in memory. Only the first four members are for others to read.
+ * Small members that each packet needs stand first, where the instructions of a Cortex-M0+ reach them.
  */
 typedef struct {
     uint8_t state;
     bool ended;           /* picolink_peek() has come to the peer's END */
-    uint8_t peer_version; /* the protocol version in the last HELLO */
+    uint8_t peer_version; /* the protocol version of the peer that was opened with, or refused for it */
+    uint8_t reason;       /* of the last BYE sent or heard; 0: none */
 
-    /* This side, the peer in force, and the one last heard in this handshake. */
-    uint8_t tag;
-    uint8_t peer_tag;
-    uint8_t heard_tag;
-    bool renewed; /* a session of the peer came before the one in force */
-    bool hello_due;
-
-    uint8_t size; /* bytes of a full packet on this connection */
+    uint8_t due;      /* what comes before data packets */
+    uint8_t tag;      /* of this side's handshake */
+    uint8_t peer_tag; /* of the peer in force */
+    uint8_t size;     /* bytes of a full packet on this connection */
 
     /* Packets in flight. */
     uint8_t flight;     /* how many */
@@ -137,19 +179,24 @@ typedef struct {
     bool gap; /* bytes from `kept` to `kept_end` have come, those from `rcv` to `kept` have not */
     bool ack_now;
     bool ack_owed;
+    uint8_t extra; /* flags for the next data packet */
 
-    uint16_t flags;  /* for picolink_take_flags() */
-    uint16_t window; /* bytes */
+    uint8_t doubts;    /* packets in a row that said what is impossible, the first one at doubt_at */
+    bool peer_commits; /* what the peer has acknowledged counts only when it has committed it */
+    bool commits;      /* likewise this side */
+    bool commit_now;
+
+    uint16_t flags; /* for picolink_take_flags() */
     uint16_t peer_ring;
 
     /* Transmit ring: tail <= una <= nxt <= high <= head, all modulo 2^16. */
-    uint16_t tail;    /* first byte of the first message that is not wholly acknowledged */
+    uint16_t tail;    /* first byte of the first message not wholly acknowledged (or committed) */
     uint16_t una;     /* first byte not acknowledged */
     uint16_t nxt;     /* next byte to send */
     uint16_t high;    /* end of what was ever sent */
     uint16_t head;    /* end of what is queued */
     uint16_t tx_base; /* where offset 0 of the stream to this peer stands in the ring */
-    uint16_t edge;    /* the peer's credit ends here */
+    uint16_t edge;    /* the peer's credit ends here: una or beyond it */
 
     /* Receive ring: read <= whole <= rcv, all modulo 2^16. */
     uint16_t read;  /* next byte for the application */
@@ -161,10 +208,10 @@ typedef struct {
     uint16_t edge_sent; /* end of the credit that the peer was told */
 
     /* Retransmission timer (RFC 6298 in integers: srtt times 8, variance times 4). */
+    uint16_t rto;
     uint16_t timed_pos;
     uint16_t srtt8;
     uint16_t var4;
-    uint16_t rto;
     uint16_t patience; /* ms from filled_at until the gap is sent once more, the first time */
 
     uint16_t gap_end;
@@ -173,16 +220,41 @@ typedef struct {
 
     uint32_t timer_at;
     uint32_t timed_at;
-    uint32_t filled_at; /* when the gap was last sent again, or grew smaller */
+    uint32_t filled_at; /* when the gap was last sent again, or grew smaller; or an OVERRUN was obeyed */
     uint32_t ack_at;
-    uint32_t hello_at;
 
-    uint32_t session;
-    uint32_t peer;
-    uint32_t heard;
+    /* Bound CRCs start with these: of what comes, of what goes out. */
+    uint32_t crc_in;
+    uint32_t crc_out;
 
     picolink_ring_t tx;
     picolink_ring_t rx;
+
+    uint32_t session;
+    uint32_t peer;          /* session in force; 0: none yet */
+    uint32_t heard;         /* session last heard from in this handshake */
+    uint32_t heard_session; /* of the last IDENTITY on this connection; 0: none yet */
+    uint32_t hello_at;
+    uint32_t doubt_at;
+    uint32_t commit_at;
+
+    uint16_t window;         /* bytes */
+    uint16_t peer_options;   /* its ring bits and features, as its HELLO has them */
+    uint16_t committed;      /* transmit ring: the peer has committed all before it */
+    uint16_t read_committed; /* receive ring: likewise this side */
+    uint16_t committed_sent; /* as the peer was told */
+
+    uint8_t heard_tag;
+    uint8_t largest;       /* packet of this side */
+    uint8_t heard_largest; /* of the last IDENTITY */
+    bool renewed;          /* a session of the peer came before the one in force */
+    bool fresh;            /* this side has renewed its session and not opened since */
+    bool broken;           /* renew at the next start */
+    bool ending;           /* END is queued */
+
+    uint8_t identity[PICOLINK_IDENTITY_BYTES];
+    uint8_t partner[PICOLINK_IDENTITY_BYTES]; /* all 0: none yet */
+    uint8_t heard_identity[PICOLINK_IDENTITY_BYTES];
 
     picolink_stats_t stats;
     uint16_t ends[PICOLINK_FLIGHT_MAX]; /* where each packet in flight ends */
@@ -193,9 +265,12 @@ typedef struct {
     const uint8_t *first;
     const uint8_t *second;
     uint16_t first_size;
-    uint16_t second_size; /* 0 when it does not wrap */
-    uint8_t channel;
+    uint16_t second_size;     /* 0 when it does not wrap */
+    uint8_t kind_and_channel; /* channel | kind << 4 */
 } picolink_message_t;
+
+/** Whether these can be an identity: PICOLINK_IDENTITY_BYTES bytes that are not all 0. */
+bool picolink_is_identity(const uint8_t *bytes, size_t size);
 
 /**
  * The memory that an engine with rings of these sizes takes. 0 when a size is not a power of two from
@@ -204,16 +279,26 @@ typedef struct {
 size_t picolink_engine_bytes(size_t tx_size, size_t rx_size);
 
 /**
- * Makes an engine of the memory at `engine`: picolink_engine_bytes(tx_size, rx_size) bytes, aligned as the
- * struct is, at the same address for as long as the engine lives.
+ * Makes an engine of the memory at `engine`: picolink_engine_bytes(tx_size, rx_size) bytes.
  *
  * session: random, 1 to 2^32 - 1: names this side's life, from here to loss of power.
+ * identity: PICOLINK_IDENTITY_BYTES bytes that name this board, PC or page in all its sessions.
  * window: bytes that may be on their way in the host stack and the air, PICOLINK_WINDOW_MIN to
  *         PICOLINK_WINDOW_MAX; the flight limit in packets follows from it and from the packet size.
+ * commit: what was received counts only when the application has committed it: picolink_commit().
  * Returns false, and touches nothing, when a value is out of its range.
  */
-bool picolink_init(picolink_engine_t *engine, uint32_t session, size_t tx_size, size_t rx_size,
-                   size_t window);
+bool picolink_init(picolink_engine_t *engine, uint32_t session, const uint8_t *identity, size_t tx_size,
+                   size_t rx_size, size_t window, bool commit);
+
+/** The identity whom this side serves, PICOLINK_IDENTITY_BYTES bytes; NULL before it has met anybody. */
+const uint8_t *picolink_partner(const picolink_engine_t *engine);
+
+/**
+ * Whom this side serves; NULL: whoever a handshake is done with first. It counts from the next handshake on.
+ * False, and nothing has changed, when all bytes of `identity` are 0.
+ */
+bool picolink_set_partner(picolink_engine_t *engine, const uint8_t *identity);
 
 /**
  * Begins a new connection: handshake again, resume the session if the peer still lives.
@@ -222,15 +307,22 @@ bool picolink_init(picolink_engine_t *engine, uint32_t session, size_t tx_size, 
 void picolink_start(picolink_engine_t *engine, size_t mtu, uint32_t now_ms);
 
 /**
- * Queues one message of `size` bytes for `channel`, 0 to PICOLINK_CHANNEL_MAX. The message is copied.
- * `data` may be NULL when `size` is 0.
+ * Ends this connection for a reason, 1 to 255: the state is CLOSED, and one packet with the reason is due.
+ * False, and nothing has changed, when the state is not GREETING or OPEN.
  */
-picolink_send_t picolink_send(picolink_engine_t *engine, uint32_t channel, const void *data, size_t size);
+bool picolink_bye(picolink_engine_t *engine, uint32_t reason);
+
+/**
+ * Queues one message of `size` bytes. The message is copied. `data` may be NULL when `size` is 0.
+ * kind_and_channel: channel | kind << 4, where the channel is 0 to PICOLINK_CHANNEL_MAX.
+ */
+picolink_send_t picolink_send(picolink_engine_t *engine, uint32_t kind_and_channel, const void *data,
+                              size_t size);
 
 /** The largest record that can ever be queued now: the message with its 2 to 4 bytes of header. */
 size_t picolink_record_limit(const picolink_engine_t *engine);
 
-/** Queues the END record: nothing follows it. False when there is no room now. */
+/** Queues the END record, once: nothing follows it. False when there is no room now. */
 bool picolink_end(picolink_engine_t *engine);
 
 /**
@@ -241,6 +333,12 @@ bool picolink_peek(picolink_engine_t *engine, picolink_message_t *message);
 
 /** Frees the room of the message that picolink_peek() has shown. Nothing happens when it has shown none. */
 void picolink_release(picolink_engine_t *engine);
+
+/**
+ * All that was read is safe: the peer need not keep it for a restart of this side.
+ * False, and nothing has changed, when the engine was made without `commit`.
+ */
+bool picolink_commit(picolink_engine_t *engine);
 
 /**
  * Makes the next packet for the air in `packet`, which has `capacity` bytes.
@@ -260,7 +358,7 @@ uint32_t picolink_take_flags(picolink_engine_t *engine);
 /** ms until picolink_pull() has something to say by itself: 0 for now, -1 for nothing in sight. */
 int32_t picolink_wait(const picolink_engine_t *engine, uint32_t now_ms);
 
-/** Bytes in the transmit ring that belong to messages not wholly acknowledged. */
+/** Bytes in the transmit ring that belong to messages not wholly acknowledged (or committed). */
 size_t picolink_pending(const picolink_engine_t *engine);
 
 /** How far the peer has acknowledged: a place in the stream, bytes modulo 2^16, that moves on. */
@@ -268,5 +366,9 @@ uint16_t picolink_acknowledged(const picolink_engine_t *engine);
 
 /** The counters as they are now; valid as long as the engine, brought up to date by this call only. */
 const picolink_stats_t *picolink_stats(picolink_engine_t *engine);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

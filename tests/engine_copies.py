@@ -10,7 +10,7 @@ def copied(engine):
     for name, value in vars(engine).items():
         if isinstance(value, memoryview):
             setattr(copy, name, memoryview(bytearray(value)))
-        elif isinstance(value, (int, bytes)):
+        elif value is None or isinstance(value, (int, bytes)):
             setattr(copy, name, value)
         elif callable(value):
             setattr(copy, name, getattr(pyengine.Engine, name).__get__(copy))

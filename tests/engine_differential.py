@@ -12,12 +12,12 @@ the step, the call and both results.
 
 import struct
 import sys
-from binascii import crc32
 
-from engine_suite import Numbers, engine_named, hello, packet, record
+from engine_suite import Numbers, bound, bye, engine_named, hello, identity, packet, record, seal
 
 HISTORY = 12  # packets kept, to come again
 RINGS = (256, 512, 1024, 4096)
+IDENTITIES = (b"the near", b"far away", b"stranger")
 
 
 def outcome(function, args):
@@ -56,7 +56,7 @@ class Twins:
         return value, self.same(("buffer after", name, args), [bytes(buf) for buf in self.bufs])
 
     def compare(self, now):
-        for name in ("state", "ended", "peer_version"):
+        for name in ("state", "ended", "peer_version", "reason", "partner"):
             self.same(name, [getattr(engine, name) for engine in self.engines])
         self.call("pending")
         self.call("wait", now)
@@ -71,6 +71,7 @@ class Link:
     def __init__(self, kinds, seed):
         """seed: bits 0 to 2: times that wrap; reconnects; hostile packets. The rest: sizes."""
         self.kinds = kinds
+        self.terms = [bytes(2), bytes(2)]  # bytes 12 and 13 of each side's last HELLO
         self.now = 0x3FFFFFFF - 3000 if seed & 1 else 0
         self.sessions = [0x11223344, 0x99887766]
         self.sides = [self.fresh(side, seed >> 3) for side in (0, 1)]
@@ -86,16 +87,21 @@ class Link:
             self.repeat,
             self.reorder,
         ]
+        if seed & 0x400:
+            self.steps += [self.commit] * 2
         self.steps += [self.exchange, self.send] * 6 + [self.recv, self.wait, self.pull, self.deliver] * 2
         if seed & 2:
             self.steps += [self.start, self.start_both, self.restart, self.replay, self.jump]
         if seed & 4:
             self.steps += [self.damage, self.forge, self.noise, self.wrong_arguments, self.end]
-            self.steps += [self.forge_stream, self.forge_hello]
+            self.steps += [self.forge_stream, self.forge_ack, self.forge_hello, self.forge_greeting]
+            self.steps += [self.bye, self.set_partner]
 
     def fresh(self, side, x):
         rings = RINGS[x & 3], RINGS[x >> 2 & 3]
-        return Twins(self.kinds, self.sessions[side], rings[0], rings[1], 256 + (x >> 4 & 0xFFF))
+        window = 256 + (x >> 4 & 0xFFF)
+        commit = bool(x >> 7 & 1 + side)
+        return Twins(self.kinds, self.sessions[side], IDENTITIES[side], rings[0], rings[1], window, commit)
 
     def step(self, number, x, y):
         """One step: which one, and two numbers below 65536 for its details."""
@@ -127,9 +133,11 @@ class Link:
             if not size:
                 break
             data = buf[:size]
-            if data[0] & 1:
+            if data[0] & 0x61 == 1:
                 self.tags[side] = data[2]
-            else:
+                self.terms[side] = data[12:14]
+                self.sessions[side] = struct.unpack("<I", data[4:8])[0]
+            elif not data[0] & 1:
                 self.expected[side] = struct.unpack("<H", data[4:6])[0]
             self.air[1 - side].append(data)
             del self.air[1 - side][:-20]
@@ -145,7 +153,20 @@ class Link:
         size = (x & 7, x & 63, x & 255, x & 1023)[y >> 4 & 3]
         self.sent += 1
         data = bytes((self.sent + i) & 0xFF for i in range(size))
-        self.sides[side].call("send", data, y & 15)
+        self.sides[side].call("send", data, y & 15, (0, 0, 1, 2, 4, 5, 6, 0)[y >> 6 & 7])
+
+    def commit(self, side, *_):
+        self.sides[side].call("commit")
+
+    def bye(self, side, x, y):
+        if x & 7 == 0:
+            self.sides[side].call("bye", y & 0xFF)
+
+    def set_partner(self, side, x, y):
+        if x & 7 == 0:
+            self.sides[side].call(
+                "set_partner", (None, IDENTITIES[1 - side], IDENTITIES[y % 3])[y >> 2 & 3 and 1]
+            )
 
     def recv(self, side, x, _):
         for _ in range(x & 7):
@@ -184,7 +205,12 @@ class Link:
         if self.history:
             data = bytearray(self.history[x % len(self.history)][:-4])
             data[(x >> 4) % len(data)] = y & 0xFF
-            self.feed(side, bytes(data) + struct.pack("<I", crc32(data)))
+            self.feed(side, seal(bytes(data), 0 if data[0] & 1 else self.start_of_crc(side)))
+
+    def start_of_crc(self, side):
+        """What the CRC of data packets to this side starts with, if both know each other."""
+        other = 1 - side
+        return bound(self.sessions[other], self.sessions[side], self.terms[other], self.terms[side])
 
     def forge_stream(self, side, x, y):
         """Stream bytes near the right place: good records and bad ones."""
@@ -193,7 +219,32 @@ class Link:
             data = record(bytes(x % 220), y & 0x0F)
         flags = (0, 0, 4, 8, 12, y >> 8)[y % 6]
         offset = self.expected[side] + (0 if y & 0x3000 else (x & 0x3FF) - 200)
-        self.feed(side, packet(self.tags[side], offset, y & 0x1FF, x >> 5, data, flags))
+        start = self.start_of_crc(side)
+        self.feed(side, packet(start, self.tags[side], offset, y & 0x1FF, x >> 5, data, flags))
+
+    def forge_ack(self, side, x, y):
+        """Acknowledgements with every flag, near what the other side expects and has room for."""
+        ack = self.expected[1 - side] + (0, 0, x & 7, (x & 0xFF) - 128)[y & 3]
+        value = (0, 1, y >> 8, x & 0x3FF, 0x100, 0x400, 0x1000, x)[x >> 10 & 7]
+        flags = (0, 4, 8, 12, 16, 20, 32, 36)[y >> 4 & 7]
+        for _ in range(1 + (x >> 14)):
+            start = self.start_of_crc(side)
+            tag = self.tags[side] + (y >> 13 == 7)
+            self.feed(side, packet(start, tag, self.expected[side], ack, value, b"", flags))
+            self.now = (self.now + (0, 0, 250, 600)[y >> 11 & 3]) & 0x3FFFFFFF
+
+    def forge_greeting(self, side, x, y):
+        """IDENTITY or BYE: of the peer, of somebody else, or of this side itself."""
+        session = (self.sessions[1 - side], self.sessions[1 - side], self.sessions[side], x & 7)[x >> 3 & 3]
+        version = 2 if y & 0xF00 else y & 0xFF
+        tag = self.tags[side] + (x >> 7 & 1)
+        if x & 0x20:
+            answers = self.sessions[side] + (x >> 6 & 1)
+            self.feed(side, bye(session, self.tags[1 - side], answers & 0xFFFFFFFF, tag, y & 0xFF, version))
+        else:
+            name = IDENTITIES[(1 - side, 1 - side, 1 - side, side, 2)[x % 5]]
+            largest = (244, 20, 100, y >> 8)[x >> 8 & 3]
+            self.feed(side, identity(session, y & 0xFF, name, largest, version))
 
     def forge_hello(self, side, x, y):
         """A HELLO that answers the side's last one: of its peer or of somebody else."""
@@ -203,8 +254,12 @@ class Link:
         flags = x >> 8 & 0xF2
         expected = (0, y & 0x3FF)[y >> 10 & 1]
         bits = (8, 10, 15, y >> 12)[x >> 6 & 3]
-        version = 1 if y & 0x700 else y & 0xFF
-        self.feed(side, hello(session, y >> 3 & 0xFF, answers, tag, flags, bits, expected, version))
+        version = 2 if y & 0x700 else y & 0xFF
+        features = (0, 0, 2, y >> 8)[x >> 11 & 3]
+        own = (y >> 3 & 0xFF, self.tags[1 - side])[x >> 2 & 1]
+        if y & 1:
+            self.feed(side, identity(session, own, IDENTITIES[1 - side]))
+        self.feed(side, hello(session, own, answers, tag, flags & 0x12, bits, expected, version, features))
 
     def noise(self, side, x, y):
         self.feed(side, bytes((x >> (i & 7)) + i * y & 0xFF for i in range(x % 250)))
@@ -229,6 +284,8 @@ class Link:
             return
         self.sides[side].compare_stats()
         self.sessions[side] = (self.sessions[side] + 0x01010101) & 0xFFFFFFFF or 1
+        if y & 0x300 == 0:
+            self.sessions[side] = self.sessions[1 - side]  # drawn by chance
         self.sides[side] = self.fresh(side, y)
         self.start_both(side, y, 0)
 
@@ -245,8 +302,12 @@ class Link:
             ("send", bytes(x % 1100), y - 8),
             ("send", "text"),
             ("send", b"x", None),
+            ("send", b"x", 0, y & 0xFF),
+            ("set_partner", bytes(x & 7)),
+            ("bye", x - 300),
+            ("commit",),
             ("start", "23", self.now),
-        )[y % 5]
+        )[y % 9]
         if call[0] != "start" or not 23 <= x < 518:
             self.sides[side].call(*call)
 

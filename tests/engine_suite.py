@@ -31,22 +31,46 @@ TOO_LARGE = 0x40
 REFUSED = 0x80
 BROKEN = 0x100
 PEER_ENDED = 0x200
+CONTRADICTED = 0x400
+BYE = 0x800
 
 IDLE = 0
 GREETING = 1
 OPEN = 2
-REFUSING = 3
-POISONED = 4
+CLOSED = 3
 
-HELLO = 0x01
+CLOSING = 1
+PROGRAM_FAILED = 2
+PARTNER_KNOWN = 3
+OTHER_VERSION = 4
+KEY_WANTED = 5
+KEY_WRONG = 6
+NONSENSE = 7
+
+BYTES = 0
+TEXT = 1
+OBJECT = 2
+NEWEST = 4
+
+# Of packets: byte 0.
+HELLO_PACKET = 0x01
+IDENTITY_PACKET = 0x21
+BYE_PACKET = 0x41
 READY = 0x02
+RENEWED = 0x10
 ASK = 0x04
 GAP = 0x08
-RENEWED = 0x10
-END = 0x10
+OVERRUN = 0x10
+COMMIT = 0x20
+
+COMMITS = 0x02  # of HELLO: features
+
+END = b"\x30\x00"
 
 NEAR = 0x11223344  # session ids
 FAR = 0x55667788
+NEAR_ID = b"the near"  # identities
+FAR_ID = b"far away"
 
 COUNTERS = (
     "messages_sent",
@@ -66,6 +90,8 @@ COUNTERS = (
     "stale",
     "early",
     "overruns",
+    "strangers",
+    "contradictions",
     "dropped",
     "opened",
     "peer_restarts",
@@ -107,22 +133,49 @@ def counted(engine, **wanted):
 # -- packets, records ---------------------------------------------------------------------------------------
 
 
-def seal(body):
-    return body + struct.pack("<I", crc32(body))
+def seal(body, start=0):
+    return body + struct.pack("<I", crc32(body, start))
 
 
-def hello(session, tag, answers=0, answered_tag=0, flags=0, ring_bits=10, expected=0, version=1):
-    head = struct.pack("<BBBBII", HELLO | flags, version, tag, answered_tag, session, answers)
-    return seal(head + struct.pack("<BBH", ring_bits, 0, expected & 0xFFFF))
+def bound(sender, receiver, sender_terms, receiver_terms):
+    """What the CRC of a data packet starts with: sessions, and bytes 12 and 13 of HELLO."""
+    return crc32(struct.pack("<II", sender, receiver) + sender_terms + receiver_terms)
 
 
-def packet(tag, offset=0, ack=0, credit=1024, data=b"", flags=0):
-    return seal(struct.pack("<BBHHH", flags, tag & 0xFF, offset & 0xFFFF, ack & 0xFFFF, credit) + data)
+def identity(session, tag, identity=FAR_ID, largest=244, version=2):
+    return seal(struct.pack("<BBBBI", IDENTITY_PACKET, version, tag & 0xFF, largest, session) + identity)
 
 
-def parse(data):
-    """A stream packet as (flags, tag, offset, ack, credit, stream bytes)."""
-    same(struct.unpack("<I", data[-4:])[0], crc32(data[:-4]), "CRC")
+def hello(
+    session,
+    tag,
+    answers=0,
+    answered_tag=0,
+    flags=0,
+    ring_bits=10,
+    expected=0,
+    version=2,
+    features=0,
+):
+    tags = tag & 0xFF, answered_tag & 0xFF
+    head = struct.pack("<BBBBII", HELLO_PACKET | flags, version, tags[0], tags[1], session, answers)
+    return seal(head + struct.pack("<BBH", ring_bits, features, expected & 0xFFFF))
+
+
+def bye(session, tag, answers, answered_tag, reason, version=2):
+    head = struct.pack("<BBBBII", BYE_PACKET, version, tag & 0xFF, answered_tag & 0xFF, session, answers)
+    return seal(head + struct.pack("<BBH", reason, 0, 0))
+
+
+def packet(start, tag, offset=0, ack=0, credit=1024, data=b"", flags=0):
+    """A data packet whose CRC starts with bound()."""
+    head = struct.pack("<BBHHH", flags, tag & 0xFF, offset & 0xFFFF, ack & 0xFFFF, credit)
+    return seal(head + data, start)
+
+
+def parse(data, start):
+    """A data packet as (flags, tag, offset, ack, credit, stream bytes)."""
+    same(struct.unpack("<I", data[-4:])[0], crc32(data[:-4], start), "CRC")
     return struct.unpack("<BBHHH", data[:8]) + (data[8:-4],)
 
 
@@ -162,8 +215,9 @@ def drained(engine):
     return messages
 
 
-def new(Engine, session=NEAR, tx=1024, rx=1024, window=4096):
-    return Engine(session, tx, rx, window)
+def new(Engine, session=NEAR, tx=1024, rx=1024, window=4096, commit=False):
+    """An engine. The board with the identity NEAR_ID has small session ids."""
+    return Engine(session, NEAR_ID if session < 0x20000000 else FAR_ID, tx, rx, window, commit)
 
 
 def pulled(engine, now):
@@ -178,29 +232,55 @@ def pulled(engine, now):
 class Peer:
     """The other side of one engine, by hand: it sends what a test says."""
 
-    def __init__(self, engine, session=FAR, tag=0x40, ring_bits=10):
+    def __init__(self, engine, session=FAR, tag=0x40, ring_bits=10, features=0, identity=FAR_ID, largest=244):
         self.engine = engine
         self.session = session
+        self.identity = identity
+        self.largest = largest
         self.tag = tag
         self.ring_bits = ring_bits
+        self.features = features
         self.offset = 0  # of the next byte of its stream
         self.ack = 0  # what it has had of the engine's stream
         self.credit = 1 << ring_bits
 
     def hears_hello(self, now):
+        """IDENTITY, and HELLO behind it. Returns HELLO."""
         data = pulled(self.engine, now)
-        same(len(data), 20, "length of a HELLO")
-        same(data[0] & ~(READY | RENEWED), HELLO, "flags of a HELLO")
+        same((len(data), data[0]), (20, IDENTITY_PACKET), "IDENTITY")
+        self.engine_identity = data[8:16]
+        self.engine_largest = data[3]
+        first = data[1:3] + data[4:8]
+        data = pulled(self.engine, now)
+        same((len(data), data[0] & ~(READY | RENEWED)), (20, HELLO_PACKET), "HELLO")
+        same(data[1:3] + data[4:8], first, "version, tag and session")
         self.engine_tag = data[2]
         self.engine_session = struct.unpack("<I", data[4:8])[0]
+        terms = bytes((self.ring_bits, self.features))
+        self.start_out = bound(self.session, self.engine_session, terms, data[12:14])
+        self.start_in = bound(self.engine_session, self.session, data[12:14], terms)
         return data
 
-    def says_hello(self, now, expected=0, flags=READY):
-        """Answer the HELLO heard last."""
-        answer = hello(
-            self.session, self.tag, self.engine_session, self.engine_tag, flags, self.ring_bits, expected
+    def says_identity(self, now):
+        return self.engine.feed(identity(self.session, self.tag, self.identity, self.largest), now)
+
+    def hello(self, expected=0, flags=READY):
+        """An answer to the HELLO heard last."""
+        answers = self.engine_session
+        bits = self.ring_bits
+        return hello(
+            self.session, self.tag, answers, self.engine_tag, flags, bits, expected, 2, self.features
         )
-        return self.engine.feed(answer, now)
+
+    def says_hello(self, now, expected=0, flags=READY):
+        """Answer the HELLO heard last. Returns the flags."""
+        self.says_identity(now)
+        return self.engine.feed(self.hello(expected, flags), now)
+
+    def says_bye(self, now, reason):
+        return self.engine.feed(
+            bye(self.session, self.tag, self.engine_session, self.engine_tag, reason), now
+        )
 
     def greet(self, now=0, mtu=247, expected=0):
         """A whole handshake. Returns the flags it raised."""
@@ -221,7 +301,7 @@ class Peer:
     def hears(self, now):
         """The engine's next packet, parsed, or None."""
         data = pulled(self.engine, now)
-        return parse(data) if data else None
+        return parse(data, self.start_in) if data else None
 
     def says(self, data=b"", now=0, flags=0):
         """Stream bytes that follow what it said before."""
@@ -232,7 +312,7 @@ class Peer:
     def packet(self, data=b"", offset=None, flags=0):
         if offset is None:
             offset = self.offset
-        return packet(self.engine_tag, offset, self.ack, self.credit, data, flags)
+        return packet(self.start_out, self.engine_tag, offset, self.ack, self.credit, data, flags)
 
 
 def full_flight(Engine, size):
@@ -326,6 +406,34 @@ class Wire:
         got.clear()
 
 
+class Healing(Wire):
+    """A wire whose links hang up when one side is CLOSED, and connect again; who forges is gone."""
+
+    def __init__(self, a, b):
+        self.closed_at = None
+        Wire.__init__(self, a, b)
+
+    def step(self):
+        Wire.step(self)
+        if CLOSED not in (self.sides[0].state, self.sides[1].state):
+            self.closed_at = None
+        elif self.closed_at is None:
+            self.closed_at = self.now
+        elif self.now - self.closed_at >= 1000:
+            self.start()
+
+    def heals(self, ms=10000):
+        """What both send from now on must come within 10 s, by itself."""
+        self.got = [[], []]
+        wanted = (0, b"from side 1"), (0, b"from side 0")
+        for side in (0, 1):
+            true(self.sides[side].send(b"from side %d" % side), "room to send")
+        self.until(lambda: wanted[0] in self.got[0] and wanted[1] in self.got[1], "healed", ms)
+        self.until(lambda: self.sides[0].state == self.sides[1].state == OPEN, "open", ms)
+        for side in (0, 1):
+            self.until(lambda side=side: not self.sides[side].pending(), "acknowledgement", ms)
+
+
 def linked(Engine, mtu=247, tx=1024, rx=1024, now=0):
     """Two engines with an open connection."""
     wire = Wire(new(Engine, NEAR, tx, rx), new(Engine, FAR, tx, rx), mtu, now)
@@ -354,8 +462,9 @@ class Numbers:
 def test_hello_bytes(Engine):
     engine = new(Engine, NEAR, 256, 2048)
     engine.start(247, 0)
-    same(hexlify(pulled(engine, 0)[:16]), b"010145004433221100000000" + b"0b000000")
-    same(engine.state, GREETING)
+    same(hexlify(pulled(engine, 0)[:16]), b"210245f444332211" + hexlify(NEAR_ID))
+    same(hexlify(pulled(engine, 0)[:16]), b"010245004433221100000000" + b"0b000000")
+    same((engine.state, pulled(engine, 0)), (GREETING, b""))
 
 
 def test_handshake_of_two_that_start_together(Engine):
@@ -363,31 +472,43 @@ def test_handshake_of_two_that_start_together(Engine):
     for i in (0, 1):
         same(wire.seen[i] & (OPENED | PEER_RESTARTED | FORGOTTEN | REFUSED), OPENED)
         counted(wire.sides[i], opened=1, early=0, stale=0, malformed=0)
-        same(wire.sides[i].peer_version, 1)
+        same((wire.sides[i].peer_version, wire.sides[i].reason), (2, 0))
+        same(wire.sides[i].partner, (FAR_ID, NEAR_ID)[i])
     true(wire.now <= 30, f"took {wire.now} ms")
+
+
+def greeting(engine, now):
+    """IDENTITY and HELLO, which are due."""
+    return (pulled(engine, now), pulled(engine, now))
+
+
+def carry_greeting(one, other, now):
+    for data in greeting(one, now):
+        other.feed(data, now)
 
 
 def test_handshake_when_one_starts_first(Engine):
     a, b = new(Engine), new(Engine, FAR)
     a.start(247, 0)
-    b.feed(pulled(a, 0), 0)  # b has no connection yet
+    carry_greeting(a, b, 0)  # b has no connection yet
     same(b.state, IDLE)
-    counted(b, early=1)
+    counted(b, early=2)
     b.start(247, 40)
-    a.feed(pulled(b, 40), 40)
-    b.feed(pulled(a, 40), 40)
+    carry_greeting(b, a, 40)
+    same(a.state, GREETING)
+    carry_greeting(a, b, 40)
     same(b.state, OPEN)
-    a.feed(pulled(b, 40), 40)
+    carry_greeting(b, a, 40)
     same(a.state, OPEN)
 
 
 def test_handshake_with_lost_hellos(Engine):
-    for pattern in range(16):
+    for pattern in range(64):
         wire = Wire(new(Engine, NEAR, 256, 256), new(Engine, FAR, 256, 256))
         left = [pattern]
 
         def lost(data, left=left):
-            if not data[0] & HELLO:
+            if not data[0] & HELLO_PACKET:
                 return False
             lose = left[0] & 1
             left[0] >>= 1
@@ -403,12 +524,10 @@ def test_hello_is_repeated_every_250_ms(Engine):
     engine = new(Engine)
     engine.start(23, 1000)
     for now in (1000, 1250, 1500):
-        same(engine.wait(now), 0)
-        first = pulled(engine, now)
+        same([data[0] for data in greeting(engine, now)], [IDENTITY_PACKET, HELLO_PACKET])
         same(engine.wait(now), 250)
         same(engine.wait(now + 249), 1)
         same(pulled(engine, now + 249), b"")
-    same(len(first), 20)
 
 
 def test_ready_is_not_answered(Engine):
@@ -417,7 +536,7 @@ def test_ready_is_not_answered(Engine):
     peer.settle()
     same(peer.says_hello(10, flags=0), PULL)  # has not had our READY: say it again
     data = peer.hears_hello(10)
-    same(data[0], HELLO | READY)
+    same(data[0], HELLO_PACKET | READY)
     same(peer.hears(10)[4:6], (1024, b""))  # it has missed the credit too
     peer.says_hello(20)
     same(engine.wait(20), -1)
@@ -440,28 +559,61 @@ def test_answer_to_an_older_tag_does_not_open(Engine):
 
 def test_packets_of_an_earlier_connection_are_stale(Engine):
     peer = Peer(new(Engine))
+    engine = peer.engine
     peer.settle()
     old = peer.packet(record(b"old"))
     peer.settle(100)
-    same(peer.engine.feed(old, 100), PULL)
-    counted(peer.engine, stale=1)
-    same(peer.engine.recv(), None)
-    peer.hears_hello(100)  # should the other side believe in that tag, it learns better
-    peer.says(record(b"new"), 100)
-    same(peer.engine.recv(), (0, b"new"))
+    same(engine.feed(old, 349), 0)
+    counted(engine, stale=1)
+    same(engine.recv(), None)
+    same(engine.wait(349), -1)  # HELLO was said 249 ms ago
+    same(engine.feed(old, 350), PULL)
+    same(
+        peer.hears_hello(350)[0], HELLO_PACKET | READY
+    )  # should the peer believe in that tag, it learns better
+    same(peer.hears(350)[4:6], (1024, b""))
+    same(engine.wait(350), -1)
+    peer.says(record(b"new"), 360)
+    same(engine.recv(), (0, b"new"))
 
 
 def test_hello_of_an_earlier_handshake_is_stale(Engine):
     peer = Peer(new(Engine))
     engine = peer.engine
     peer.settle()
-    for behind in (1, 0x80):
-        engine.feed(hello(FAR, peer.tag - behind & 0xFF, NEAR, peer.engine_tag), 10)
-        same(engine.state, OPEN)
-    counted(engine, stale=2)
-    same(engine.wait(10), -1)
-    engine.feed(hello(FAR, peer.tag + 0x7F & 0xFF, NEAR, peer.engine_tag), 10)
+    late = 0
+    for flags in (0, READY):
+        for behind, answered, session in (
+            (1, -1, NEAR),
+            (0x80, -0x7F, NEAR),
+            (1, 0, NEAR + 1),
+            (1, 1, NEAR + 1),
+        ):
+            engine.take_flags()
+            now = 1000 + 250 * late
+            engine.feed(hello(FAR, peer.tag - behind, session, peer.engine_tag + answered, flags), now)
+            same(engine.state, OPEN)
+            late += 1
+            counted(engine, stale=late)
+            same(engine.take_flags(), PULL)
+            same(peer.hears_hello(now)[0], HELLO_PACKET | READY)  # it may be no late one
+            same(peer.hears(now)[5], b"")
+            engine.feed(hello(FAR, peer.tag - behind, session, peer.engine_tag + answered, flags), now + 249)
+            same((engine.take_flags(), engine.wait(now + 249)), (0, -1))
+            late += 1
+    engine.feed(hello(FAR, peer.tag + 0x7F, NEAR, peer.engine_tag), 10000)
     same(engine.state, GREETING)
+
+
+def test_hello_behind_that_answers_this_handshake_is_not_late(Engine):
+    # The tag known is a forged one: nobody but the peer's true self can know this side's newest tag.
+    for behind, answered in ((1, 0), (0x80, 0), (100, 2), (0x80, 0x7F), (1, 0x80)):
+        peer = Peer(new(Engine))
+        engine = peer.engine
+        peer.settle()
+        same(engine.feed(hello(FAR, peer.tag - behind, NEAR, peer.engine_tag + answered), 1000), PULL)
+        same(engine.state, GREETING)
+        counted(engine, stale=0)
 
 
 def test_tags_that_come_apart_are_mended(Engine):
@@ -472,17 +624,20 @@ def test_tags_that_come_apart_are_mended(Engine):
     wire.lost = lambda data: late.append(data) or True
     wire.start()
     wire.step()
-    hello_a, hello_b = late
-    b.feed(hello_a, wire.now)
-    answer = pulled(b, wire.now)
+    hello_a, hello_b = late[:2], late[2:]
+    for data in hello_a:
+        b.feed(data, wire.now)
+    answer = greeting(b, wire.now)
     b.start(wire.mtu, wire.now)
-    pulled(b, wire.now)
-    a.feed(hello_b, wire.now)
-    pulled(a, wire.now)
-    a.feed(answer, wire.now)  # a is open, with b's tag from before its second start
+    greeting(b, wire.now)
+    for data in hello_b:
+        a.feed(data, wire.now)
+    greeting(a, wire.now)
+    for data in answer:
+        a.feed(data, wire.now)  # a is open, with b's tag from before its second start
     same(a.state, OPEN)
-    ready = pulled(a, wire.now)
-    b.feed(ready, wire.now)
+    for data in greeting(a, wire.now):
+        b.feed(data, wire.now)
     wire.lost = nothing
     wire.transfer(0, (b"there",))
     wire.transfer(1, (b"and back",))
@@ -490,11 +645,12 @@ def test_tags_that_come_apart_are_mended(Engine):
 
 def test_packets_before_the_handshake_are_early(Engine):
     engine = new(Engine)
-    data = packet(0x45, data=record(b"x"))
+    data = packet(0, 0x45, data=record(b"x"))
     engine.feed(data, 0)
     engine.start(247, 0)
     engine.feed(data, 0)
-    counted(engine, early=2)
+    engine.feed(data[:-1] + b"?", 0)  # its CRC is not looked at
+    counted(engine, early=3, corrupt=0)
     same(engine.recv(), None)
 
 
@@ -681,20 +837,25 @@ def test_hello_says_that_a_session_came_before(Engine):
     peer = Peer(new(Engine))
     engine = peer.engine
     engine.start(247, 0)
-    same(peer.hears_hello(0)[0], HELLO)
+    same(peer.hears_hello(0)[0], HELLO_PACKET)
     peer.settle()
     engine.start(247, 10)
-    same(peer.hears_hello(10)[0], HELLO)  # the peer may live
+    same(peer.hears_hello(10)[0], HELLO_PACKET)  # the peer may live
     again = Peer(engine, session=0x99AABBCC, tag=0x50)
     engine.feed(hello(again.session, again.tag), 10)
-    same(again.hears_hello(10)[0], HELLO | RENEWED)
+    same(again.hears_hello(10)[0], HELLO_PACKET | RENEWED)
     engine.start(247, 20)  # nothing came of that
     data = peer.hears_hello(20)
-    same((data[0], data[3], data[8:12]), (HELLO, peer.tag, struct.pack("<I", FAR)))
+    same((data[0], data[3], data[8:12]), (HELLO_PACKET, peer.tag, struct.pack("<I", FAR)))
     engine.feed(hello(again.session, again.tag), 20)
     again.hears_hello(20)
     again.says_hello(20, flags=0)
-    same(again.hears_hello(20)[0], HELLO | READY | RENEWED)
+    same(again.hears_hello(20)[0], HELLO_PACKET | READY | RENEWED)
+
+
+def renewed(session, identity):
+    """The session id that follows, as docs/protocol.md says."""
+    return crc32(identity, session) or 1
 
 
 def test_impossible_place_begins_anew_at_once(Engine):
@@ -702,13 +863,14 @@ def test_impossible_place_begins_anew_at_once(Engine):
     engine = peer.engine
     engine.start(247, 0)
     first = peer.hears_hello(0)
-    same(peer.says_hello(0, expected=5), PULL)  # of a stream that this engine does not know
+    same(peer.says_hello(0, expected=5), PULL | CONTRADICTED)  # of a stream that this engine does not know
     data = peer.hears_hello(0)
-    same(peer.engine_session, NEAR + 1)
+    same(peer.engine_session, renewed(NEAR, NEAR_ID))
     same((data[2], data[3], data[8:12]), (first[2] + 1, peer.tag, struct.pack("<I", FAR)))
-    peer.says_hello(0)
+    peer.says_hello(0, flags=READY | RENEWED)
     same(engine.state, OPEN)
-    counted(engine, malformed=0, peer_restarts=0)
+    same(engine.take_flags() & FORGOTTEN, 0)
+    counted(engine, malformed=0, peer_restarts=0, contradictions=1)
 
 
 def test_return_to_an_earlier_peer(Engine):
@@ -723,17 +885,28 @@ def test_return_to_an_earlier_peer(Engine):
             same(wire.got[1 - first], [(0, b"to a")])
 
 
-def test_session_after_poison(Engine):
-    engine = new(Engine, 0xFFFFFFFE)
+def test_session_after_what_is_no_record(Engine):
+    session = 0xFFFFFFFF
+    engine = new(Engine, session)
     Peer(engine, session=0x99AABBCC).settle()
-    for session in (0xFFFFFFFF, 1, 2):
+    for _ in range(3):
         peer = Peer(engine)
         peer.settle(0)
-        peer.says(record(b"x") + b"\x20\x00")
+        same(peer.engine_session, session)
+        peer.says(record(b"x") + b"\x80\x00")
         engine.start(247, 10)
         data = peer.hears_hello(10)
+        session = renewed(session, FAR_ID)
         same(peer.engine_session, session)
-        same((data[0], data[8:12], data[14:16]), (HELLO, bytes(4), bytes(2)))  # it knows no peer
+        same((data[0], data[8:12], data[14:16]), (HELLO_PACKET, bytes(4), bytes(2)))  # it knows no peer
+        peer.says_hello(10, flags=READY | RENEWED)
+        same(engine.take_flags() & (OPENED | FORGOTTEN | CONTRADICTED), OPENED)  # nothing is lost here
+        same(peer.hears(10)[5], b"")
+        engine.bye(CLOSING)  # neither of these is a reason to renew
+        engine.start(247, 20)
+        peer.hears_hello(20)
+        peer.says_bye(20, NONSENSE)
+        same((engine.state, engine.reason), (CLOSED, NONSENSE))
 
 
 def test_messages_too_large_for_the_peer(Engine):
@@ -1236,6 +1409,7 @@ def test_gap_flag_without_loss_does_nothing(Engine):
     peer.settle()
     peer.says(b"", 10, GAP)
     counted(peer.engine, gaps_resent=0)
+    same(peer.hears(10)[0], ASK)
     same(peer.engine.wait(10), -1)
 
 
@@ -1500,14 +1674,17 @@ def test_overrun_is_not_taken(Engine):
     same(drained(engine), [(0, message(2, 60))])
 
 
-def test_bad_records_poison(Engine):
+def test_bad_records_end_the_connection(Engine):
     bad = (
-        b"\x20\x00",  # reserved bits
-        b"\x40\x00",
-        b"\x80\x00",
+        b"\x80\x00",  # reserved
         b"\xff\x00",
-        b"\x10\x01",  # END with a payload
+        b"\x31\x00",  # type 3 that is not END
+        b"\x3f\x00",
+        b"\x70\x00",
+        b"\x7f\x00",
+        b"\x30\x01",  # END with a payload
         b"\x00\x80\x00",  # not the shortest length
+        b"\x30\x80\x00",
         b"\x00\xff\x00",
         b"\x00\x80\x80\x00",
         b"\x00\xff\xff\x00",
@@ -1522,12 +1699,14 @@ def test_bad_records_poison(Engine):
             peer.settle()
             peer.says(record(b"good") + data[:cut], 0)
             same(engine.state, OPEN, f"state before the end of {hexlify(data)}")
+            engine.feed(hello(FAR, peer.tag, NEAR, peer.engine_tag), 0)  # a greeting is due
             flags = peer.says(data[cut:] + record(b"never"), 0)
-            same(flags & (BROKEN | READABLE), BROKEN | READABLE)
-            same(engine.state, POISONED)
+            same(flags & (BROKEN | READABLE | REFUSED), BROKEN | READABLE)
+            same((engine.state, engine.reason), (CLOSED, NONSENSE))
             counted(engine, malformed=1)
-            same(engine.wait(0), -1)
-            same(pulled(engine, 5000), b"")
+            said = bye(NEAR, peer.engine_tag, FAR, peer.tag, NONSENSE)
+            same(pulled(engine, 0), said)
+            same((engine.wait(0), pulled(engine, 5000)), (-1, b""))
             peer.says(record(b"never"), 10)
             counted(engine, early=1)
             same(drained(engine), [(0, b"good")])
@@ -1542,7 +1721,7 @@ def test_largest_record_is_good(Engine):
     same(drained(peer.engine), [(0, message(1, 253))])
 
 
-def test_recovery_from_poison(Engine):
+def test_recovery_from_what_is_no_record(Engine):
     wire = linked(Engine)
     a, b = wire.sides
     wire.transfer(0, (b"before",))
@@ -1550,72 +1729,109 @@ def test_recovery_from_poison(Engine):
     a.send(b"unread")
     wire.run(50)
     # Someone speaks in a's name.
-    tag = []
-    wire.lost = lambda data: tag.append((data[1], data[2:4])) or True
+    sent = []
+    wire.lost = lambda data: sent.append(data) or True
     a.send(b"on its way")
     wire.step()
-    b.feed(seal(b"\x00" + bytes((tag[0][0],)) + tag[0][1] + bytes(4) + b"\x20\x00"), wire.now)
-    same(b.state, POISONED)
-    b.send(b"from the poisoned")
+    start = bound(NEAR, FAR, b"\x0a\x00", b"\x0a\x00")
+    b.feed(seal(sent[0][:4] + bytes(4) + b"\x80\x00", start), wire.now)
+    same(b.state, CLOSED)
+    b.send(b"from the broken")
     wire.lost = nothing
     wire.seen = [0, 0]
     wire.reading = True
     wire.start()
     wire.until(lambda: not a.pending() and not b.pending(), "arrival")
-    same(wire.got, [[(0, b"from the poisoned")], [(0, b"unread"), (0, b"on its way")]])
+    same(wire.got, [[(0, b"from the broken")], [(0, b"unread"), (0, b"on its way")]])
     same(wire.seen[0] & (OPENED | PEER_RESTARTED), OPENED | PEER_RESTARTED)
     same(a.state, OPEN)
 
 
-def test_refused_hellos(Engine):
-    for changes in (
-        {"version": 0},
-        {"version": 2},
-        {"version": 255},
-        {"ring_bits": 7},
-        {"ring_bits": 16},
-        {"ring_bits": 255},
-        {"session": NEAR},
-        {"session": 0},
-    ):
+def of_version(version, tag):
+    """Greeting packets of a version, in answer to a tag; of lengths and kinds that this one has not, too."""
+    return (
+        hello(FAR, 9, NEAR, tag, READY, version=version),
+        identity(FAR, 9, version=version),
+        bye(FAR, 9, NEAR, tag, CLOSING, version),
+        seal(bytes((0x61, version)) + bytes(10)),
+        seal(bytes((0xFF, version)) + bytes(200)),
+    )
+
+
+def test_other_versions_are_refused(Engine):
+    for version in (0, 1, 3, 255):
+        for number in range(5):
+            engine = new(Engine)
+            engine.feed(of_version(version, 0)[number], 0)
+            same((engine.state, engine.wait(0)), (IDLE, -1))
+            engine.start(247, 0)
+            tag = greeting(engine, 0)[1][2]
+            data = of_version(version, tag)[number]
+            engine.feed(hello(FAR, 0x40), 5)
+            same(engine.feed(data, 5) & ~PULL, REFUSED)
+            same((engine.state, engine.peer_version, engine.reason), (CLOSED, version, OTHER_VERSION))
+            # Not the greeting that was due, but once why: so both learn both versions.
+            same(pulled(engine, 5), bye(NEAR, tag, FAR, 0x40, OTHER_VERSION))
+            same((engine.wait(5), pulled(engine, 300)), (-1, b""))
+            engine.feed(data, 10)
+            same(engine.wait(10), -1)
+            counted(engine, malformed=3, early=0)
+            peer = Peer(engine)
+            peer.settle(20)  # a new connection, a peer of this version
+            same((engine.peer_version, engine.reason), (2, OTHER_VERSION))
+            same(engine.feed(data, 30), 0)  # while open it is only counted
+            same((engine.state, engine.wait(30)), (OPEN, -1))
+            counted(engine, malformed=4)
+
+
+def test_greeting_packets_that_make_no_sense(Engine):
+    def bad(tag):
+        for bits in (0, 7, 16, 255):
+            yield hello(FAR, 9, NEAR, tag, READY, bits)
+        for largest in (0, 19, 245, 255):
+            yield identity(FAR, 9, FAR_ID, largest)
+        yield identity(FAR, 9, bytes(8))
+        for good in (hello(FAR, 9, NEAR, tag, READY), identity(FAR, 9), bye(FAR, 9, NEAR, tag, CLOSING)):
+            yield seal(good[:4] + bytes(4) + good[8:16])  # session 0
+            yield seal(bytes((good[0] | 0x60,)) + good[1:16])  # reserved for keys
+            for size in (8, 9, 15, 17, 240):
+                yield seal((good[:16] + bytes(240))[:size])
+        yield hello(NEAR, 9, 0, 0, READY, 16)  # one's own session, too
+
+    count = 0
+    for data in bad(0x45):
         engine = new(Engine)
-        engine.start(247, 0)
-        ours = pulled(engine, 0)
-        said = {"session": FAR, "tag": 9, "answers": NEAR, "answered_tag": ours[2], "flags": READY}
-        said.update(changes)
-        bad = hello(**said)
-        same(engine.feed(bad, 5) & (REFUSED | OPENED), REFUSED, f"flags after {changes}")
-        same((engine.state, engine.peer_version), (REFUSING, changes.get("version", 1)))
-        answer = pulled(engine, 5)  # once, so that the peer can see why
-        same((answer[0], answer[1]), (HELLO, 1))
-        same((engine.wait(5), pulled(engine, 300)), (-1, b""))
-        engine.feed(bad, 10)
-        same(engine.wait(10), -1)
+        engine.feed(data, 0)
+        same((engine.state, engine.wait(0)), (IDLE, -1))
         peer = Peer(engine)
-        peer.settle(20)  # a new connection, a sane peer
-        peer.says_hello(20)
-        engine.take_flags()
-        same(engine.feed(bad, 30) & REFUSED, 0)  # while open it is only counted
-        same(engine.state, OPEN)
-
-
-def test_hello_of_a_wrong_length_is_refused(Engine):
-    for size in (12, 13, 14, 15, 16, 17, 18, 19, 21, 40, 244):
-        engine = new(Engine)
         engine.start(247, 0)
-        tag = pulled(engine, 0)[2]
-        body = hello(FAR, 9, NEAR, tag, READY)[:16]
-        data = seal((body + bytes(240))[: size - 4])
-        engine.feed(data, 5)
-        same(engine.state, REFUSING, f"state after {size} bytes")
-        same(pulled(engine, 5)[0], HELLO)
+        peer.hears_hello(0)
+        same((engine.feed(data, 1), engine.state, engine.wait(1)), (0, GREETING, 249))
+        peer.settle(2)
+        same((engine.feed(data, 3), engine.state, engine.wait(3)), (0, OPEN, -1))
+        engine.bye(CLOSING)
+        engine.feed(data, 4)
+        same(len(pulled(engine, 4)), 20)
+        same(engine.wait(4), -1)
+        counted(engine, malformed=4, early=0, corrupt=0)
+        count += 1
+    same(count, 31)
 
 
-def test_hello_refused_without_connection(Engine):
-    engine = new(Engine)
-    engine.feed(hello(FAR, 1, version=9), 0)
-    same((engine.state, engine.wait(0)), (IDLE, -1))
-    counted(engine, malformed=1)
+def test_unknown_bits_of_greeting_packets_are_ignored(Engine):
+    peer = Peer(new(Engine), features=0xFC)
+    engine = peer.engine
+    engine.start(247, 0)
+    peer.hears_hello(0)
+    data = identity(FAR, 0x40)
+    engine.feed(seal(bytes((data[0] | 0x9E,)) + data[1:16]), 0)
+    data = peer.hello()
+    engine.feed(seal(bytes((data[0] | 0x8C,)) + data[1:16]), 0)
+    same((engine.state, engine.partner), (OPEN, FAR_ID))
+    same(peer.hears(0)[4], 1024)  # and what HELLO says goes into the CRC as it is
+    data = bye(FAR, 0x40, NEAR, peer.engine_tag, 77)
+    engine.feed(seal(bytes((data[0] | 0x9E,)) + data[1:13] + b"\x01\x02\x03"), 0)
+    same((engine.state, engine.reason), (CLOSED, 77))
 
 
 def fingerprint(engine, now):
@@ -1638,12 +1854,15 @@ def damaged(data):
         yield data + more
 
 
-def unchanged_by_damage(engine, data, now):
+def unchanged_by_damage(engine, data, now, kept=everything):
+    """kept: whether a damaged packet is of the kind of packets that it was."""
     before = fingerprint(engine, now)
     corrupt = engine.stats()["corrupt"]
     flags = engine.take_flags()
     same(flags, 0)
     for bad in damaged(data):
+        if not kept(bad):
+            continue
         same(engine.feed(bad, now), 0, "flags")
         corrupt += 1
     same(engine.stats()["corrupt"], corrupt, "corrupt")
@@ -1653,11 +1872,35 @@ def unchanged_by_damage(engine, data, now):
 
 
 def test_damaged_hello(Engine):
-    engine = new(Engine)
+    peer = Peer(new(Engine))
+    engine = peer.engine
     engine.start(247, 0)
-    tag = pulled(engine, 0)[2]
-    unchanged_by_damage(engine, hello(FAR, 9, NEAR, tag, READY), 1)
+    peer.hears_hello(0)
+    peer.says_identity(1)
+    # With bit 0 damaged it is a data packet, and early.
+    unchanged_by_damage(engine, peer.hello(), 1, lambda data: len(data) < 12 or data[0] & 1)
     same(engine.state, OPEN)
+
+
+def test_damaged_identity(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    engine.start(247, 0)
+    peer.hears_hello(0)
+    for bad in damaged(identity(FAR, 0x40)):
+        engine.feed(bad, 1)
+    engine.feed(peer.hello(), 1)
+    same((engine.state, engine.partner), (GREETING, None))
+    peer.says_identity(1)
+    engine.feed(peer.hello(), 1)
+    same((engine.state, engine.partner), (OPEN, FAR_ID))
+
+
+def test_damaged_bye(Engine):
+    peer = Peer(new(Engine))
+    peer.settle()
+    unchanged_by_damage(peer.engine, bye(FAR, 0x40, NEAR, peer.engine_tag, CLOSING), 1)
+    same(peer.engine.state, CLOSED)
 
 
 def test_damaged_stream_packet(Engine):
@@ -1673,7 +1916,7 @@ def test_damaged_ack(Engine):
     peer.engine.send(b"x")
     peer.hears(0)
     peer.ack = 3
-    unchanged_by_damage(peer.engine, peer.packet(flags=ASK | GAP), 1)
+    unchanged_by_damage(peer.engine, peer.packet(flags=ASK), 1)
     same(peer.engine.pending(), 0)
 
 
@@ -1699,19 +1942,15 @@ def test_packets_longer_than_244_are_corrupt(Engine):
     same(drained(peer.engine), [(0, bytes(240))])
 
 
-def test_reserved_flags_and_credit_beyond_the_ring(Engine):
+def test_flags_that_cannot_be(Engine):
     peer = Peer(new(Engine))
     engine = peer.engine
     peer.settle()
-    before = engine.stats()["malformed"]
-    for flags in (READY, 0x10, 0x20, 0x40, 0x80, 0xF0 | ASK):
-        engine.feed(peer.packet(record(b"x"), flags=flags), 0)
-        before += 1
-        counted(engine, malformed=before)
-    engine.feed(packet(peer.engine_tag, credit=1025, data=record(b"x")), 0)
-    counted(engine, malformed=before + 1)
-    same(engine.recv(), None)
-    same(engine.state, OPEN)
+    bad = (READY, 0x40, 0x80, 0xC0 | ASK, COMMIT, COMMIT | ASK, GAP | OVERRUN, GAP | COMMIT, 0x38, 0x3C)
+    for flags in bad:
+        same(engine.feed(peer.packet(record(b"x"), flags=flags), 0), 0)
+    counted(engine, malformed=len(bad))
+    same((engine.recv(), engine.state, engine.wait(0)), (None, OPEN, -1))
 
 
 def test_lossy_wire(Engine):
@@ -1730,6 +1969,1340 @@ def test_lossy_wire(Engine):
                 break
         for i in (0, 1):
             same(wire.got[i], [(0, data) for data in sent])
+
+
+# -- who is there -------------------------------------------------------------------------------------------
+
+
+STRANGER = b"stranger"
+THIRD = 0x77777777  # session
+
+
+def test_hello_of_an_unknown_identity_does_not_open(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    engine.start(247, 0)
+    peer.hears_hello(0)
+    engine.feed(identity(THIRD, 1), 0)  # of another session
+    same(engine.feed(peer.hello(flags=0), 5), PULL)
+    same(engine.state, GREETING)
+    same(peer.hears_hello(5)[8:12], struct.pack("<I", FAR))  # an answer, which has nothing to hide
+    peer.says_identity(10)
+    engine.feed(peer.hello(), 10)
+    same((engine.state, engine.partner), (OPEN, FAR_ID))
+
+
+def test_identity_is_forgotten_with_the_connection(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    engine.start(247, 10)
+    peer.hears_hello(10)
+    engine.feed(peer.hello(), 10)
+    same(engine.state, GREETING)
+
+
+def test_a_stranger_is_turned_away(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    engine.send(b"for the partner")
+    for connection in (1, 2):
+        other = Peer(engine, THIRD, 0x21, identity=STRANGER)
+        engine.start(247, 10)
+        other.hears_hello(10)
+        engine.feed(hello(THIRD, 0x20), 10)  # a greeting is due
+        same(other.says_identity(10), REFUSED | PULL)
+        same((engine.state, engine.reason, engine.partner), (CLOSED, PARTNER_KNOWN, FAR_ID))
+        counted(engine, strangers=connection, opened=1, peer_restarts=0)
+        same(pulled(engine, 10), bye(NEAR, other.engine_tag, THIRD, 0x21, PARTNER_KNOWN))
+        same((engine.wait(10), pulled(engine, 300)), (-1, b""))
+        engine.feed(other.hello(), 20)  # too late
+        engine.feed(identity(FAR, 0x41), 20)
+        counted(engine, early=2 * connection)
+        same((engine.state, engine.take_flags()), (CLOSED, REFUSED | PULL))
+    same(peer.greet(100) & (PEER_RESTARTED | FORGOTTEN), 0)  # the partner goes on as if nothing had been
+    same(peer.hears(100)[5], record(b"for the partner"))
+
+
+def test_both_sides_learn_of_a_stranger(Engine):
+    a, b = new(Engine), Engine(FAR, STRANGER)
+    a.set_partner(FAR_ID)
+    wire = Wire(a, b)
+    wire.until(lambda: a.state == b.state == CLOSED, "both know", 100)
+    same((a.reason, b.reason), (PARTNER_KNOWN, PARTNER_KNOWN))
+    same((wire.seen[0] & (REFUSED | BYE), wire.seen[1] & (REFUSED | BYE)), (REFUSED, BYE))
+    same((a.partner, b.partner), (FAR_ID, None))
+    counted(a, strangers=1)
+
+
+def test_a_stranger_is_only_counted_while_open(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    same(engine.feed(identity(FAR, 0x41, STRANGER), 10), 0)
+    engine.feed(identity(THIRD, 1, STRANGER), 10)
+    counted(engine, strangers=2)
+    same((engine.state, engine.wait(10)), (OPEN, -1))
+    # Its session is that of nobody known.
+    same(engine.feed(hello(THIRD, 1, NEAR, peer.engine_tag), 10), 0)
+    counted(engine, early=1)
+    same(engine.state, OPEN)
+
+
+def test_set_partner(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    engine.set_partner(memoryview(STRANGER))
+    same(engine.partner, STRANGER)
+    engine.start(247, 0)
+    peer.hears_hello(0)
+    same(peer.says_identity(0) & REFUSED, REFUSED)
+    engine.set_partner(None)
+    same(engine.partner, None)
+    peer.settle()
+    same(engine.partner, FAR_ID)
+    engine.set_partner(None)
+    peer.settle(10)
+    same(engine.partner, FAR_ID)  # a resume is a handshake, too
+    # Heard before it was set.
+    engine.start(247, 20)
+    peer.hears_hello(20)
+    peer.says_identity(20)
+    engine.set_partner(STRANGER)
+    engine.feed(peer.hello(), 20)
+    same(engine.state, GREETING)
+    engine.set_partner(FAR_ID)
+    engine.feed(peer.hello(), 20)
+    same(engine.state, GREETING)
+    peer.says_identity(20)
+    engine.set_partner(bytearray(FAR_ID))
+    engine.feed(peer.hello(), 20)
+    same(engine.state, OPEN)
+
+
+def test_the_partner_after_a_restart_needs_an_identity(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    again = Peer(engine, THIRD, 0x77)
+    engine.feed(hello(THIRD, 0x77), 10)
+    same(engine.state, OPEN)
+    counted(engine, early=1)
+    again.says_identity(20)
+    engine.feed(hello(THIRD, 0x77), 20)
+    same(engine.state, GREETING)
+    again.hears_hello(20)
+    again.says_hello(20)
+    same(engine.take_flags() & (OPENED | PEER_RESTARTED), OPENED | PEER_RESTARTED)
+
+
+def test_sides_that_have_drawn_the_same_session_id(Engine):
+    for first in (0, 1):  # each of them, and both at once
+        for session in (1, 7, 0xFFFFFFFF):
+            wire = Wire(Engine(session, NEAR_ID), Engine(session, FAR_ID))
+            if first:
+                wire.step()
+                wire.air[0] = []
+            wire.transfer(0, (b"there",))
+            wire.transfer(1, (b"and back",))
+            same(wire.seen[0] | wire.seen[1], READABLE | WRITABLE | PULL | OPENED)
+            true(wire.now < 2000, f"took {wire.now} ms")
+
+
+def test_own_session_id_with_a_peer_in_force(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    now = 0
+    for bad in (hello(NEAR, 9, NEAR, 9), identity(NEAR, 9), bye(NEAR, 9, NEAR, 9, 1)):
+        peer.settle(now)
+        same((engine.feed(bad, now + 249), engine.wait(now + 249)), (0, -1))
+        # The peer may have restarted and drawn it: then it renews when it hears of it.
+        same(engine.feed(bad, now + 250), PULL)
+        same(peer.hears_hello(now + 250)[0], HELLO_PACKET | READY)
+        same(peer.hears(now + 250)[5], b"")
+        now += 1000
+        engine.start(247, now)
+        peer.hears_hello(now)
+        engine.take_flags()
+        same((engine.feed(bad, now), engine.wait(now)), (0, 250))
+    counted(engine, malformed=9)
+    same(peer.engine_session, NEAR)
+
+
+def test_a_peer_that_restarts_with_the_other_ones_session_id(Engine):
+    wire = linked(Engine)
+    wire.transfer(0, (b"before",))
+    wire.sides[1] = Engine(NEAR, FAR_ID)
+    wire.sides[1].start(247, wire.now)  # the other one has not noticed
+    wire.until(lambda: wire.sides[1].state == OPEN, "open", 2000)
+    wire.transfer(0, (b"there",))
+    wire.transfer(1, (b"and back",))
+
+
+def test_own_session_id_without_a_peer(Engine):
+    session = NEAR
+    for bad in (hello(NEAR, 9), identity(NEAR, 9), bye(NEAR, 9, NEAR, 9, 1)):
+        peer = Peer(new(Engine))
+        engine = peer.engine
+        engine.send(b"kept")
+        engine.start(247, 0)
+        tag = peer.hears_hello(0)[2]
+        same(engine.feed(bad, 10), PULL)
+        counted(engine, malformed=1, contradictions=0)
+        peer.hears_hello(10)
+        same((peer.engine_session, peer.engine_tag), (renewed(session, NEAR_ID), tag + 1))
+        peer.says_hello(10, flags=READY | RENEWED)
+        same(engine.take_flags() & (FORGOTTEN | CONTRADICTED | OPENED), OPENED)
+        peer.hears(10)
+        peer.says(b"", 10)
+        same(peer.hears(10)[5], record(b"kept"))
+
+
+def test_largest_packet_is_what_both_can(Engine):
+    for mtu in (23, 24, 49, 50, 185, 247, 517):
+        for largest in (20, 46, 47, 100, 236, 244):
+            peer = Peer(new(Engine), largest=largest)
+            peer.settle(0, mtu)
+            same(peer.engine_largest, min(mtu - 3, 244))
+            peer.engine.send(bytes(300))
+            same(len(pulled(peer.engine, 0)), packet_size(min(mtu, largest + 3)), f"{mtu}, {largest}")
+
+
+def test_every_largest_packet(Engine):
+    for largest in range(20, 245):
+        peer = Peer(new(Engine), largest=largest)
+        peer.settle()
+        peer.engine.send(bytes(300))
+        same(len(pulled(peer.engine, 0)), packet_size(largest + 3), f"packet for {largest}")
+
+
+# -- goodbyes -----------------------------------------------------------------------------------------------
+
+
+def test_bye(Engine):
+    engine = new(Engine)
+    engine.bye(CLOSING)  # nothing is there to end
+    same((engine.state, engine.reason, engine.wait(0)), (IDLE, 0, -1))
+    peer = Peer(engine)
+    engine.start(247, 0)
+    peer.hears_hello(0)
+    engine.bye(PROGRAM_FAILED)  # in GREETING: nobody was heard
+    same((engine.state, engine.reason, engine.take_flags()), (CLOSED, PROGRAM_FAILED, 0))
+    same(pulled(engine, 0), bye(NEAR, peer.engine_tag, 0, 0, PROGRAM_FAILED))
+    same((engine.wait(0), pulled(engine, 9999)), (-1, b""))
+    peer.settle(10)
+    engine.send(b"waits")
+    engine.feed(peer.hello(flags=0), 10)  # a greeting is due
+    engine.bye(CLOSING)
+    engine.bye(255)
+    same((engine.state, engine.reason), (CLOSED, CLOSING))
+    same(pulled(engine, 10), bye(NEAR, peer.engine_tag, FAR, 0x40, CLOSING))
+    same(engine.wait(10), -1)
+    engine.start(247, 20)  # the next connection goes on
+    peer.hears_hello(20)
+    engine.bye(200)
+    engine.start(247, 30)  # and forgets a BYE that is due
+    peer.hears_hello(30)
+    peer.says_hello(30)
+    same((peer.hears(30)[5], engine.reason), (record(b"waits"), 200))
+
+
+def test_bye_is_heard(Engine):
+    for state in (GREETING, OPEN):
+        for reason in (0, CLOSING, NONSENSE, 99, 255):
+            peer = Peer(new(Engine))
+            engine = peer.engine
+            engine.start(247, 0)
+            peer.hears_hello(0)
+            if state == OPEN:
+                peer.settle(0)
+            tag = peer.engine_tag
+            stale = 0
+            for wrong in (
+                bye(FAR, 0x40, NEAR, tag - 1, reason),
+                bye(FAR, 0x40, NEAR, tag + 1, reason),
+                bye(FAR, 0x40, NEAR + 1, tag, reason),
+                bye(FAR, 0x40, 0, 0, reason),
+                bye(FAR + 1, 0x40, NEAR, tag, reason),
+            ):
+                if state == OPEN or wrong[4:8] == struct.pack("<I", FAR):
+                    same(engine.feed(wrong, 5), 0)
+                    stale += 1
+                    same(engine.state, state)
+            counted(engine, stale=stale)
+            engine.feed(hello(FAR, 0x40), 5)  # a greeting is due
+            engine.take_flags()
+            same(peer.says_bye(5, reason), BYE | PULL)
+            same((engine.state, engine.reason, engine.wait(5)), (CLOSED, reason, -1))
+            same(pulled(engine, 5), b"")  # no answer
+            peer.says_bye(6, 5)
+            counted(engine, early=1)
+            same(engine.reason, reason)
+
+
+def test_byes_of_two(Engine):
+    wire = linked(Engine)
+    a, b = wire.sides
+    a.send(b"said before")
+    wire.run(10)
+    a.bye(PROGRAM_FAILED)
+    wire.until(lambda: b.state == CLOSED, "BYE", 50)
+    same((b.reason, wire.seen[1] & BYE, wire.seen[0] & BYE), (PROGRAM_FAILED, BYE, 0))
+    same(wire.got[1], [(0, b"said before")])
+    wire.run(5000)
+    same((a.state, b.state), (CLOSED, CLOSED))
+    wire.start()
+    wire.until(lambda: not a.pending(), "the rest")
+    counted(b, opened=2, peer_restarts=0)
+
+
+# -- contradictions -----------------------------------------------------------------------------------------
+
+
+def test_impossible_packets_make_a_side_ask(Engine):
+    for ack, credit, flags in (
+        (4, 1024, 0),
+        (0x8000, 1024, 0),
+        (0xFFFF, 1024, 0),
+        (0, 1025, 0),
+        (0, 0xFFFF, 0),
+        (0, 0, GAP),
+        (0, 3, GAP),
+        (1, 2, GAP),
+        (0, 1025, OVERRUN),
+        (4, 1, GAP),
+    ):
+        peer = Peer(new(Engine))
+        engine = peer.engine
+        peer.settle()
+        engine.send(b"x")
+        peer.hears(0)
+        peer.ack, peer.credit = ack, credit
+        same(peer.says(record(b"taken"), 10, flags), PULL | READABLE)
+        same(peer.hears(10)[0:4], (ASK, 0x40, 3, 7))
+        same(engine.wait(10), 990)
+        peer.says(b"", 20, flags | ASK)
+        engine.send(b"rides")
+        same((peer.hears(20)[0], peer.hears(20)), (ASK, None))
+        same(engine.pending(), 3 + 7)
+        counted(engine, malformed=0, gaps_resent=0, contradictions=0, stale=0)
+        peer.ack, peer.credit = 10, 1024
+        peer.says(b"", 30)
+        same((engine.pending(), engine.wait(30)), (0, -1))
+
+
+def doubting(peer, times, flags=0):
+    """Packets with an impossible acknowledgement at these times."""
+    ack = peer.ack
+    peer.ack = 999
+    for now in times:
+        peer.says(b"", now, flags)
+        if peer.engine.state == OPEN:
+            same(peer.hears(now)[0], ASK)
+    peer.ack = ack
+
+
+def test_a_doubt_ends_in_a_handshake(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    doubting(peer, (1000, 1001, 1002, 1499))
+    same(engine.state, OPEN)
+    doubting(peer, (1500,))
+    same(engine.state, GREETING)
+    peer.hears_hello(1500)
+    peer.says_hello(1510)  # it knows all that this side knows: a false alarm, and nothing has happened
+    same(engine.take_flags() & (OPENED | CONTRADICTED | PEER_RESTARTED | FORGOTTEN), OPENED)
+    counted(engine, contradictions=0)
+    peer.hears(1510)
+    doubting(peer, (1600, 2600, 3600))  # three are not enough
+    same(engine.state, OPEN)
+    peer.says(b"", 3700)
+    doubting(peer, (3800, 4800, 5800))
+    same(engine.state, OPEN)
+    # The last one of a doubt is not taken.
+    peer.ack = 999
+    peer.says(record(b"lost"), 6800, ASK)
+    same((engine.state, engine.recv()), (GREETING, None))
+    peer.hears_hello(6800)
+    same(engine.wait(6800), 250)
+
+
+def test_a_handshake_forgets_what_was_to_be_asked_and_told(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    peer.ack = 999
+    engine.feed(peer.packet(bytes(100), offset=1000), 0)  # impossible, and an overrun
+    peer.ack = 0
+    peer.greet(10)
+    same(peer.hears(10)[0:5], (0, 0x40, 0, 0, 1024))
+
+
+def test_a_doubt_lasts_over_long_pauses(Engine):
+    # Times are modulo 2^30 ms: 12 days. Halfway, "500 ms ago" must not be read as "not yet".
+    day = 24 * 3600 * 1000
+    for days in (1, 6, 7, 12):
+        peer = Peer(new(Engine))
+        peer.settle()
+        doubting(peer, (0, 1, 2))
+        same(peer.engine.state, OPEN)
+        doubting(peer, (days * day & 0x3FFFFFFF,))
+        same(peer.engine.state, GREETING, f"after {days} days")
+
+
+def test_a_peer_that_has_less_than_it_acknowledged(Engine):
+    # A forged acknowledgement has hidden a message: noticed, told, and the session is another one.
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    peer.says(record(b"unread"), 0)
+    engine.send(b"hidden")
+    engine.send(b"half hidden")
+    peer.hears(0)
+    engine.feed(packet(peer.start_out, peer.engine_tag, 8, 8 + 5), 10)
+    same(engine.pending(), 13)
+    peer.ack = 0
+    for now in (100, 200, 300, 600):
+        peer.says(b"", now)
+        if now < 600:
+            same(peer.hears(now)[0], ASK)
+    same(engine.state, GREETING)
+    peer.hears_hello(600)
+    engine.take_flags()
+    same(peer.says_hello(610, expected=0), CONTRADICTED | PULL)
+    counted(engine, contradictions=1, opened=1)
+    peer.hears_hello(610)
+    same(peer.engine_session, renewed(NEAR, NEAR_ID))
+    peer.says_hello(620, flags=READY | RENEWED)
+    same(engine.take_flags() & (OPENED | PEER_RESTARTED | FORGOTTEN), OPENED)
+    same(peer.hears(620)[2:6], (0, 0, 1024 - 8, b""))
+    peer.says(b"", 620)
+    same(peer.hears(620)[2:6], (0, 0, 1016, record(b"half hidden")))
+    same(engine.recv(), (0, b"unread"))
+    counted(engine, resent=1)
+
+
+def test_hello_that_contradicts(Engine):
+    for expected, ring_bits, features in (
+        (3, 10, 0),
+        (0xFFFF, 10, 0),
+        (0, 11, 0),
+        (0, 10, 1),
+        (0, 10, COMMITS),
+    ):
+        peer = Peer(new(Engine))
+        engine = peer.engine
+        peer.settle()
+        engine.send(b"")
+        peer.hears(0)
+        engine.start(247, 10)
+        peer.hears_hello(10)
+        peer.ring_bits, peer.features = ring_bits, features
+        same(peer.says_hello(10, expected), CONTRADICTED | PULL)
+        counted(engine, contradictions=1, opened=1)
+        peer.hears_hello(10)
+        same(peer.engine_session, renewed(NEAR, NEAR_ID))
+        peer.says_hello(20)
+        same(engine.take_flags() & OPENED, OPENED)
+        same(peer.hears(20)[2], 0)
+        peer.says(b"", 20)
+        same(peer.hears(20)[2:6], (0, 0, 1024, record(b"")))
+
+
+def test_hello_with_another_ring_while_open(Engine):
+    for ring_bits, features in ((11, 0), (10, COMMITS), (10, 0x80)):
+        for behind in (0, 1, 5):  # never taken as late
+            peer = Peer(new(Engine))
+            engine = peer.engine
+            peer.settle()
+            other = hello(
+                FAR, peer.tag - behind, NEAR, peer.engine_tag - behind, READY, ring_bits, 0, 2, features
+            )
+            engine.feed(other, 1000)
+            same(engine.state, GREETING)
+            counted(engine, stale=0)
+            peer.hears_hello(1000)
+            peer.says_hello(1000)  # the true one is as before
+            same(engine.take_flags() & (OPENED | CONTRADICTED | PEER_RESTARTED), OPENED)
+
+
+def test_packets_are_bound_to_both_sessions(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    near, far = b"\x0a\x00", b"\x0a\x00"
+    others = (
+        0,
+        bound(FAR, NEAR - 1, far, near),
+        bound(FAR + 1, NEAR, far, near),
+        bound(NEAR, FAR, near, far),
+        bound(FAR, NEAR, b"\x0b\x00", near),
+        bound(FAR, NEAR, far, b"\x0a\x02"),
+    )
+    for start in others:
+        engine.feed(packet(start, peer.engine_tag, 0, 0, 1024, record(b"of another session")), 10)
+    counted(engine, corrupt=len(others), stale=0, malformed=0)
+    same((engine.recv(), engine.wait(10)), (None, -1))
+    start = bound(FAR, NEAR, far, near)
+    engine.feed(packet(start, peer.engine_tag, 0, 0, 1024, record(b"of this one")), 10)
+    same(engine.recv(), (0, b"of this one"))
+
+
+def test_damaged_packets_are_answered_every_250_ms(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle(1000)
+    noise = bytes(40)
+    answers = 0
+    now = 1000
+    for _ in range(100):
+        flags = engine.feed(noise, now)
+        if (now - 1000) % 250 or now == 1000:
+            same(flags, 0)
+        else:
+            same(engine.take_flags(), PULL)
+            same(peer.hears_hello(now)[0], HELLO_PACKET | READY)
+            same(peer.hears(now)[4:6], (1024, b""))
+            answers += 1
+        same(pulled(engine, now), b"")
+        now += 10
+    same(answers, 3)
+    same(engine.feed(noise[:11], 9000), 0)  # too short to be anything
+    same(engine.feed(seal(noise)[:-1] + b"!", 9000) & PULL, PULL)
+    peer.hears_hello(9000)
+    peer.hears(9000)
+    # After many days, too.
+    for days in (6, 7, 12, 13):
+        same(engine.feed(noise, 9000 + days * 86400000 & 0x3FFFFFFF), PULL, f"after {days} days")
+        engine = Peer(new(Engine))
+        engine.settle(9000)
+        engine = engine.engine
+
+
+def test_a_forged_ring_heals(Engine):
+    """One HELLO in the peer's name with another ring, or with COMMIT, before the true one."""
+    for ring_bits, features in ((8, 0), (15, 0), (10, COMMITS)):
+        for true_tag in (True, False):  # does the other side open, too?
+            a, b = new(Engine), new(Engine, FAR)
+            wire = Healing(a, b)
+            tag_a, tag_b = NEAR + 1 & 0xFF, FAR + 1 & 0xFF
+            carry_greeting(a, b, 0)
+            greeting(b, 0)
+            a.feed(identity(FAR, tag_b), 0)
+            tag = tag_b if true_tag else tag_b + 1
+            a.feed(hello(FAR, tag, NEAR, tag_a, 0, ring_bits, 0, 2, features), 0)
+            same(a.state, OPEN)
+            wire.heals()
+            same(wire.seen[0] & (CONTRADICTED | BROKEN), CONTRADICTED)
+            counted(a, contradictions=1)
+
+
+def test_a_forged_credit_heals(Engine):
+    wire = Healing(new(Engine, NEAR, 1024, 256), new(Engine, FAR, 256, 256))
+    wire.open()
+    wire.run(50)
+    a, b = wire.sides
+    wire.reading = False
+    start = bound(FAR, NEAR, b"\x08\x00", b"\x08\x00")
+    for i in range(4):
+        a.send(message(i, 120))
+    b.feed(pulled(a, wire.now), wire.now)
+    a.feed(packet(start, NEAR + 1, 0, 224, 256), wire.now)  # there is room for 32 bytes
+    wire.run(6000)
+    true(b.stats()["overruns"] > 0, "no overrun")
+    true(b.stats()["overruns"] < 8, str(b.stats()))
+    wire.reading = True
+    wire.until(lambda: len(wire.got[1]) == 4, "arrival")
+    same(wire.got[1], [(0, message(i, 120)) for i in range(4)])
+    wire.heals()
+    counted(a, contradictions=0)
+    counted(b, contradictions=0)
+
+
+def test_a_forged_acknowledgement_heals(Engine):
+    wire = Healing(new(Engine), new(Engine, FAR))
+    wire.open()
+    wire.run(50)
+    a = wire.sides[0]
+    start = bound(FAR, NEAR, b"\x0a\x00", b"\x0a\x00")
+    for i in range(4):
+        a.send(message(i, 200))
+    while pulled(a, wire.now):
+        pass  # lost
+    a.feed(packet(start, NEAR + 1, 0, 203, 1024), wire.now)
+    wire.seen = [0, 0]
+    wire.heals()
+    same(wire.got[1][:3], [(0, message(i, 200)) for i in (1, 2, 3)])
+    same((wire.seen[0] & CONTRADICTED, wire.seen[1] & PEER_RESTARTED), (CONTRADICTED, PEER_RESTARTED))
+    counted(a, contradictions=1)
+
+
+def test_forged_tags_heal(Engine):
+    """Either side, or both, believe in a tag of the other one that is far from the true one."""
+    for near in (0, 1, 100, 127, 128, 200, 255):
+        for far in (0, 1, 100, 127, 128, 200, 255):
+            wire = Healing(new(Engine), new(Engine, FAR))
+            wire.open()
+            wire.run(50)
+            wire.lost = everything
+            # Both begin a handshake; their greetings are lost, the forger's are heard.
+            wire.start()
+            tags = []
+            for engine in wire.sides:
+                tags.append(greeting(engine, wire.now)[1][2])
+            wire.sides[0].feed(identity(FAR, 0), wire.now)
+            wire.sides[0].feed(hello(FAR, tags[1] + near, NEAR, tags[0], READY), wire.now)
+            wire.sides[1].feed(identity(NEAR, 0, NEAR_ID), wire.now)
+            wire.sides[1].feed(hello(NEAR, tags[0] + far, FAR, tags[1], READY), wire.now)
+            same((wire.sides[0].state, wire.sides[1].state), (OPEN, OPEN))
+            wire.run(500)
+            wire.lost = nothing
+            # Only one side has something to say.
+            wire.sides[near & 1].send(b"all is well")
+            got = wire.got[1 - (near & 1)]
+            wire.until(lambda got=got: got, f"healed {near} {far}", 10000)
+            wire.heals()
+            for engine in wire.sides:
+                counted(engine, contradictions=0)
+
+
+def test_forged_tag_of_one_side_heals(Engine):
+    """A is OPEN with a forged tag of B, B is GREETING."""
+    for ahead in (1, 100, 127, 128, 255):
+        wire = Healing(new(Engine), new(Engine, FAR))
+        wire.open()
+        wire.run(50)
+        a = wire.sides[0]
+        wire.start()
+        a.feed(identity(FAR, 0), wire.now)
+        same(a.feed(hello(FAR, FAR + 2 + ahead, NEAR, NEAR + 2), wire.now) & OPENED, OPENED)
+        wire.heals(2000)
+        counted(a, contradictions=0)
+
+
+def test_a_forged_session_heals(Engine):
+    """A is OPEN with a session of the partner that does not exist, B with A."""
+    for silent in (False, True):
+        wire = Healing(new(Engine), new(Engine, FAR))
+        wire.open()
+        wire.run(50)
+        a, b = wire.sides
+        wire.start()
+        carry_greeting(a, b, wire.now)
+        carry_greeting(b, a, wire.now)
+        carry_greeting(a, b, wire.now)
+        same((a.state, b.state), (OPEN, OPEN))
+        tag = NEAR + 2
+        a.feed(identity(THIRD, 9), wire.now)
+        a.feed(hello(THIRD, 9), wire.now)
+        same(a.state, GREETING)
+        a.feed(hello(THIRD, FAR + 2, NEAR, tag + 1, READY), wire.now)
+        same(a.state, OPEN)
+        greeting(a, wire.now)
+        wire.air = [[], []]
+        if silent:
+            wire.run(1000)  # what is said at first is lost
+        wire.heals()
+
+
+def test_a_packet_of_an_earlier_session_is_never_taken(Engine):
+    # The new session has the same tag, by chance; the same bytes are expected next.
+    wire = linked(Engine)
+    a, b = wire.sides
+    late = []
+    wire.lost = late.append  # and not lost
+    a.send(b"old")
+    wire.run(100)
+    same(wire.got[1], [(0, b"old")])
+    wire.lost = nothing
+    wire.sides[1] = b = new(Engine, FAR + 0x100)
+    wire.start()
+    wire.open()
+    wire.run(50)
+    for data in late:
+        if not data[0] & 1:
+            b.feed(data[:1] + bytes((b.state,)) + data[2:], wire.now)
+            b.feed(data, wire.now)
+    same(drained(b), [])
+    counted(b, stale=0)
+    wire.got = [[], []]
+    wire.transfer(0, (b"new", b"newer"))
+
+
+def test_late_packets_of_a_session_that_had_only_greeted(Engine):
+    wire = linked(Engine)
+    old, b = wire.sides
+    wire.transfer(0, (b"first",))
+    wire.start()
+    b_hello = []
+    carry_greeting(old, b, wire.now)
+    b_hello = greeting(b, wire.now)
+    for data in b_hello:
+        old.feed(data, wire.now)
+    old.send(bytes((0, 30)) * 10)
+    late = []
+    data = pulled(old, wire.now)
+    while data:
+        late.append(data)
+        data = pulled(old, wire.now)
+    again = Healing(new(Engine, NEAR + 0x10000), b)
+    again.open()
+    for data in late:
+        if not data[0] & 1:
+            b.feed(data, again.now)
+    again.transfer(0, [message(i, 12) for i in range(3)])
+    same(again.seen[1] & BROKEN, 0)
+
+
+def test_forged_gaps_are_bounded(Engine):
+    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    engine = peer.engine
+    peer.settle()
+    for i in range(30):
+        engine.send(message(i, 250))
+    heard = 0
+    while peer.hears(0):
+        heard += 1
+    same(heard, 16)
+    heard = 0
+    for gap in range(1, 101):
+        peer.credit = gap
+        peer.says(b"", 0, GAP)
+        while True:
+            data = pulled(engine, 0)
+            if not data:
+                break
+            heard += len(data)
+    true(heard <= 13 + 8 * 236, f"{heard} bytes for 1,200")
+    counted(engine, gaps_resent=1)
+    # Each byte is sent again once for it, whatever he says; and once more in its time.
+    sent = engine.stats()["packets_sent"]
+    for ack in range(1, 3000):
+        peer.ack = ack
+        peer.credit = 100
+        peer.says(b"", 0, GAP)
+        while pulled(engine, 0):
+            pass
+    true(engine.stats()["gaps_resent"] <= 1 + 30, str(engine.stats()))
+    true(engine.stats()["packets_sent"] - sent < 100, str(engine.stats()))
+
+
+def test_forged_round_trips_do_not_make_the_gap_urgent(Engine):
+    peer = full_flight(Engine, 4000)
+    engine = peer.engine
+    peer.ack = 224
+    peer.says(b"", 0)  # at once
+    peer.credit = 224
+    peer.says(b"", 0, GAP)
+    while peer.hears(0):
+        pass
+    for _ in range(10):
+        peer.says(b"", 0, GAP)
+        same((engine.wait(0), pulled(engine, 9)), (10, b""))
+    counted(engine, gaps_resent=1)
+    same(peer.hears(10)[2], 224)
+
+
+def test_another_end_of_a_known_gap(Engine):
+    for end, rest in ((224, [3584]), (100, [3584]), (1000, [224, 448, 672, 896])):
+        peer = full_flight(Engine, 8000)
+        engine = peer.engine
+        peer.credit = 500
+        peer.says(b"", 80, GAP)
+        same(peer.hears(80)[2], 0)
+        peer.credit = end  # nxt is at 224
+        peer.says(b"", 80, GAP)
+        counted(engine, gaps_resent=1, flight_limit=8)
+        heard = []
+        data = peer.hears(80)
+        while data and len(heard) < len(rest):
+            heard.append(data[2])
+            same(data[2] + len(data[5]) <= end or data[2] >= 3584, True)
+            data = peer.hears(80)
+        same(heard, rest)
+        while data:
+            data = peer.hears(80)
+        same(engine.wait(80), 300)  # then the gap, which was reported again, is sent once more
+        same(peer.hears(380)[2], 0)
+        counted(engine, gaps_resent=2)
+
+
+def test_what_is_behind_a_gap_has_room(Engine):
+    # Somebody has said that there is none; the peer speaks of its gap only, never of its credit.
+    peer = full_flight(Engine, 8000)
+    peer.credit = 0
+    peer.says(b"", 80, OVERRUN)
+    same(peer.hears(80), None)
+    peer.credit = 300
+    peer.says(b"", 90, GAP)
+    same(len(peer.hears(90)[5]), 224)
+    flags, _, offset, _, _, data = peer.hears(90)
+    same((flags, offset, len(data)), (ASK, 224, 76))
+    same(peer.hears(90), None)
+    peer.ack, peer.credit = 3584, 4000
+    peer.says(b"", 100)
+    same(peer.hears(100)[2], 3584)
+
+
+def test_a_forged_overrun_while_there_is_a_gap_heals(Engine):
+    wire = Healing(new(Engine), new(Engine, FAR))
+    wire.open()
+    wire.run(50)
+    a, b = wire.sides
+    for i in range(4):
+        a.send(message(i, 200))
+    packets = [pulled(a, wire.now) for _ in range(4)]
+    for data in packets[1:]:
+        b.feed(data, wire.now)
+    pulled(b, wire.now)  # its GAP is lost
+    start = bound(FAR, NEAR, b"\x0a\x00", b"\x0a\x00")
+    a.feed(packet(start, NEAR + 1, 0, 0, 0, b"", OVERRUN), wire.now)
+    wire.heals()
+    same(wire.got[1][:4], [(0, message(i, 200)) for i in range(4)])
+
+
+def test_bytes_that_only_a_forger_has_sent_heal(Engine):
+    """Kept behind a gap that does not exist, taken, or no record at all: the next messages come."""
+    for offset in (0, 1, 50, 500):
+        for data in (record(b"forged"), b"\x80\x80", b"\x00", b"\x00\xff", bytes(200)):
+            wire = Healing(new(Engine), new(Engine, FAR))
+            wire.open()
+            wire.run(50)
+            b = wire.sides[1]
+            start = bound(NEAR, FAR, b"\x0a\x00", b"\x0a\x00")
+            b.feed(packet(start, FAR + 1, offset, 0, 1024, data), wire.now)
+            wire.run(3000)
+            wire.heals()
+            true(wire.got[1][-1][1] == b"from side 0", "the last message")
+            wire.heals(2000)
+
+
+def test_bytes_later_than_32_kib_heal(Engine):
+    # Beyond the limits: they pass for new ones.
+    wire = Healing(new(Engine, NEAR, 2048, 256), new(Engine, FAR, 256, 32768))
+    wire.open()
+    a, b = wire.sides
+    a.send(message(7, 200))
+    late = pulled(a, wire.now)
+    b.feed(late, wire.now)
+    wire.run(100)
+    wire.got = [[], []]
+    for i in range(170):
+        wire.transfer(0, (message(i, 220),))
+    b.feed(late, wire.now)
+    wire.heals()
+    for i in range(170):
+        a.send(message(i, 220))
+        wire.run(100)
+    wire.heals()
+
+
+# -- overruns -----------------------------------------------------------------------------------------------
+
+
+def test_what_fits_is_taken_and_the_edge_is_told(Engine):
+    peer = Peer(new(Engine, NEAR, 256, 256))
+    engine = peer.engine
+    peer.settle()
+    stream = record(message(1, 150)) + record(message(2, 150))
+    peer.says(stream[:200], 0)
+    engine.feed(peer.packet(stream[200:], offset=200), 0)
+    counted(engine, overruns=1)
+    same(peer.hears(0)[0:5], (OVERRUN, 0x40, 0, 256, 0))
+    same(engine.wait(0), -1)
+    engine.feed(peer.packet(stream[256:], offset=256), 1)  # no room at all
+    same(peer.hears(1)[0:5], (OVERRUN, 0x40, 0, 256, 0))
+    engine.feed(peer.packet(stream[260:], offset=260), 1)  # behind rcv: none of it
+    counted(engine, overruns=3, gaps=0)
+    same(peer.hears(1)[0:5], (OVERRUN, 0x40, 0, 256, 0))
+    same(engine.recv(), (0, message(1, 150)))
+    same(peer.hears(1)[0:5], (0, 0x40, 0, 256, 153))
+    engine.feed(peer.packet(stream[256:], offset=256), 2)
+    same(engine.recv(), (0, message(2, 150)))
+    counted(engine, overruns=3)
+
+
+def test_an_overrun_is_told_when_the_gap_is_over(Engine):
+    peer = Peer(new(Engine, NEAR, 256, 256))
+    engine = peer.engine
+    peer.settle()
+    stream = record(message(1, 253))
+    engine.feed(peer.packet(stream[200:], offset=200), 0)
+    engine.feed(peer.packet(b"more", offset=254), 0)
+    same(peer.hears(0)[0:5], (GAP, 0x40, 0, 0, 200))
+    engine.feed(peer.packet(stream[:200], offset=0), 1)
+    same(peer.hears(1)[0:5], (OVERRUN, 0x40, 0, 256, 0))
+
+
+def test_overrun_moves_the_edge_back(Engine):
+    peer = full_flight(Engine, 8000)
+    engine = peer.engine
+    peer.ack = 224
+    peer.credit = 300
+    peer.says(b"", 80, OVERRUN)  # una has just moved: only the edge
+    counted(engine, flight_limit=16)
+    same(peer.hears(80), None)
+    peer.says(b"", 239, OVERRUN)
+    same(peer.hears(239), None)
+    peer.says(b"", 240, OVERRUN)  # patience: 80 + 160 / 2
+    counted(engine, flight_limit=16, timeouts=0, gaps_resent=0)
+    same(peer.hears(240)[2], 224)
+    same(peer.hears(240), None)  # 76 more
+    peer.says(b"", 250, OVERRUN)
+    same(peer.hears(250), None)
+    peer.credit = 8192
+    peer.says(b"", 260)
+    same(peer.hears(260)[2], 448)
+    peer.credit = 1000
+    peer.ack = 300
+    peer.says(b"", 300)  # no OVERRUN: overtaken by the other one
+    same(peer.hears(300)[2], 672)
+
+
+def test_overrun_without_credit(Engine):
+    peer = full_flight(Engine, 8000)
+    engine = peer.engine
+    peer.credit = 0
+    peer.says(b"", 300, OVERRUN)
+    same(peer.hears(300), None)
+    now = 1000
+    for _ in range(4):
+        same(engine.wait(now), 0)
+        flags, _, offset, _, _, data = peer.hears(now)  # the timeout asks, and sends nothing
+        same((flags, offset, data), (ASK, 0, b""))
+        now += engine.wait(now)
+    peer.credit = 224
+    peer.says(b"", now)
+    same(len(peer.hears(now)[5]), 224)
+
+
+def test_acks_beyond_an_edge_that_was_none(Engine):
+    peer = full_flight(Engine, 8000)
+    peer.credit = 100
+    peer.says(b"", 10, OVERRUN)
+    peer.ack = 1000
+    peer.credit = 0
+    peer.says(b"", 20)
+    same(peer.hears(20), None)
+    peer.credit = 8192 - 1000
+    peer.says(b"", 30)
+    same(peer.hears(30)[2], 3584)
+
+
+# -- commit -------------------------------------------------------------------------------------------------
+
+
+def committing(Engine, tx=1024):
+    """A peer that commits."""
+    peer = Peer(new(Engine, NEAR, tx), features=COMMITS)
+    peer.settle()
+    return peer
+
+
+def test_what_is_not_committed_is_kept(Engine):
+    peer = committing(Engine)
+    engine = peer.engine
+    for i in range(3):
+        engine.send(message(i, 300))
+    heard = 0
+    while peer.hears(0):
+        heard += 1
+    peer.ack = 909
+    engine.take_flags()
+    same(peer.says(b"", 10), PULL)
+    same((engine.pending(), engine.acknowledged()), (909, 909))
+    counted(engine, messages_acknowledged=0)
+    same(engine.send(bytes(300)), False)
+    peer.credit = 909 - 400  # uncommitted
+    same(peer.says(b"", 20, COMMIT), PULL | WRITABLE)
+    same(engine.pending(), 606)
+    counted(engine, messages_acknowledged=1)
+    peer.credit = 0
+    same(peer.says(b"", 30, COMMIT) & WRITABLE, WRITABLE)
+    same((engine.pending(), engine.wait(30)), (0, -1))
+    counted(engine, messages_acknowledged=3, probes=0)
+
+
+def test_a_commit_acknowledges_too(Engine):
+    peer = committing(Engine)
+    engine = peer.engine
+    engine.send(b"one")
+    engine.send(b"two")
+    peer.hears(0)
+    peer.ack, peer.credit = 10, 5
+    peer.says(b"", 10, COMMIT)
+    same((engine.pending(), engine.acknowledged()), (5, 10))
+
+
+def test_a_missing_commit_is_asked_for(Engine):
+    peer = committing(Engine)
+    engine = peer.engine
+    engine.send(b"x")
+    peer.hears(0)
+    peer.ack = 3
+    peer.says(b"", 10)
+    now = 10
+    for wait in (300, 600, 1200, 2400, 2400):
+        same(engine.wait(now), wait)
+        now += wait
+        flags, _, offset, _, _, data = peer.hears(now)
+        same((flags, offset, data), (ASK, 3, b""))
+        peer.says(b"", now)
+    counted(engine, probes=5, timeouts=0)
+    engine.send(b"y")
+    peer.hears(now)
+    peer.ack, peer.credit = 6, 3
+    peer.says(b"", now + 10, COMMIT)
+    same(engine.wait(now + 10) < 600, True)
+    now += 10 + engine.wait(now + 10)
+    peer.hears(now)
+    peer.credit = 0
+    peer.says(b"", now, COMMIT)
+    same(engine.wait(now), -1)
+
+
+def test_commits_that_cannot_be(Engine):
+    peer = committing(Engine)
+    engine = peer.engine
+    for _ in range(3):
+        engine.send(b"12345678")
+    peer.hears(0)
+    peer.ack, peer.credit = 20, 10
+    peer.says(b"", 10, COMMIT)
+    same(engine.pending(), 20)
+    for ack, uncommitted in ((20, 11), (30, 21), (30, 0xFFFF), (31, 0), (9, 0)):
+        peer.ack, peer.credit = ack, uncommitted
+        peer.says(b"", 20, COMMIT)
+        same((engine.pending(), engine.acknowledged()), (20, 20))
+        same(peer.hears(20)[0], ASK)
+    peer.ack, peer.credit = 30, 20
+    peer.says(b"", 20, COMMIT)
+    same((engine.pending(), engine.acknowledged(), engine.wait(20) > 0), (20, 30, True))
+
+
+def test_commit_of_a_peer_without_the_feature_is_malformed(Engine):
+    peer = Peer(new(Engine))
+    peer.settle()
+    peer.says(b"", 0, COMMIT)
+    counted(peer.engine, malformed=1)
+
+
+def test_a_committing_peer_restarts(Engine):
+    peer = committing(Engine)
+    engine = peer.engine
+    for i in range(4):
+        engine.send(message(i, 20))
+    peer.hears(0)
+    peer.ack, peer.credit = 88, 66 - 5
+    peer.says(b"", 10, COMMIT)
+    again = Peer(engine, THIRD, features=COMMITS)
+    same(again.greet(100) & PEER_RESTARTED, PEER_RESTARTED)
+    again.hears(100)
+    again.says(b"", 100)
+    stream = b""
+    for i in (1, 2, 3):
+        stream += record(message(i, 20))
+    same(again.hears(100)[2:6], (0, 0, 1024, stream))
+    counted(engine, resent=3, messages_acknowledged=1)
+    # A resume leaves what is committed as it is.
+    again.ack, again.credit = 66, 44
+    again.says(b"", 110, COMMIT)
+    same(again.greet(200, expected=66) & PEER_RESTARTED, 0)
+    same((again.hears(200)[2], engine.pending()), (66, 44))
+
+
+def test_commit_is_told(Engine):
+    peer = Peer(new(Engine, commit=True))
+    engine = peer.engine
+    engine.start(247, 0)
+    same(peer.hears_hello(0)[13], COMMITS)
+    peer.says_hello(0)
+    same(peer.hears(0)[0:6], (COMMIT, 0x40, 0, 0, 0, b""))  # a handshake is done
+    same(peer.hears(0)[0:6], (0, 0x40, 0, 0, 1024, b""))
+    peer.says(record(b"first") + record(b"second") + record(b"third")[:3], 100)
+    same(peer.hears(130)[0:5], (0, 0x40, 0, 18, 1006))
+    engine.commit()  # nothing was read
+    same(engine.wait(130), -1)
+    engine.recv()
+    engine.commit()
+    same(peer.hears(130)[0:6], (COMMIT, 0x40, 0, 18, 11, b""))
+    engine.commit()
+    same(engine.wait(130), -1)
+    engine.recv()
+    engine.commit()
+    same((engine.wait(131), pulled(engine, 159)), (29, b""))
+    same(peer.hears(160)[0:5], (COMMIT, 0x40, 0, 18, 3))
+    counted(engine, acks_alone=5)
+    # A probe asks, too; what it asks for first is the acknowledgement of bytes.
+    peer.says(b"", 170, ASK)
+    same(peer.hears(170)[0:5], (0, 0x40, 0, 18, 1024 - 3))
+    same(engine.wait(170), 20)
+    same(peer.hears(190)[0:5], (COMMIT, 0x40, 0, 18, 3))
+    peer.says(record(b"third")[3:], 200, ASK)
+    same((peer.hears(200)[0], engine.wait(200)), (0, -1))
+
+
+def test_commit_neither_asks_nor_acknowledges(Engine):
+    peer = Peer(new(Engine, commit=True))
+    engine = peer.engine
+    peer.greet()
+    peer.hears(0)
+    peer.hears(0)
+    peer.says(b"", 0)
+    peer.credit = 1025  # impossible
+    peer.says(record(b"x"), 100)
+    engine.recv()
+    engine.commit()
+    same(peer.hears(100)[0], COMMIT)
+    same(peer.hears(100)[0:5], (ASK, 0x40, 0, 3, 1024))
+
+
+def test_commit_waits_for_the_end_of_a_gap(Engine):
+    peer = Peer(new(Engine, commit=True))
+    engine = peer.engine
+    peer.greet()
+    peer.hears(0)
+    peer.hears(0)
+    peer.says(record(b"x"), 100)
+    engine.recv()
+    engine.commit()
+    engine.feed(peer.packet(record(b"z"), offset=6), 100)
+    same(peer.hears(100)[0:5], (GAP, 0x40, 0, 3, 3))
+    same(engine.wait(100), -1)
+    peer.says(record(b"y"), 110)
+    same(peer.hears(110)[0:5], (COMMIT, 0x40, 0, 9, 6))
+
+
+def test_commit_of_the_end(Engine):
+    for early in (False, True):  # does END come after the last commit()?
+        peer = Peer(new(Engine, commit=True))
+        engine = peer.engine
+        peer.greet()
+        peer.hears(0)
+        peer.hears(0)
+        peer.says(record(b"last"), 0)
+        if not early:
+            peer.says(END, 0)
+        same(engine.recv(), (0, b"last"))
+        if early:
+            engine.commit()
+            same(peer.hears(100)[0:5], (COMMIT, 0x40, 0, 6, 0))
+            peer.says(END, 100)
+            same(peer.hears(130)[0:4], (0, 0x40, 0, 8))
+            same(engine.recv(), None)
+        else:
+            same(engine.recv(), None)
+            same(peer.hears(130)[0:4], (0, 0x40, 0, 8))
+            engine.commit()
+        same(engine.ended, True)
+        same(peer.hears(150)[0:5], (COMMIT, 0x40, 0, 8, 0))
+        # Not when what comes before it is not committed.
+        peer = Peer(new(Engine, commit=True))
+        engine = peer.engine
+        peer.greet()
+        peer.hears(0)
+        peer.hears(0)
+        peer.says(record(b"last") + END, 0)
+        engine.recv()
+        same((engine.recv(), peer.hears(30)[0:4], engine.wait(30)), (None, (0, 0x40, 0, 8), -1))
+
+
+def test_commit_over_a_restart_of_the_peer(Engine):
+    """What is unread of a dead session needs no commit, and is not taken for the new session's."""
+    for size in (256, 32768):  # a full ring
+        peer = Peer(new(Engine, NEAR, 256, size, 4096, True))
+        engine = peer.engine
+        peer.greet()
+        peer.hears(0)
+        count = size // 64
+        for i in range(count):
+            peer.says(record(message(i, 62)), 0)
+        peer.hears(30)
+        again = Peer(engine, THIRD)
+        again.greet(100)
+        same(again.hears(100)[0:5], (COMMIT, 0x40, 0, 0, 0))
+        same(again.hears(100)[3:5], (0, 0))
+        for i in range(count):
+            same(engine.recv(), (0, message(i, 62)))
+            engine.commit()
+        same(engine.wait(200), 0)
+        same(again.hears(200)[0:5], (0, 0x40, 0, 0, size))
+        # The new one's: its whole ring is read before the first commit.
+        for i in range(count):
+            again.says(record(message(i, 62)), 200)
+            engine.recv()
+            while pulled(engine, 240):
+                pass
+        engine.commit()
+        same(again.hears(300)[0:5], (COMMIT, 0x40, 0, size & 0xFFFF, 0))
+
+
+def test_commits_of_two(Engine):
+    a = new(Engine)
+    b = new(Engine, FAR, 1024, 1024, 4096, True)
+    wire = Wire(a, b)
+    read = 0
+
+    def check(read):
+        # As they come: a board has no room for all of them twice.
+        for got in wire.got[1]:
+            same(got, (0, message(read, 90)))
+            read += 1
+        wire.got[1].clear()
+        return read
+
+    for i in range(300):
+        data = message(i, 90)
+        wire.until(lambda data=data: a.send(data), "room")
+        wire.step()
+        read = check(read)
+        if i % 7 == 0:
+            b.commit()
+        if i == 100:
+            wire.start()
+    wire.run(500)
+    b.commit()
+    wire.until(lambda: not a.pending(), "commits")
+    same(check(read), 300)
+    counted(a, messages_acknowledged=300)
+
+
+def test_restart_of_a_side_that_commits(Engine):
+    wire = Wire(new(Engine), new(Engine, FAR, 1024, 1024, 4096, True))
+    a = wire.sides[0]
+    for i in range(5):
+        a.send(message(i, 50))
+    wire.run(500)
+    same(wire.got[1], [(0, message(i, 50)) for i in range(5)])
+    same(a.pending(), 5 * 52)
+    wire.reading = False
+    wire.sides[1] = again = new(Engine, FAR + 1, 1024, 1024, 4096, True)
+    wire.start()
+    wire.run(500)
+    for i in range(2):
+        same(again.recv(), (0, message(i, 50)))
+    again.commit()
+    wire.run(500)
+    same(a.pending(), 3 * 52)
+    wire.sides[1] = again = new(Engine, FAR + 2, 1024, 1024, 4096, True)
+    wire.start()
+    wire.run(500)
+    same(drained(again), [(0, message(i, 50)) for i in (2, 3, 4)])
+    again.commit()
+    wire.run(5000)
+    same(a.pending(), 0)
+
+
+# -- END ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_taken_behind_the_end(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    same((engine.send(b"x"), engine.end(), engine.end()), (True, True, True))
+    same((engine.send(b"y"), engine.pending()), (False, 5))
+    raises(ValueError, "1022", engine.send, bytes(1022))
+    counted(engine, messages_sent=1)
+    same(peer.hears(0)[5], record(b"x") + END)
+    peer.ack = 5
+    peer.says(b"", 10)
+    same((engine.end(), engine.pending(), engine.send(b"")), (True, 0, False))
+    same(engine.wait(10), -1)
+    counted(engine, messages_acknowledged=1)
+
+
+def test_end_that_finds_no_room(Engine):
+    peer = Peer(new(Engine, NEAR, 256))
+    engine = peer.engine
+    engine.send(bytes(253))
+    same((engine.end(), engine.send(b"")), (False, False))
+    peer.settle()
+    while peer.hears(0):
+        pass
+    peer.ack = 256
+    peer.says(b"", 0)
+    same((engine.send(b""), engine.end(), engine.send(b"")), (True, True, False))
+
+
+def test_nothing_is_read_behind_the_end(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    peer.settle()
+    same(peer.says(record(b"last") + END + record(b"behind"), 0) & PEER_ENDED, PEER_ENDED)
+    same((drained(engine), engine.ended), ([(0, b"last")], True))
+    peer.says(record(b"more"), 0)
+    same((engine.recv(), engine.recv_into(bytearray(9)), engine.readable()), (None, -1, False))
+    again = Peer(engine, THIRD)  # nor of a new session
+    again.settle(10)
+    again.says(record(b"new"), 10)
+    same((engine.recv(), engine.ended), (None, True))
+
+
+def test_end_and_the_restart_of_the_peer(Engine):
+    for acked, wanted in ((0, record(b"last") + END), (6, END), (7, END), (8, b"")):
+        peer = Peer(new(Engine))
+        engine = peer.engine
+        peer.settle()
+        engine.send(b"last")
+        engine.end()
+        peer.hears(0)
+        peer.ack = acked
+        peer.says(b"", 0)
+        again = Peer(engine, THIRD)
+        again.greet(10)
+        again.hears(10)
+        again.says(b"", 10)
+        got = again.hears(10)
+        same(got[5] if got else b"", wanted)
+        same((engine.send(b"more"), engine.end()), (False, True))
+        counted(engine, resent=1 if acked < 6 else 0, too_large=0)
+        again.ack = len(wanted)
+        again.says(b"", 20)
+        same((engine.pending(), engine.wait(20)), (0, -1))
+
+
+def test_end_of_two_and_a_restart_in_between(Engine):
+    wire = linked(Engine)
+    a, b = wire.sides
+    wire.lost = everything
+    a.send(b"last")
+    a.end()
+    wire.run(50)
+    wire.lost = nothing
+    wire.sides[1] = b = new(Engine, FAR + 1)
+    wire.start()
+    wire.until(lambda: b.ended and not a.pending(), "END")
+    same(wire.got[1], [(0, b"last")])
+    b.send(b"still")  # the other direction goes on
+    b.end()
+    wire.until(lambda: a.ended and not b.pending(), "END back")
+    same(wire.got[0], [(0, b"still")])
+
+
+def test_kinds(Engine):
+    wire = linked(Engine)
+    a, b = wire.sides
+    sent = []
+    for kind in (BYTES, TEXT, OBJECT, BYTES | NEWEST, TEXT | NEWEST, OBJECT | NEWEST):
+        for channel in (0, 1, 15):
+            true(a.send(bytes((kind, channel)), channel, kind), "room")
+            sent.append((channel | kind << 4, bytes((kind, channel))))
+    wire.until(lambda: len(wire.got[1]) == len(sent), "arrival")
+    same(wire.got[1], sent)
+    wire.reading = False
+    a.send("t\xfc\u4e16", channel=2, kind=TEXT | NEWEST)
+    a.send("as bytes", 3)
+    wire.run(100)
+    buf = bytearray(16)
+    same(b.recv_into(buf), (2 | 5 << 4) << 16 | 6)
+    same(b.recv(), (3, b"as bytes"))
+    peer = Peer(new(Engine))
+    peer.settle()
+    peer.engine.send(b"x", 15, OBJECT | NEWEST)
+    same(peer.hears(0)[5], b"\x6f\x01x")
 
 
 # -- the interface ------------------------------------------------------------------------------------------
@@ -1768,20 +3341,26 @@ def test_stats(Engine):
 
 def test_constructor_arguments(Engine):
     for session in (0, -1, 1 << 32, 1 << 40):
-        raises(ValueError, str(session), Engine, session)
+        raises(ValueError, str(session), Engine, session, NEAR_ID)
     for ring in (0, 128, 255, 257, 300, 65536, -256, 1 << 40):
-        raises(ValueError, str(ring), Engine, 1, ring)
-        raises(ValueError, str(ring), Engine, 1, 256, ring)
+        raises(ValueError, str(ring), Engine, 1, NEAR_ID, ring)
+        raises(ValueError, str(ring), Engine, 1, NEAR_ID, 256, ring)
     for window in (0, 255, 65536, -1, 1 << 40):
-        raises(ValueError, str(window), Engine, 1, 256, 256, window)
+        raises(ValueError, str(window), Engine, 1, NEAR_ID, 256, 256, window)
     for bad in ("12", 2.5, None, True):
-        raises(TypeError, repr(bad), Engine, bad)
-        raises(TypeError, repr(bad), Engine, 1, bad)
-        raises(TypeError, repr(bad), Engine, 1, 256, bad)
-        raises(TypeError, repr(bad), Engine, 1, 256, 256, bad)
-    raises(ValueError, "tx_size", Engine, 1, 300)
-    raises(ValueError, "rx_size", Engine, 1, 256, 300)
-    Engine(session=0xFFFFFFFF, tx_size=256, rx_size=512, window=65535)
+        raises(TypeError, repr(bad), Engine, bad, NEAR_ID)
+        raises(TypeError, repr(bad), Engine, 1, NEAR_ID, bad)
+        raises(TypeError, repr(bad), Engine, 1, NEAR_ID, 256, bad)
+        raises(TypeError, repr(bad), Engine, 1, NEAR_ID, 256, 256, bad)
+    raises(ValueError, "tx_size", Engine, 1, NEAR_ID, 300)
+    raises(ValueError, "rx_size", Engine, 1, NEAR_ID, 256, 300)
+    for bad in (b"", b"1234567", b"123456789", bytes(8), bytearray(8)):
+        raises(ValueError, "identity must be 8 bytes that are not all 0, not " + repr(bad), Engine, 1, bad)
+    for bad in (None, 8, "identity", [1] * 8):
+        raises(TypeError, "identity must be bytes, not " + repr(bad), Engine, 1, bad)
+    for good in (NEAR_ID, bytearray(NEAR_ID), memoryview(NEAR_ID)):
+        same(Engine(1, good).partner, None)
+    Engine(session=0xFFFFFFFF, identity=FAR_ID, tx_size=256, rx_size=512, window=65535, commit=True)
 
 
 def test_call_arguments(Engine):
@@ -1792,6 +3371,16 @@ def test_call_arguments(Engine):
     same(engine.state, IDLE)
     for channel in (-1, 16, 1 << 40):
         raises(ValueError, str(channel), engine.send, b"x", channel)
+    for kind in (-1, 3, 7, 8, 1 << 40):
+        raises(ValueError, f"kind must be 0, 1, 2, 4, 5 or 6, not {kind}", engine.send, b"x", 0, kind)
+    for kind in ("0", None, False, 1.0):
+        raises(TypeError, f"kind must be an int, not {kind!r}", engine.send, b"x", 0, kind)
+    for reason in (0, -1, 256, 1 << 40):
+        raises(ValueError, f"reason must be 1 to 255, not {reason}", engine.bye, reason)
+    raises(TypeError, "reason must be an int, not '1'", engine.bye, "1")
+    raises(ValueError, "identity must be 8 bytes that are not all 0, not b''", engine.set_partner, b"")
+    raises(TypeError, "identity must be bytes, not 5", engine.set_partner, 5)
+    raises(ValueError, "this engine was made without commit=True", engine.commit)
     raises(TypeError, "'0'", engine.send, b"x", "0")
     for data in (5, None, [1], array("H", [1])):
         raises(TypeError, repr(data), engine.send, data)
@@ -1815,7 +3404,7 @@ def test_pull_writes_only_its_packet(Engine):
         true(length > 12, "a packet")
         same(bytes(buf[:20]), b"\xee" * 20)
         same(bytes(buf[20 + length :]), b"\xee" * (280 - length))
-        parse(bytes(buf[20 : 20 + length]))
+        parse(bytes(buf[20 : 20 + length]), peer.start_in)
 
 
 def test_feed_takes_any_buffer(Engine):
@@ -1881,7 +3470,14 @@ def play(Engine, path):
     engines = {}
     for name in exchange["engines"]:
         args = exchange["engines"][name]
-        engines[name] = Engine(int(args["session"], 16), args["tx_size"], args["rx_size"], args["window"])
+        engines[name] = Engine(
+            int(args["session"], 16),
+            unhexlify(args["identity"]),
+            args["tx_size"],
+            args["rx_size"],
+            args["window"],
+            args["commit"],
+        )
     buf = bytearray(236)
     for step in exchange["steps"]:
         name, call, args, wanted = step[:4]
@@ -1891,6 +3487,8 @@ def play(Engine, path):
             got = hexlify(buf[:size]).decode()
         elif call in ("feed", "send"):
             got = getattr(engine, call)(unhexlify(args[0]), *args[1:])
+        elif call == "partner":
+            got = engine.partner and hexlify(engine.partner).decode()
         elif call == "recv":
             got = engine.recv()
             if got is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from picolink import flags, policy, pyengine
+from picolink_pc import c_engine
 from picolink_pc.bench import report
 from picolink_pc.chaos import chaos as command
 from picolink_pc.chaos import simulated
@@ -18,7 +19,6 @@ from picolink_pc.chaos.oracle import Oracle
 from picolink_pc.chaos.programs import messages
 from picolink_pc.chaos.soak import Duration, soak
 from picolink_pc.simulation import chaos
-from picolink_pc.simulation import engines as engine_classes
 from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
 from picolink_pc.simulation.engines import engines
 from picolink_pc.simulation.simulation import Moment, Packet, Setup, Simulation, Trap
@@ -87,12 +87,13 @@ def test_ctrl_c_ends_all_processes():
 
 
 def test_a_core_that_does_not_compile_is_one_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(engine_classes, "_C_ENGINE", tmp_path / "host_engine.py")
-    engine_classes.c_engine.cache_clear()
+    monkeypatch.setattr(c_engine, "FOLDER", tmp_path)
+    monkeypatch.setattr(c_engine, "_COMPILE", ("no-such-compiler",))
+    c_engine.engine_class.cache_clear()
     try:
         outcome = run("--seeds", 1)
     finally:
-        engine_classes.c_engine.cache_clear()
+        c_engine.engine_class.cache_clear()
     assert outcome.exit_code == 1
     assert outcome.output.startswith("Error: the native engine cannot be compiled for this PC")
     assert len(outcome.output.splitlines()) == 1
@@ -156,10 +157,10 @@ def test_a_trap_closes_on_the_packet_that_it_waits_for(kind, moment):
 class LosesAtRestart(pyengine.Engine):
     """Does not send the first unacknowledged message to a restarted peer."""
 
-    def _begin_stream(self, ring):
+    def _begin_streams(self, ring):
         if self._peer != bytes(4) and self._tail != self._head:
             self._tail = (self._tail + self._record_total(self._tx, self._tail)) & 0xFFFF
-        return super()._begin_stream(ring)
+        return super()._begin_streams(ring)
 
 
 class HidesRestarts(pyengine.Engine):

@@ -215,7 +215,7 @@ def test_the_bootloader_takes_a_uf2_from_its_drive(tmp_path, firmware):
 def test_a_native_module_for_armv6m_loads(tmp_path, firmware):
     with Emulator(firmware, flash=tmp_path / "flash.bin") as pico:
         mpremote(pico, "fs", "cp", str(products.native_module("armv6m")), ":_picolink.mpy")
-        assert pico.run("import _picolink\nprint(_picolink.Engine(1).pending())") == "0\n"
+        assert pico.run("import _picolink\nprint(_picolink.Engine(1, b'identity').pending())") == "0\n"
 
 
 def test_our_fast_cpu_does_what_the_emulators_own_does(firmware):

@@ -51,5 +51,5 @@ def test_exchanges_are_what_their_script_writes():
 
 def test_constants_are_those_of_the_suite():
     names = [name for name in vars(flags) if name.isupper()]
-    assert len(names) == 15
+    assert len(names) == 27
     assert [getattr(engine_suite, name) for name in names] == [getattr(flags, name) for name in names]

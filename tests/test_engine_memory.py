@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import bytecodes
 import pytest
 from engine_copies import Continued, copied
-from engine_suite import FAR, NEAR, Wire, message
+from engine_suite import FAR, NEAR, Wire, message, new
 from picolink import pyengine
 
 NOW = 5000
@@ -67,7 +67,7 @@ def moments():
 
     Gives the engines' copies, the side, its packet, what is in the air and what each has read.
     """
-    wire = Wire(pyengine.Engine(NEAR, 256, 256), pyengine.Engine(FAR, 256, 256), 77, NOW, 2)
+    wire = Wire(new(pyengine.Engine, NEAR, 256, 256), new(pyengine.Engine, FAR, 256, 256), 77, NOW, 2)
     left = [list(A_SENDS), list(B_SENDS)]
     for step in range(90):
         if step in (23, 40):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 IN_THE_AIR = 24  # packets each way; the oldest are lost
 LIVES = 5  # of one side
+IDENTITIES = b"the near", b"far away"
 HEALED_MS = 60_000
 
 
@@ -22,7 +23,7 @@ class Life:
 
     def __init__(self, engine, side, number):
         session = 0x10000000 * (side + 1) + 0x10101 * number + 37 * number  # tags of two lives stay apart
-        self.engine = engine(session, 512, 512, 2000)
+        self.engine = engine(session, IDENTITIES[side], 512, 512, 2000)
         self.side = side
         self.number = number
         self.sent = 0  # messages

@@ -9,7 +9,22 @@ import dis
 import bytecodes
 import pytest
 from engine_copies import Continued, copied
-from engine_suite import FAR, NEAR, READY, Peer, Wire, hello, message, packet, pulled, record
+from engine_suite import (
+    CLOSING,
+    FAR,
+    FAR_ID,
+    NEAR,
+    Peer,
+    Wire,
+    bye,
+    hello,
+    identity,
+    message,
+    new,
+    packet,
+    pulled,
+    record,
+)
 from picolink import flags, pyengine
 
 NOW = 5000
@@ -43,7 +58,7 @@ class Interrupt:
 
 def test_an_interrupt_may_come_before_every_bytecode():
     seen = []
-    pending = pyengine.Engine(NEAR).pending  # without a branch
+    pending = pyengine.Engine(NEAR, b"identity").pending  # without a branch
     bytecodes.before_each(lambda frame: seen.append(frame.f_lasti), pending)
     assert seen == [each.offset for each in dis.get_instructions(pending) if each.opname != "RESUME"]
 
@@ -53,9 +68,12 @@ def test_an_interrupt_may_come_before_every_bytecode():
 
 def busy_engine():
     """An open engine with messages of both directions at the ends of its small rings, and its peer."""
-    engine = pyengine.Engine(NEAR, 256, 256)
+    engine = new(pyengine.Engine, NEAR, 256, 256, commit=True)
     peer = Peer(engine, ring_bits=8)
-    peer.settle(NOW - 100, 77)
+    peer.greet(NOW - 400, 77)
+    peer.hears(NOW - 400)  # COMMIT
+    peer.hears(NOW - 400)
+    peer.says(b"", NOW - 100)
     for size in (90, 100):  # both rings wrap in what follows
         engine.send(message(size, size))
         while peer.hears(NOW - 90):
@@ -78,7 +96,8 @@ def incoming(peer):
     tag = peer.engine_tag
 
     def says(**fields):
-        return packet(tag, **{"offset": peer.offset, "ack": peer.ack, "credit": 256, **fields})
+        fields = {"offset": peer.offset, "ack": peer.ack, "credit": 256, **fields}
+        return packet(peer.start_out, tag, **fields)
 
     return {
         "data": says(data=record(b"second", 4)),
@@ -86,9 +105,16 @@ def incoming(peer):
         "ack": says(ack=acked),
         "gap": says(ack=acked - 10, flags=8),
         "hole": says(offset=peer.offset + 9, data=b"lost before"),
-        "poison": says(data=b"\x20\x00"),
+        "no record": says(data=b"\x80\x00"),
+        "overrun": says(ack=acked - 10, credit=4, flags=0x10),
+        "more than there is room for": says(data=bytes(200)),
+        "impossible": says(ack=acked + 1, data=record(b"possible")),
+        "old tag": packet(peer.start_out, tag - 1),
         "hello": hello(peer.session, peer.tag + 1, NEAR, tag, ring_bits=8, expected=acked),
         "restart": hello(FAR + 1, 7, 0, 0, ring_bits=8),
+        "identity": identity(FAR + 1, 7),
+        "stranger": identity(FAR + 1, 7, b"stranger"),
+        "bye": bye(peer.session, peer.tag, NEAR, tag, CLOSING),
         "noise": bytes(40),
     }
 
@@ -108,13 +134,22 @@ CALLS = {
     "send without room": lambda engine: engine.send(message(3, 240), 5),
     "end": lambda engine: engine.end(),
     "recv": lambda engine: engine.recv(),
-    "recv both": lambda engine: (engine.recv(), engine.recv(), engine.recv()),
+    "recv both": lambda engine: tuple(step(engine) for step in STEPS["recv both"]),
     "recv_into": recv_into,
     "pull_into": pull,
     "pull_into after a timeout": lambda engine: pull(engine, NOW + 4000),
     "take_flags": lambda engine: engine.take_flags(),
     "start": lambda engine: engine.start(104, NOW),
     "wait": lambda engine: engine.wait(NOW),
+    "bye": lambda engine: engine.bye(CLOSING),
+    "set_partner": lambda engine: engine.set_partner(FAR_ID),
+    "commit": lambda engine: tuple(step(engine) for step in STEPS["commit"]),
+}
+
+# Several calls in a row: a packet may come between two of them.
+STEPS = {
+    "recv both": [lambda engine: engine.recv()] * 3,
+    "commit": [lambda engine: engine.recv(), lambda engine: engine.commit()],
 }
 
 
@@ -125,17 +160,20 @@ PACKETS = incoming(PEER)
 @pytest.mark.parametrize("kind", PACKETS)
 @pytest.mark.parametrize("call", CALLS)
 def test_feed_between_any_two_bytecodes(call, kind):
-    def one_after_the_other(fed_first):
+    def one_after_the_other(place):
+        """The packet comes before this step of the call."""
         engine = copied(ENGINE)
-        if fed_first:
-            engine.feed(PACKETS[kind], NOW)
-        result = CALLS[call](engine)
-        if not fed_first:
-            engine.feed(PACKETS[kind], NOW)
-        told = engine.take_flags() | (result if call == "take_flags" else 0)
-        return result, state(engine), told | flags.PULL
+        results = []
+        for i, step in enumerate([*steps, None]):
+            if i == place:
+                engine.feed(PACKETS[kind], NOW)
+            if step:
+                results.append(step(engine))
+        told = engine.take_flags() | (results[0] if call == "take_flags" else 0)
+        return tuple(results) if call in STEPS else results[0], state(engine), told | flags.PULL
 
-    orders = [one_after_the_other(True), one_after_the_other(False)]
+    steps = STEPS.get(call, [CALLS[call]])
+    orders = [one_after_the_other(place) for place in range(len(steps) + 1)]
     at = 1
     while True:
         engine = copied(ENGINE)
@@ -220,18 +258,19 @@ def test_send_between_any_two_bytecodes(call):
 
 def queueing_engine(*queued):
     """An engine with messages queued, and the HELLO that brings it a new peer with a ring of 256 bytes."""
-    engine = pyengine.Engine(NEAR, 1024, 256)
+    engine = new(pyengine.Engine, NEAR, 1024, 256)
     Peer(engine, ring_bits=10).settle(NOW)
     for data in queued:
         engine.send(data)
     engine.start(247, NOW)
     small = Peer(engine, session=FAR + 1, ring_bits=8)
     small.hears_hello(NOW)
-    return engine, hello(FAR + 1, small.tag, NEAR, small.engine_tag, READY, 8)
+    small.says_identity(NOW)
+    return engine, small
 
 
 def test_message_size_is_checked_against_the_peer_that_it_goes_to():
-    engine, answer = queueing_engine()
+    engine, peer = queueing_engine()
     at = fed = 1
     while fed:
         copy = copied(engine)
@@ -239,7 +278,7 @@ def test_message_size_is_checked_against_the_peer_that_it_goes_to():
 
         def come(copy=copy):
             nonlocal fed
-            fed = copy.feed(answer, NOW)
+            fed = copy.feed(peer.hello(), NOW)
 
         try:
             Interrupt(at, come).run(copy.send, message(1, 300))
@@ -253,17 +292,18 @@ def test_message_size_is_checked_against_the_peer_that_it_goes_to():
 @pytest.mark.parametrize("call", ["send", "end"])
 def test_queueing_while_a_new_peer_makes_room(call):
     # The message of 300 bytes is too large for the new peer and goes away while another one is queued.
-    engine, answer = queueing_engine(b"stays", message(1, 300))
-    wanted = record(b"stays") + (record(message(3, 70), 5) if call == "send" else b"\x10\x00")
+    engine, peer = queueing_engine(b"stays", message(1, 300))
+    wanted = record(b"stays") + (record(message(3, 70), 5) if call == "send" else b"\x30\x00")
     at = 1
     while True:
         copy = copied(engine)
         fed = []
-        Interrupt(at, lambda copy=copy, fed=fed: fed.append(copy.feed(answer, NOW))).run(CALLS[call], copy)
+        come = Interrupt(at, lambda copy=copy, fed=fed: fed.append(copy.feed(peer.hello(), NOW)))
+        come.run(CALLS[call], copy)
         if not fed:
             break
         assert copy.pending() == len(wanted)
-        copy.feed(packet(copy._tag, 0, 0, 256), NOW)
+        copy.feed(packet(peer.start_out, copy._tag, 0, 0, 256), NOW)
         assert pull(copy)[8:-4] == wanted
         at += 1
     assert at > 50
@@ -274,7 +314,7 @@ def test_queueing_while_a_new_peer_makes_room(call):
 
 def interrupted_link():
     """Two engines in the middle of a transfer, with many small packets on their way to the first."""
-    a, b = pyengine.Engine(NEAR, 512, 512), pyengine.Engine(FAR, 512, 512)
+    a, b = new(pyengine.Engine, NEAR, 512, 512), new(pyengine.Engine, FAR, 512, 512)
     wire = Wire(a, b, 23, NOW)
     wire.open()
     wire.run(50)

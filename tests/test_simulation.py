@@ -167,8 +167,8 @@ class Damages(Engine):
 
     def _take(self, packet, now):
         packet = bytearray(packet)
-        packet[-4:] = b"\0" * 4
-        self._seal(packet, len(packet) - 4)
+        if len(packet) > 11:
+            self._seal(packet, len(packet) - 4, 0 if packet[0] & 1 else self._crc_in)
         super()._take(packet, now)
 
 

@@ -1,4 +1,4 @@
-"""What an engine reports through feed() and take_flags(), and the states it can be in."""
+"""What an engine reports through feed() and take_flags(), its states, reasons and kinds: docs/protocol.md."""
 
 READABLE = 0x01  # a whole message has come
 WRITABLE = 0x02  # room was freed in the transmit ring
@@ -7,12 +7,28 @@ OPENED = 0x08  # the handshake is done
 PEER_RESTARTED = 0x10  # the peer has a new session: unacknowledged messages go to it again
 FORGOTTEN = 0x20  # the peer knew an earlier session of this side: this side is the one that restarted
 TOO_LARGE = 0x40  # queued messages that the peer's ring can never hold were removed
-REFUSED = 0x80  # no common protocol version, or a HELLO that makes no sense
+REFUSED = 0x80  # this side has refused the peer, with a reason
 BROKEN = 0x100  # the peer's stream holds something that is not a record
 PEER_ENDED = 0x200  # the peer has closed: nothing comes after what is already here
+CONTRADICTED = 0x400  # what the peer says cannot be: this side has begun a new session
+BYE = 0x800  # the peer has ended the connection, with a reason
 
 IDLE = 0
 GREETING = 1
 OPEN = 2
-REFUSING = 3
-POISONED = 4
+CLOSED = 3  # until start(): this connection is over
+
+# Reasons why a side ends a connection.
+CLOSING = 1  # its application has closed the link
+PROGRAM_FAILED = 2  # its program has failed, or was interrupted
+PARTNER_KNOWN = 3  # it serves another partner
+OTHER_VERSION = 4  # the peer speaks another version of the protocol
+KEY_WANTED = 5  # reserved
+KEY_WRONG = 6  # reserved
+NONSENSE = 7  # the peer's stream makes no sense
+
+# Kinds of messages.
+BYTES = 0
+TEXT = 1
+OBJECT = 2
+NEWEST = 4  # added to one of the others: only the newest value counts

@@ -10,7 +10,7 @@ from . import engine as engines
 from . import lifecycle as lc
 from .errors import LinkClosedError
 from .policy import BURST, FULL, FULL_MS, HANG_UP, HANG_UP_MS, LOOK_MS, TICK_MS, EventError, Policy
-from .runtime import Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
+from .runtime import Flag, const, identity, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 _EIO = const(5)
 _COUNTER = const(0xFFFFFFFF)
@@ -40,8 +40,8 @@ class Link:
         fit this side's transmit ring and the peer's receive ring.
     timeout_ms: that of open(), for `async with`.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
-        "restarted", "too large", "refused", "not found", "not connected" or "undelivered"; detail: str for a
-        person. Printed by default. An exception that it raises ends the link.
+        "restarted", "renewed", "too large", "refused", "not found", "not connected" or "undelivered"; detail:
+        str for a person. Printed by default. An exception that it raises ends the link.
 
     Each wait takes a timeout_ms (int, ms; None: for ever). When the time is up it raises
     asyncio.TimeoutError, at most 20 ms later, and nothing is lost: a message that has not come is for the
@@ -58,7 +58,7 @@ class Link:
         session = int.from_bytes(os.urandom(4), "little") or 1
         self.name = role.name
         self.channel = 0
-        self._engine = engine_class(session, tx_size=tx_size, rx_size=rx_size)
+        self._engine = engine_class(session, identity(), tx_size=tx_size, rx_size=rx_size)
         self._wake = Flag()  # for the pump
         self._opened = asyncio.Event()
         self._readable = asyncio.Event()
@@ -182,7 +182,8 @@ class Link:
         else:
             await self._wait_message(LinkClosedError, timeout_ms)
             message = self._engine.recv()
-        self.channel, data = message
+        first, data = message
+        self.channel = first & 15
         return data
 
     async def drain(self, timeout_ms=None):
@@ -205,7 +206,8 @@ class Link:
         else:
             await self._wait_message(StopAsyncIteration, None)
             message = self._engine.recv()
-        self.channel, data = message
+        first, data = message
+        self.channel = first & 15
         return data
 
     async def flush(self, timeout_ms=None):
@@ -301,7 +303,8 @@ class Link:
     def _messages(self):
         recv = self._engine.recv
         while message := recv():
-            self.channel, data = message
+            first, data = message
+            self.channel = first & 15
             yield data
         self._wake.set()
 

@@ -28,6 +28,7 @@ _SILENCE_MS = const(4500)  # a peer that says nothing for this time is gone
 _STALL_MS = const(4000)  # a connection that acknowledges nothing for this time has stalled
 _STALLS = const(3)  # so many in a row: it is this board's host stack
 _LINGER_MS = const(400)  # longer than a peer that lacks an acknowledgement takes to ask again
+_GOODBYE_MS = const(1000)  # so long the other board has to hear why this one hangs up
 _AGAIN_MS = const(10_000)  # what happens again and again is told this often
 _AWAY_MS = const(3000)  # the other board may give up one that does not run for so long
 _PAUSE_FIRST_MS = const(20)  # the radio's own tasks need a turn after a drop
@@ -37,6 +38,14 @@ _PAUSE_MAX_MS = const(500)
 # and EAGAIN mean the same.
 FULL_ERRNOS = (11, 12, 16, 114)
 
+# Why the other board hangs up: docs/protocol.md, "BYE".
+_REASONS = {
+    fl.CLOSING: "the other board closes its link",
+    fl.PROGRAM_FAILED: "the other board's program has failed",
+    fl.PARTNER_KNOWN: "the other board serves another one",
+    fl.OTHER_VERSION: "the other board speaks another version of the protocol",
+    fl.NONSENSE: "this board's stream makes no sense to the other one",
+}
 _NO_GREETING = "no greeting"
 
 # What runs for each message, packet or turn.
@@ -95,6 +104,7 @@ class Policy:
         self._mtu = MTU_LEAST
         self._address = self._label = None
         self._limit_at = self._sought_at = 0
+        self._goodbye_at = None  # since when the engine has nothing more to do with this connection
         self._progress_at = 0  # the peer had everything, or acknowledged a message
         self._pause_ms = _PAUSE_FIRST_MS
         self._timeouts = 0  # the engine's, until the last connection ended
@@ -255,7 +265,8 @@ class Policy:
 
     def overdue(self, now):
         """Whether the attempt is to be given up."""
-        return self.connection in (lc.SEEKING, lc.SETTING_UP) and ticks_diff(now, self._limit_at) >= 0
+        # No tuple: it would take memory.
+        return lc.SEEKING <= self.connection <= lc.SETTING_UP and ticks_diff(now, self._limit_at) >= 0
 
     def accepts(self, address):
         """Whether this link may serve the board at this address: the one that it has met, if there is one."""
@@ -355,6 +366,8 @@ class Policy:
             wait = LOOK_MS
             if self.connection == READY:
                 self._connect(lc.START)
+                self._goodbye_at = None
+                engine.set_partner(None)  # this link knows its partner by the address
                 engine.start(self._mtu, now)
                 greeting = True
             if greeting:
@@ -398,16 +411,17 @@ class Policy:
                 self._silences += 1
                 self.why = "the other board says nothing"
                 return True
-            if state == fl.POISONED:
-                self.why = "the other board's stream makes no sense"
-                return True
         elif ticks_diff(now, began_at) > _HANDSHAKE_MS:
             self._silences += 1
             self.why = _NO_GREETING
             return True
-        if state == fl.REFUSING and self.connection >= GREETING:
-            self.why = "refused"
-            return True
+        if state == fl.CLOSED and self.connection >= GREETING:
+            if self._goodbye_at is None:
+                self._goodbye_at = now
+                self.why = "refused"
+                if self.engine.reason == fl.NONSENSE:
+                    self.why = "the other board's stream makes no sense"
+            return ticks_diff(now, self._goodbye_at) >= _GOODBYE_MS
         return False
 
     def _report(self, flags):
@@ -427,6 +441,10 @@ class Policy:
             self._connect(lc.GREETED)
             self._link(lc.MET)
             self._opened.set()
+        if flags & fl.BYE:
+            reason = self.engine.reason
+            self._goodbye_at = ticks_add(self.heard_at, -_GOODBYE_MS)  # it has said all
+            self.why = _REASONS.get(reason) or "the other board hangs up, with reason %d" % reason
         if flags & fl.PEER_ENDED:
             self._link(lc.END_CAME)
             self._room.set()
@@ -447,12 +465,18 @@ class Policy:
         if flags & fl.TOO_LARGE:
             removed = self.engine.stats()["too_large"]
             self.tell("too large", "%d messages removed that the other board cannot hold" % removed)
+        if flags & fl.CONTRADICTED:
+            self.tell(
+                "renewed", "the other board contradicted what was known: messages may be lost or come twice"
+            )
+        if flags & fl.BYE and self.connection != CONNECTED:
+            self.tell("refused", self.why)
         if flags & fl.REFUSED:
-            version = self.engine.peer_version
-            if version == 1:
-                self.tell("refused", "the other board's HELLO makes no sense")
+            if self.engine.reason == fl.OTHER_VERSION:
+                version = self.engine.peer_version
+                self.tell("refused", "the other board speaks protocol version %d, not 2" % version)
             else:
-                self.tell("refused", "the other board speaks protocol version %d, not 1" % version)
+                self.tell("refused", "the other board is not the one that this link has met")
 
     def tell(self, event, detail):
         """Tell the program. What it raises ends the link, as an EventError."""
@@ -495,7 +519,7 @@ class Policy:
         """The engine's counters, and those of the connections."""
         stats = self.engine.stats()
         stats["connections"] = self._connections
-        stats["strangers"] = self._strangers
+        stats["strangers"] += self._strangers  # the engine has turned away others
         stats["silences"] = self._silences
         stats["stack_restarts"] = self.stack_restarts
         return stats

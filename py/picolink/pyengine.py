@@ -11,18 +11,22 @@ from binascii import crc32
 
 from .flags import (
     BROKEN,
+    BYE,
+    CLOSED,
+    CONTRADICTED,
     FORGOTTEN,
     GREETING,
     IDLE,
+    NONSENSE,
     OPEN,
     OPENED,
+    OTHER_VERSION,
+    PARTNER_KNOWN,
     PEER_ENDED,
     PEER_RESTARTED,
-    POISONED,
     PULL,
     READABLE,
     REFUSED,
-    REFUSING,
     TOO_LARGE,
     WRITABLE,
 )
@@ -35,26 +39,35 @@ except ImportError:  # CPython
         return value
 
 
-VERSION = const(1)  # docs/protocol.md, "HELLO"
+VERSION = const(2)  # docs/protocol.md, "Versions and features"
 
 # Packets: docs/protocol.md, "Packets".
 _HELLO = const(0x01)
+_IDENTITY = const(0x21)
+_BYE = const(0x41)
+_KIND = const(0x61)
 _READY = const(0x02)
+_RENEWED = const(0x10)
 _ASK = const(0x04)
 _GAP = const(0x08)
-_RENEWED = const(0x10)
+_OVERRUN = const(0x10)
+_COMMIT = const(0x20)
+_FEATURE_COMMIT = const(0x02)
 _HEADER = const(8)
 _OVERHEAD = const(12)
-_HELLO_SIZE = const(20)
+_GREETING_SIZE = const(20)
 _MAX_PACKET = const(244)
 _MAX_SENT = const(236)
 _PDU = const(27)  # LL payload without data length extension: Core spec vol 6 part B 4.5.10
+_ATT_HEADER = const(3)
 _PDU_HEADERS = const(7)  # L2CAP header (4) and ATT opcode and handle (3)
 _CRC_RESIDUE = const(0x2144DF1C)  # CRC-32 of any packet with its own CRC-32 behind it
 
 # Records: docs/protocol.md, "Records".
-_CHANNEL = const(0x0F)
-_END = const(0x10)
+_PLAIN = const(0)  # the kind of a message of bytes
+_END = const(0x30)  # the only record of type 3
+_NEWEST = const(0x40)
+_TYPE_3_NEWEST = const(0x70)
 
 _OFFSET = const(0xFFFF)  # offsets are modulo 2^16
 _BEHIND = const(0x8000)  # a difference from here on means "behind"
@@ -67,6 +80,10 @@ _ACK_MS = const(30)
 _RTO_FIRST_MS = const(1000)
 _RTO_MIN_MS = const(300)
 _RTO_MAX_MS = const(4000)
+_PATIENCE_MIN_MS = const(10)
+_DOUBT_MS = const(500)
+_DOUBTS = const(4)  # impossible packets in a row
+_COMMIT_MS = const(30)
 _BACKOFF_MAX = const(3)
 _REFILLS_MAX = const(7)
 
@@ -74,6 +91,14 @@ _FLIGHT_MAX = const(128)  # packets
 _FLIGHT_LOSSY = const(4)  # packets: losses do not push the flight limit below this
 _ASK_AHEAD = const(2)  # packets: after losses an answer is asked for this many before half the limit
 _HELD_MAX = const(8)  # packets that came while another engine call was under way
+
+# What is due before any data packet, in the order in which it goes.
+_NOTHING = const(0)
+_DUE_HELLO = const(1)
+_DUE_GREETING = const(2)  # IDENTITY, then HELLO
+_DUE_BYE = const(3)
+
+_NOBODY = bytes(4)  # in the place of a session id
 
 _COUNTERS = (
     "messages_sent",
@@ -93,6 +118,8 @@ _COUNTERS = (
     "stale",
     "early",
     "overruns",
+    "strangers",
+    "contradictions",
     "dropped",
     "opened",
     "peer_restarts",
@@ -117,12 +144,14 @@ _COUNTERS = (
     _STALE,
     _EARLY,
     _OVERRUNS,
+    _STRANGERS,
+    _CONTRADICTIONS,
     _DROPPED,
     _OPENED,
     _PEER_RESTARTS,
     _RESENT,
     _TOO_LARGE,
-) = range(22)
+) = range(24)
 
 
 _METHODS = (
@@ -140,11 +169,28 @@ _METHODS = (
     "_decode",
     "_take_ack",
     "_acknowledge",
+    "_free",
     "_take_stream",
     "_scan",
     "_next_size",
     "_release",
     "_credit_due",
+    "wait",
+    "take_flags",
+    "_timeout",
+    "_gap_timeout",
+    "_pull_due",
+    "_commit_wait",
+    "_rewind",
+    "_fill",
+    "_measure",
+    "_take_report",
+    "_owe_ack",
+    "_knows",
+    "_payload_size",
+    "_record_total",
+    "_hold",
+    "_done",
 )
 
 
@@ -163,6 +209,24 @@ def _ring_size(name, value):
     return value
 
 
+def _identity(value):
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"identity must be bytes, not {value!r}")
+    identity = bytes(value)
+    if len(identity) != 8 or identity == bytes(8):
+        raise ValueError(f"identity must be 8 bytes that are not all 0, not {value!r}")
+    return identity
+
+
+def _kind_bits(kind):
+    """What a kind adds to a record's first byte."""
+    if not isinstance(kind, int) or isinstance(kind, bool):
+        raise TypeError(f"kind must be an int, not {kind!r}")
+    if not 0 <= kind <= 6 or kind == 3:
+        raise ValueError(f"kind must be 0, 1, 2, 4, 5 or 6, not {kind}")
+    return kind << 4
+
+
 def _message_bytes(data):
     if isinstance(data, str):
         return data.encode()
@@ -179,18 +243,23 @@ class Engine:
     """One side of a link.
 
     session: int, 1 to 2^32 - 1, random: names this side's life, from construction to loss of power.
+    identity: bytes-like, 8 bytes that are not all 0: names this board, PC or page in all its lives.
     tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768.
     window: bytes that may be on their way in the host stack and the air, 256 to 65535; the flight limit in
         packets follows from it and from the packet size.
+    commit: whether the peer keeps what it has sent until commit() is called here.
 
     Raises TypeError or ValueError for anything else.
 
-    state: IDLE, GREETING, OPEN, REFUSING or POISONED.   ended: True once recv() has come to the peer's END.
-    peer_version: the protocol version in the last HELLO.
+    state: IDLE, GREETING, OPEN or CLOSED.   ended: True once recv() has come to the peer's END.
+    peer_version: the protocol version of the peer that was opened with, or refused for it, last.
+    reason: why a connection was ended last, by either side (docs/protocol.md, "BYE"); 0: none was.
+    partner: the identity of the one that this side serves, or None.
     """
 
-    def __init__(self, session, tx_size=8192, rx_size=8192, window=4096):
+    def __init__(self, session, identity, tx_size=8192, rx_size=8192, window=4096, commit=False):
         self._session = _checked("session", session, 1, 0xFFFFFFFF)
+        self._identity = _identity(identity)
         self._tx = memoryview(bytearray(_ring_size("tx_size", tx_size)))
         self._rx = memoryview(bytearray(_ring_size("rx_size", rx_size)))
         self._tx_mask = tx_size - 1
@@ -201,29 +270,48 @@ class Engine:
         self.state = IDLE
         self.ended = False
         self.peer_version = 0
+        self.reason = 0
+        self.partner = None
         self._flags = 0
         self._count = [0] * len(_COUNTERS)
-        self._size = 20
+        self._largest = 20  # bytes of a packet: what one ATT value can hold
+        self._size = 20  # bytes of a packet that this side makes
 
-        # The peer in force, and the one last heard in this handshake.
-        self._peer = bytes(4)
+        # The peer in force, the one last heard in this handshake, and the one that has said who it is.
+        self._peer = _NOBODY
         self._peer_tag = 0
         self._peer_ring = 0
+        self._peer_commits = False
+        self._terms = bytes((_bits(rx_size), _FEATURE_COMMIT if commit else 0))  # of HELLO: ring, features
+        self._peer_terms = bytes(2)
+        self._crc_out = 0  # what the CRC of data packets starts with
+        self._crc_in = 0
         self._record_limit = tx_size  # bytes of a record: what both rings can hold
-        self._heard = self._peer
+        self._heard = _NOBODY
         self._heard_tag = 0
+        self._introduced = _NOBODY
+        self._introduced_as = self._identity
+        self._introduced_largest = 20
         self._renewed = False  # a session of the peer came before the one in force
-        self._hello_due = False
+        self._anew = False  # this session has taken the place of another one, and was not open yet
+        self._broken = False  # the peer's stream could not be read on
+        self._due = _NOTHING
         self._hello_at = 0
 
-        # Transmit ring: tail <= una <= nxt <= high <= head, all modulo 2^16.
-        self._tail = 0  # first byte of the first message that is not wholly acknowledged
+        # Impossible packets in a row, and since when.
+        self._doubts = 0
+        self._doubt_at = 0
+
+        # Transmit ring: tail <= committed <= una <= nxt <= high <= head, all modulo 2^16.
+        self._tail = 0  # first byte of the first message that is not wholly acknowledged (or committed)
+        self._peer_committed = 0  # first byte not committed; only where the peer commits
         self._una = 0  # first byte not acknowledged
         self._nxt = 0  # next byte to send
         self._high = 0  # end of what was ever sent
         self._head = 0  # end of what is queued
         self._tx_base = 0  # where offset 0 of the stream to this peer stands in the ring
         self._edge = 0  # the peer's credit ends here
+        self._end_queued = False
 
         # Packets in flight: where each ends.
         self._ends = array("H", [0] * _FLIGHT_MAX)
@@ -265,6 +353,15 @@ class Engine:
         self._ack_now = False
         self._ack_owed = False
         self._ack_at = 0
+        self._also = 0  # ASK and OVERRUN for the next packet
+
+        # What the application has committed.
+        self._commits = bool(commit)
+        self._committed = 0  # first byte that it has not
+        self._old = 0  # so many messages are read when all those of dead sessions are
+        self._commit_due = False
+        self._commit_sent = False  # on this connection
+        self._commit_at = 0
 
         # On a board feed() may come between any two bytecodes of another call: then the packet is held here.
         self._busy = False
@@ -275,6 +372,7 @@ class Engine:
         self._held_times = [0] * _HELD_MAX
 
         # MicroPython looks for a method among all of these first, which takes longer than most methods do.
+        # With so many the table has just grown: in one that is nearly full each look takes twice as long.
         for name in _METHODS:
             setattr(self, name, getattr(self, name))
 
@@ -286,18 +384,41 @@ class Engine:
         _checked("mtu", mtu, 23, 517)
         self._busy = True
         try:
-            self._size = min((mtu + 4) // _PDU * _PDU - _PDU_HEADERS, _MAX_SENT)
-            if self.state == POISONED:
+            if self._broken:
                 self._renew()  # what the peer's stream held next is unknown
+            self._largest = min(mtu - _ATT_HEADER, _MAX_PACKET)
+            self._introduced = _NOBODY
             self._greet(now)
         finally:
             self._done()
 
-    def send(self, data, channel=0):
-        """Queue one message. Returns True, or False when nothing was taken: there is no room now, or an
-        interrupt handler calls in the middle of another call.
+    def bye(self, reason):
+        """End this connection: the peer is told why. Nothing happens where there is none.
+
+        reason: 1 to 255 (docs/protocol.md, "BYE").
+        """
+        _checked("reason", reason, 1, 255)
+        self._busy = True
+        if self.state == GREETING or self.state == OPEN:
+            self._close(reason)
+        self._done()
+
+    def set_partner(self, identity):
+        """Whom this side serves: an identity of 8 bytes, or None: whoever a handshake is done with first."""
+        if identity is not None:
+            identity = _identity(identity)
+        self._busy = True
+        self.partner = identity
+        if identity is not None and identity != self._introduced_as:
+            self._introduced = _NOBODY
+        self._done()
+
+    def send(self, data, channel=0, kind=_PLAIN):
+        """Queue one message. Returns True, or False when nothing was taken: there is no room now, end() was
+        called, or an interrupt handler calls in the middle of another call.
 
         data: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
+        kind: BYTES, TEXT or OBJECT, plus NEWEST (flags.py): what the peer's application is told of it.
         Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold.
         """
         # The usual types first: a call costs as much as the rest of it.
@@ -305,6 +426,8 @@ class Engine:
             data = _message_bytes(data)
         if type(channel) is not int or not 0 <= channel <= 15:
             _checked("channel", channel, 0, 15)
+        if kind is not _PLAIN:
+            channel |= _kind_bits(kind)
         if self._busy:
             return False
         size = len(data)
@@ -314,7 +437,7 @@ class Engine:
             if total > self._record_limit:
                 limit = self._record_limit
                 raise ValueError(f"a message of {size} bytes never fits: {limit} with its header at most")
-            if not self._queue(channel, data, size, total):
+            if self._end_queued or not self._queue(channel, data, size, total):
                 return False
             self._count[_MESSAGES_SENT] += 1
             return True
@@ -324,21 +447,36 @@ class Engine:
                 self._done()
 
     def end(self):
-        """Queue the END record: nothing follows it. Returns False as send()."""
+        """Queue the END record: nothing follows it. Returns whether it is queued, or was before."""
         if self._busy:
             return False
         self._busy = True
         try:
-            return self._queue(_END, b"", 0, 2)
+            if not self._end_queued:
+                self._end_queued = self._queue(_END, b"", 0, 2)
+            return self._end_queued
         finally:
             self._done()
+
+    def commit(self):
+        """All that was read is safe: the peer need not keep it. Raises ValueError without commit=True."""
+        if not self._commits:
+            raise ValueError("this engine was made without commit=True")
+        self._busy = True
+        # What dead sessions have sent is nobody's any more.
+        if self._count[_MESSAGES_RECEIVED] >= self._old:
+            read = (self._read + 2) & _OFFSET if self.ended else self._read
+            if read != self._committed:
+                self._committed = read
+                self._commit_due = True
+        self._done()
 
     def readable(self):
         """Whether recv() has a message to give."""
         return self._next_size() >= 0
 
     def recv(self):
-        """The next message as (channel, bytes), or None."""
+        """The next message as (channel | kind << 4, bytes), or None."""
         size = self._next_size()
         if size < 0:
             return None
@@ -352,7 +490,7 @@ class Engine:
         return message
 
     def recv_into(self, buf):
-        """The next message into buf. Returns channel << 16 | length in bytes, or -1 when there is none.
+        """The next message into buf. Returns (channel | kind << 4) << 16 | length in bytes, or -1 for none.
 
         Raises ValueError when buf is too small; the message stays.
         """
@@ -412,7 +550,7 @@ class Engine:
 
     def wait(self, now):
         """ms until pull_into() has something to say by itself: 0 for now, -1 for nothing in sight."""
-        if self._hello_due:
+        if self._due:
             return 0
         if self.state == GREETING:
             return max(0, _HELLO_MS - _elapsed(now, self._hello_at))
@@ -423,11 +561,15 @@ class Engine:
         wait = -1
         if self._ack_owed:
             wait = max(0, _ACK_MS - _elapsed(now, self._ack_at))
+        if self._commit_due and not self._gap:
+            commit = self._commit_wait(now)
+            if wait < 0 or commit < wait:
+                wait = commit
         if self._gap_again:
             again = max(0, self._gap_timeout() - _elapsed(now, self._filled_at))
             if wait < 0 or again < wait:
                 wait = again
-        if self._una != self._head:
+        if self._tail != self._head:
             timer = max(0, self._timeout() - _elapsed(now, self._timer_at))
             if wait < 0 or timer < wait:
                 wait = timer
@@ -459,87 +601,180 @@ class Engine:
         self.state = GREETING
         self._heard = self._peer
         self._heard_tag = self._peer_tag
-        self._hello_due = True
+        self._due = _DUE_GREETING
         self._hello_at = now
 
     def _renew(self):
         """Go on as a restarted board would: under the next session id, knowing no peer."""
-        session = self._session % 0xFFFFFFFF + 1
+        session = crc32(self._identity, self._session) or 1
         self._me = session.to_bytes(4, "little")
         self._session = session
-        self._peer = bytes(4)
-        self._renewed = False
+        self._peer = _NOBODY
+        self._renewed = self._broken = False
+        self._anew = True
 
-    def _take_hello(self, packet, now):
-        version = packet[1]
+    def _close(self, reason):
+        """This side ends the connection."""
+        self.state = CLOSED
+        self.reason = reason
+        self._due = _DUE_BYE
+
+    def _refuse(self, reason):
+        self._close(reason)
+        self._flags |= REFUSED | PULL
+
+    def _answer(self, now):
+        """Who is wrong about this side learns better, by what it says. Not too often."""
+        if (now - self._hello_at) & _TICKS >= _HELLO_MS:
+            self._due = _DUE_GREETING
+            self._ack_now = True
+            self._flags |= PULL
+
+    def _doubt(self, now):
+        """A packet cannot be. Returns whether a handshake has begun, to find out."""
+        if not self._doubts:
+            self._doubt_at = now
+        self._doubts += 1
+        if self._doubts >= _DOUBTS and (now - self._doubt_at) & _TICKS >= _DOUBT_MS:
+            self._greet(now)
+            return True
+        self._also |= _ASK
+        self._ack_now = True
+        return False
+
+    def _take_greeting(self, packet, now):
+        count = self._count
+        greeting = self.state == GREETING
+        if packet[1] != VERSION:
+            count[_MALFORMED] += 1
+            if greeting:
+                self.peer_version = packet[1]
+                self._refuse(OTHER_VERSION)
+            return
+        kind = packet[0] & _KIND
         session = bytes(packet[4:8])
-        ring_bits = packet[12] if len(packet) == _HELLO_SIZE else 0
-        if version != VERSION or not 8 <= ring_bits <= 15 or session == self._me or session == bytes(4):
-            self._refuse(version)
+        identity = bytes(packet[8:16])
+        good = len(packet) == _GREETING_SIZE and session != _NOBODY
+        if kind == _HELLO:
+            good = good and 8 <= packet[12] <= 15
+        elif kind == _IDENTITY:
+            good = good and 20 <= packet[3] <= _MAX_PACKET and identity != bytes(8)
+        elif kind != _BYE:
+            good = False
+        if not good or session == self._me:
+            count[_MALFORMED] += 1
+            if good and greeting and self._peer == _NOBODY:
+                self._renew()  # two sides have drawn the same session id
+                self._greet(now)
+                self._flags |= PULL
+            elif good and self.state == OPEN:
+                self._answer(now)  # the peer may have begun anew, with it
+        elif not greeting and self.state != OPEN:
+            count[_EARLY] += 1
+        elif kind == _HELLO:
+            self._take_hello(packet, session, now)
+        elif kind == _IDENTITY:
+            self._take_identity(packet, session, identity)
+        else:
+            self._take_bye(packet, session)
+
+    def _take_identity(self, packet, session, identity):
+        if self.partner is None or identity == self.partner:
+            self._introduced = session
+            self._introduced_as = identity
+            self._introduced_largest = packet[3]
             return
-        if self.state != GREETING and self.state != OPEN:
-            self._count[_EARLY] += 1
+        self._count[_STRANGERS] += 1
+        if self.state == GREETING:
+            self._heard = session
+            self._heard_tag = packet[2]
+            self._refuse(PARTNER_KNOWN)
+
+    def _take_bye(self, packet, session):
+        answered = bytes(packet[8:12]) == self._me and packet[3] == self._tag
+        if not answered or (self.state == OPEN and session != self._peer):
+            self._count[_STALE] += 1
             return
+        self._close(packet[12])
+        self._due = _NOTHING
+        self._flags |= BYE | PULL
+
+    def _take_hello(self, packet, session, now):
         flags = packet[0]
         tag = packet[2]
-        if self.state == OPEN and (session != self._peer or tag != self._peer_tag):
-            if session == self._peer and (tag - self._peer_tag) & 0xFF >= 0x80:
-                self._count[_STALE] += 1  # from a handshake before this one
-                return
-            self._greet(now)  # the peer began anew: so must this side
-        if self.state == GREETING and bytes(packet[8:12]) == self._me and packet[3] == self._tag:
-            expected = packet[14] | packet[15] << 8
-            if not self._open(session, tag, 1 << ring_bits, expected, flags & _RENEWED, now):
-                # One side has met another peer since and has given these streams up: begin them anew.
-                self._renew()
+        answers = bytes(packet[8:12]) == self._me
+        if self.state == OPEN:
+            if session != self._peer:
+                if session != self._introduced:
+                    self._count[_EARLY] += 1
+                    return
+                self._greet(now)  # the partner began anew: so must this side
+            elif bytes(packet[12:14]) != self._peer_terms:
                 self._greet(now)
+            elif tag != self._peer_tag:
+                # From a handshake before this one? It never answers a tag that this side did not have yet.
+                late = not answers or (packet[3] - self._tag) & 0xFF > 0x80
+                if late and (tag - self._peer_tag) & 0xFF >= 0x80:
+                    self._count[_STALE] += 1
+                    self._answer(now)
+                    return
+                self._greet(now)
+        proof = self.state == GREETING and answers and packet[3] == self._tag
+        if proof and session == self._introduced and not self._open(packet, session, now):
+            self._renew()
+            self._count[_CONTRADICTIONS] += 1
+            self._flags |= CONTRADICTED
+            self._greet(now)
         self._heard = session
         self._heard_tag = tag
         if not flags & _READY:
-            self._hello_due = True
+            self._due = _DUE_GREETING
             self._ack_now = True  # the peer has taken nothing since its handshake began: tell it its credit
         self._flags |= PULL
 
-    def _refuse(self, version):
-        self._count[_MALFORMED] += 1
-        if self.state == GREETING:
-            self.state = REFUSING
-            self.peer_version = version
-            self._hello_due = True  # once, so that the peer can see why
-            self._flags |= REFUSED | PULL
-
-    def _open(self, session, tag, ring, expected, renewed, now):
+    def _open(self, packet, session, now):
         """The peer has answered this very handshake: resume the streams, or begin new ones.
 
-        renewed: whether the peer knew an earlier session of this side.
-
-        Returns False, with nothing done, when the peer is at a place where these streams cannot be.
+        Returns False, with nothing done, when it says what cannot be.
         """
+        terms = bytes(packet[12:14])
+        expected = packet[14] | packet[15] << 8
+        crc_out = crc32(self._me + session + self._terms + terms)
+        crc_in = crc32(session + self._me + terms + self._terms)
         flags = OPENED | WRITABLE
         if session == self._peer:
             pos = (expected + self._tx_base) & _OFFSET
-            if (pos - self._una) & _OFFSET > (self._high - self._una) & _OFFSET:
+            if terms != self._peer_terms or (pos - self._una) & _OFFSET > (self._high - self._una) & _OFFSET:
                 return False
             self._acknowledge(pos, now)
         else:
             if expected:
                 return False
-            if self._peer != bytes(4):
+            if self._peer != _NOBODY:
                 self._count[_PEER_RESTARTS] += 1
                 self._renewed = True
                 flags |= PEER_RESTARTED
-            if renewed:
+            if packet[0] & _RENEWED and not self._anew:
                 flags |= FORGOTTEN
-            if self._begin_stream(ring):
+            ring = 1 << terms[0]
+            if self._begin_streams(ring):
                 flags |= TOO_LARGE
             self._peer = session
+            self._peer_terms = terms
             self._peer_ring = ring
+            self._peer_commits = bool(terms[1] & _FEATURE_COMMIT)
             self._record_limit = min(self._tx_mask + 1, ring)
+        self._crc_out = crc_out
+        self._crc_in = crc_in
+        self._anew = False
         self._count[_OPENED] += 1
         self._flags |= flags
-        self._peer_tag = tag
+        self._peer_tag = packet[2]
+        self.partner = self._introduced_as
         self.peer_version = VERSION
         self.state = OPEN
+        largest = min(self._largest, self._introduced_largest)
+        self._size = min((largest + _PDU_HEADERS) // _PDU * _PDU - _PDU_HEADERS, _MAX_SENT)
         self._flight_max = max(1, min(_FLIGHT_MAX, self._window // (self._size + _PDU_HEADERS)))
         self._limit = self._flight_max
         self._rewind()
@@ -550,11 +785,15 @@ class Engine:
         self._rto = _RTO_FIRST_MS
         self._timer_at = now
         self._backoff = 0
+        self._doubts = 0
+        self._also = 0
         self._gap = False
         self._ack_now = True  # tells the peer its credit
+        self._commit_due = self._commits
+        self._commit_sent = False
         return True
 
-    def _begin_stream(self, ring):
+    def _begin_streams(self, ring):
         """Both streams begin again at offset 0, with a whole record. Returns how many were too large."""
         mask = self._tx_mask
         pos = kept = self._tail
@@ -565,7 +804,7 @@ class Engine:
             if total > ring:
                 removed += 1
             else:
-                if (pos - self._tail) & _OFFSET < sent:
+                if (pos - self._tail) & _OFFSET < sent and self._tx[pos & mask] != _END:
                     self._count[_RESENT] += 1
                 if kept != pos:
                     for i in range(total):
@@ -573,10 +812,15 @@ class Engine:
                 kept = (kept + total) & _OFFSET
             pos = (pos + total) & _OFFSET
         self._head = kept
-        self._tx_base = self._una = self._nxt = self._high = self._edge = self._tail
-        self._rx_base = self._rcv = self._edge_sent = self._whole
+        self._tx_base = self._una = self._nxt = self._high = self._edge = self._peer_committed = self._tail
+        self._rx_base = self._rcv = self._edge_sent = self._committed = self._whole
         self._need = 2
         self._count[_TOO_LARGE] += removed
+        self._old = self._count[_MESSAGES_RECEIVED]
+        pos = self._read if self._commits else self._whole
+        while pos != self._whole:
+            self._old += 1  # END too, behind which nothing is read
+            pos = (pos + self._record_total(self._rx, pos)) & _OFFSET
         return removed
 
     # -- sending ------------------------------------------------------------------------------------------
@@ -624,20 +868,24 @@ class Engine:
         if size > credit:
             # A packet cut short by the credit wastes air: only when nothing else is on its way.
             return 0 if self._flight else credit
+        if credit >= _BEHIND and (self._edge - self._una) & _OFFSET < (nxt - self._una) & _OFFSET:
+            return 0  # more was sent than there is room for
         return size
 
     def _pull(self, buf, now):
         state = self.state
-        if self._hello_due or (state == GREETING and _elapsed(now, self._hello_at) >= _HELLO_MS):
-            return self._pull_hello(buf, now)
+        if self._due or (state == GREETING and _elapsed(now, self._hello_at) >= _HELLO_MS):
+            return self._pull_due(buf, now)
         if state != OPEN:
             return 0
+        if self._commit_due and not self._gap and not self._commit_wait(now):
+            return self._pull_commit(buf, now)
         count = self._count
         flags = 0
         if self._gap_again and _elapsed(now, self._filled_at) >= self._gap_timeout():
             self._fill(now, self._refills + 1)
         size = self._sendable()
-        if self._una != self._head and _elapsed(now, self._timer_at) >= self._timeout():
+        if self._tail != self._head and _elapsed(now, self._timer_at) >= self._timeout():
             if self._una != self._high:
                 count[_TIMEOUTS] += 1
                 self._rewind()
@@ -673,6 +921,9 @@ class Engine:
         else:
             credit = self._rx_mask + 1 - ((self._rcv - self._read) & _OFFSET)
             self._edge_sent = (self._rcv + credit) & _OFFSET
+        if self._also:
+            flags |= self._also & ~_OVERRUN if self._gap else self._also
+            self._also &= ~flags
         struct.pack_into(
             "<BBHHH",
             buf,
@@ -684,7 +935,30 @@ class Engine:
             credit,
         )
         self._ack_now = self._ack_owed = False
-        return self._seal(buf, _HEADER + size)
+        return self._seal(buf, _HEADER + size, self._crc_out)
+
+    def _commit_wait(self, now):
+        """ms until the peer may be told what is committed."""
+        if not self._commit_sent:
+            return 0
+        return max(0, _COMMIT_MS - ((now - self._commit_at) & _TICKS))
+
+    def _pull_commit(self, buf, now):
+        struct.pack_into(
+            "<BBHHH",
+            buf,
+            0,
+            _COMMIT,
+            self._peer_tag,
+            (self._nxt - self._tx_base) & _OFFSET,
+            (self._rcv - self._rx_base) & _OFFSET,
+            (self._rcv - self._committed) & _OFFSET,
+        )
+        self._commit_due = False
+        self._commit_sent = True
+        self._commit_at = now
+        self._count[_ACKS_ALONE] += 1
+        return self._seal(buf, _HEADER, self._crc_out)
 
     def _timeout(self):
         """ms without an acknowledgement until the next retransmission or probe."""
@@ -725,24 +999,37 @@ class Engine:
             return _ASK
         return 0
 
-    def _pull_hello(self, buf, now):
-        met = self._peer != bytes(4)
-        known = met and self._heard == self._peer
-        expected = (self._rcv - self._rx_base) & _OFFSET if known else 0
-        renewed = self._renewed or (met and not known)
-        buf[0] = _HELLO | (_READY if self.state == OPEN else 0) | (_RENEWED if renewed else 0)
+    def _pull_due(self, buf, now):
+        """IDENTITY, HELLO or BYE."""
+        due = self._due
         buf[1] = VERSION
         buf[2] = self._tag
         buf[3] = self._heard_tag
         buf[4:8] = self._me
         buf[8:12] = self._heard
-        struct.pack_into("<BBH", buf, 12, _bits(len(self._rx)), 0, expected)
-        self._hello_due = False
-        self._hello_at = now
-        return self._seal(buf, _HELLO_SIZE - 4)
+        if due == _DUE_BYE:
+            buf[0] = _BYE
+            buf[12] = self.reason
+            buf[13:16] = bytes(3)
+        elif due == _DUE_HELLO:
+            met = self._peer != _NOBODY
+            known = met and self._heard == self._peer
+            expected = (self._rcv - self._rx_base) & _OFFSET if known else 0
+            renewed = self._renewed or (met and not known)
+            buf[0] = _HELLO | (_READY if self.state == OPEN else 0) | (_RENEWED if renewed else 0)
+            buf[12:14] = self._terms
+            struct.pack_into("<H", buf, 14, expected)
+            self._hello_at = now
+        else:
+            buf[0] = _IDENTITY
+            buf[3] = self._largest
+            buf[8:16] = self._identity
+        size = self._seal(buf, _GREETING_SIZE - 4, 0)
+        self._due = _DUE_HELLO if buf[0] == _IDENTITY else _NOTHING
+        return size
 
-    def _seal(self, buf, size):
-        struct.pack_into("<I", buf, size, crc32(memoryview(buf)[:size]))
+    def _seal(self, buf, size, start):
+        struct.pack_into("<I", buf, size, crc32(memoryview(buf)[:size], start))
         self._count[_PACKETS_SENT] += 1
         return size + 4
 
@@ -774,53 +1061,102 @@ class Engine:
         count = self._count
         count[_PACKETS_RECEIVED] += 1
         size = len(packet)
-        if not _OVERHEAD <= size <= _MAX_PACKET or crc32(packet) != _CRC_RESIDUE:
+        if not _OVERHEAD <= size <= _MAX_PACKET:
             count[_CORRUPT] += 1
             return
         flags = packet[0]
         if flags & _HELLO:
-            self._take_hello(packet, now)
-            return
-        if flags & ~(_ASK | _GAP):
-            count[_MALFORMED] += 1
+            if crc32(packet) == _CRC_RESIDUE:
+                self._take_greeting(packet, now)
+            else:
+                count[_CORRUPT] += 1
             return
         if self.state != OPEN:
             count[_EARLY] += 1
             return
-        if packet[1] != self._tag:
-            count[_STALE] += 1
-            self._hello_due = True  # a peer that has a wrong tag begins anew
-            self._flags |= PULL
+        if crc32(packet, self._crc_in) != _CRC_RESIDUE:
+            count[_CORRUPT] += 1
+            self._answer(now)  # it may be the peer's that takes this side, or itself, for another one
             return
-        _, _, offset, ack, credit = struct.unpack_from("<BBHHH", packet, 0)
-        if credit > self._peer_ring:
+        if flags & ~_ASK and not self._knows(flags & ~_ASK):
             count[_MALFORMED] += 1
             return
-        self._take_ack((ack + self._tx_base) & _OFFSET, credit, flags & _GAP, now)
+        if packet[1] != self._tag:
+            count[_STALE] += 1
+            self._answer(now)
+            return
+        self._flags |= PULL
+        _, _, offset, ack, credit = struct.unpack_from("<BBHHH", packet, 0)
+        if self._take_ack((ack + self._tx_base) & _OFFSET, credit, flags, now):
+            return
         size -= _OVERHEAD
         if size:
             self._take_stream(packet, (offset + self._rx_base - self._rcv) & _OFFSET, size, now)
+        elif flags & _ASK:
+            self._commit_due = self._commits
         if flags & _ASK:
             self._ack_now = True
-        self._flags |= PULL
 
-    def _take_ack(self, pos, credit, gap, now):
+    def _knows(self, flags):
+        """Whether a data packet may have these flags besides ASK."""
+        return flags in (_GAP, _OVERRUN) or (flags == _COMMIT and self._peer_commits)
+
+    def _take_ack(self, pos, credit, flags, now):
+        """Returns whether a handshake has begun, because too many packets were impossible."""
         if (pos - self._una) & _OFFSET > (self._high - self._una) & _OFFSET:
-            return  # overtaken by a later one
+            return self._doubt(now)
+        if flags & ~_ASK:
+            return self._take_report(pos, credit, flags, now)
+        if credit > self._peer_ring:
+            return self._doubt(now)
+        self._doubts = 0
         self._acknowledge(pos, now)
-        end = (pos + credit) & _OFFSET
-        if not gap:
-            if credit > (self._edge - pos) & _OFFSET:
-                self._edge = end
-                self._backoff = 0
-        elif not 0 < credit < (self._high - pos) & _OFFSET:
-            pass  # nothing was sent behind it: nonsense
-        elif end == self._gap_end:
-            self._gap_again = True  # perhaps by packets that were behind it already
+        if credit > (self._edge - pos) & _OFFSET:
+            self._edge = (pos + credit) & _OFFSET
+            self._backoff = 0
+        return False
+
+    def _take_report(self, pos, value, flags, now):
+        """As _take_ack(), of a packet with GAP, OVERRUN or COMMIT."""
+        if flags & _GAP:
+            possible = 0 < value < (self._high - pos) & _OFFSET
+        elif flags & _COMMIT:
+            possible = value <= (pos - self._peer_committed) & _OFFSET
         else:
+            possible = value <= self._peer_ring
+        if not possible:
+            return self._doubt(now)
+        self._doubts = 0
+        self._acknowledge(pos, now)
+        if flags & _COMMIT:
+            committed = (pos - value) & _OFFSET
+            if committed != self._peer_committed:
+                self._peer_committed = committed
+                self._timer_at = now
+                self._backoff = 0
+                self._free(committed)
+            return False
+        end = (pos + value) & _OFFSET
+        if value > (self._edge - pos) & _OFFSET:  # the peer has room for what it has kept behind a gap
+            self._edge = end
+            self._backoff = 0
+        ahead = (self._nxt - pos) & _OFFSET
+        if flags & _OVERRUN:
+            if value < ahead and _elapsed(now, self._filled_at) >= self._patience:
+                self._rewind()
+                self._filled_at = now
+            self._edge = end
+        elif self._gap_end < 0:
             self._gap_end = end
             self._limit = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))
             self._fill(now, 0)
+        else:
+            if self._filling and value <= ahead:
+                self._filling = False  # past another end than was known
+                self._nxt = self._high
+            self._gap_end = end
+            self._gap_again = True  # perhaps by packets that were behind it already
+        return False
 
     def _acknowledge(self, pos, now):
         gained = (pos - self._una) & _OFFSET
@@ -836,6 +1172,8 @@ class Engine:
             self._filling = False
         self._gap_again = False
         self._filled_at = now
+        if (self._edge - self._una) & _OFFSET < gained:
+            self._edge = pos  # an overrun was told that was none
         self._una = pos
         self._timer_at = now
         self._backoff = 0
@@ -849,6 +1187,11 @@ class Engine:
         if self._timing and (pos - self._timed_pos) & _OFFSET < _BEHIND:
             self._timing = False
             self._measure(min(_elapsed(now, self._timed_at), _RTO_MAX_MS))
+        if not self._peer_commits:
+            self._free(pos)
+
+    def _free(self, pos):
+        """Free the room of all messages that end at or before `pos`."""
         ring = self._tx
         mask = self._tx_mask
         tail = self._tail
@@ -857,7 +1200,7 @@ class Engine:
             total = size + 2 if size < 0x80 else self._record_total(ring, tail)
             if (pos - tail) & _OFFSET < total:
                 break
-            if not ring[tail & mask] & _END:
+            if ring[tail & mask] != _END:
                 self._count[_MESSAGES_ACKNOWLEDGED] += 1
             tail = (tail + total) & _OFFSET
         if tail != self._tail:
@@ -873,7 +1216,7 @@ class Engine:
         else:
             self._srtt8 = rtt << 3
             self._var4 = rtt << 1
-        self._patience = (self._srtt8 >> 3) + (self._var4 >> 1)
+        self._patience = max((self._srtt8 >> 3) + (self._var4 >> 1), _PATIENCE_MIN_MS)
         self._rto = min(max((self._srtt8 >> 3) + self._var4 + _ACK_MS, _RTO_MIN_MS), _RTO_MAX_MS)
 
     def _take_stream(self, packet, ahead, size, now):
@@ -890,9 +1233,14 @@ class Engine:
             ahead = 0
         ring = self._rx
         mask = self._rx_mask
-        if ahead + size > mask + 1 - ((self._rcv - self._read) & _OFFSET):
+        room = mask + 1 - ((self._rcv - self._read) & _OFFSET)
+        if ahead + size > room:
             count[_OVERRUNS] += 1
-            return
+            self._ack_now = True
+            self._also |= _OVERRUN
+            if ahead or not room:
+                return
+            size = room
         pos = (self._rcv + ahead) & _OFFSET
         if ahead:
             count[_GAPS] += 1
@@ -943,7 +1291,7 @@ class Engine:
             first = ring[whole & mask]
             size = ring[(whole + 1) & mask]
             total = size + 2
-            known = first <= _CHANNEL or (first <= _CHANNEL | _END and not size)
+            known = first < _END or _NEWEST <= first < _TYPE_3_NEWEST or (first == _END and not size)
             if size >= 0x80:
                 if have < 3:
                     need = 3
@@ -958,7 +1306,8 @@ class Engine:
                     total = size + 4
                 known = known and total == _record_size(size) and total <= mask + 1
             if not known:
-                self.state = POISONED
+                self._close(NONSENSE)
+                self._broken = True
                 self._count[_MALFORMED] += 1
                 flags |= BROKEN
                 break
@@ -968,7 +1317,7 @@ class Engine:
             need = 2
             have -= total
             whole = (whole + total) & _OFFSET
-            flags |= PEER_ENDED if first > _CHANNEL else READABLE
+            flags |= PEER_ENDED if first == _END else READABLE
         self._flags |= flags
         self._whole = whole
         self._need = need
@@ -994,19 +1343,21 @@ class Engine:
             return -1
         ring = self._rx
         mask = self._rx_mask
-        if ring[read & mask] > _CHANNEL:
+        if ring[read & mask] == _END:
             self.ended = True
+            if self._commits and read == self._committed:
+                self.commit()  # nothing is to be read of it
             return -1
         size = ring[(read + 1) & mask]
         return size if size < 0x80 else self._payload_size(ring, read)
 
     def _release(self, size):
-        """Free the room of the next message, whose payload has `size` bytes. Returns its channel."""
+        """Free the room of the next message, whose payload has `size` bytes. Returns its first byte."""
         read = self._read
-        channel = self._rx[read & self._rx_mask]
+        first = self._rx[read & self._rx_mask]
         self._read = (read + size + 2 if size < 0x80 else read + _record_size(size)) & _OFFSET
         self._count[_MESSAGES_RECEIVED] += 1
-        return channel
+        return first
 
     # -- records ------------------------------------------------------------------------------------------
 

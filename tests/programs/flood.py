@@ -27,7 +27,7 @@ def forged():
         flags, ring_bits = random.choice((1, 3)), random.randint(8, 15)
         tags = (random.getrandbits(8), random.getrandbits(8))
         sessions = (random.getrandbits(30) | 1, random.getrandbits(30))
-        packet = struct.pack("<BBBBIIBBH", flags, 1, *tags, *sessions, ring_bits, 0, 0)
+        packet = struct.pack("<BBBBIIBBH", flags, 2, *tags, *sessions, ring_bits, 0, 0)
     return packet + struct.pack("<I", binascii.crc32(packet))
 
 

@@ -6,11 +6,18 @@ import struct
 import sys
 
 import picolink
+from picolink import link as links
+
+IDENTITY = b"the same"
+links.identity = lambda: IDENTITY
+
+
+def sealed(body):
+    return body + struct.pack("<I", binascii.crc32(body))
 
 
 def hello(version, session):
-    body = struct.pack("<BBBBIIBBH", 1, version, 1, 0, session, 0, 13, 0, 0)
-    return body + struct.pack("<I", binascii.crc32(body))
+    return sealed(struct.pack("<BBBBIIBBH", 1, version, 1, 0, session, 0, 13, 0, 0))
 
 
 async def main(role):
@@ -18,7 +25,9 @@ async def main(role):
         await link.send("before")
         assert await link.recv() == b"before"
         if role == "connect":
-            link._policy.transmit(hello(1, 77))  # of another life
+            # Of another life.
+            link._policy.transmit(sealed(struct.pack("<BBBBI", 0x21, 2, 1, 244, 77) + IDENTITY))
+            link._policy.transmit(hello(2, 77))
             await asyncio.sleep_ms(20)
             link._policy.transmit(hello(9, 77))
         else:

@@ -15,23 +15,41 @@ sys.path.insert(0, str(HERE.parents[1] / "py"))
 
 from picolink import pyengine  # noqa: E402
 
+A_ID = b"identA01"
+B_ID = b"identB02"
+OTHER_ID = b"strangeX"
+
 
 def described(packet):
     """A packet in words."""
     if packet[0] & 1:
-        version, tag, answered_tag = packet[1:4]
-        session, answers = (struct.unpack_from("<I", packet, at)[0] for at in (4, 8))
-        bits, features, expected = struct.unpack_from("<BBH", packet, 12)
-        names = "".join(name for bit, name in ((2, " READY"), (16, " RENEWED")) if packet[0] & bit)
-        return (
-            f"HELLO{names}: version {version}, tag {tag:02x}, session {session:08x}, "
-            f"answers tag {answered_tag:02x} of session {answers:08x}, "
-            f"ring 2^{bits}, features {features:02x}, expects {expected}"
-        )
+        return greeting_described(packet)
     flags, tag, offset, ack, credit = struct.unpack_from("<BBHHH", packet)
-    names = "".join(name for bit, name in ((4, " ASK"), (8, " GAP")) if flags & bit)
+    bits = (4, " ASK"), (8, " GAP"), (16, " OVERRUN"), (32, " COMMIT")
+    names = "".join(name for bit, name in bits if flags & bit)
     kind = f"{len(packet) - 12} stream bytes" if len(packet) > 12 else "no stream bytes"
-    return f"to tag {tag:02x}:{names} {kind} at {offset}, ack {ack}, credit {credit}"
+    what = "gap" if flags & 8 else "uncommitted" if flags & 32 else "credit"
+    return f"to tag {tag:02x}:{names} {kind} at {offset}, ack {ack}, {what} {credit}"
+
+
+def greeting_described(packet):
+    """HELLO, IDENTITY or BYE in words."""
+    version, tag, answered_tag = packet[1:4]
+    session, answers = (struct.unpack_from("<I", packet, at)[0] for at in (4, 8))
+    who = f"version {version}, tag {tag:02x}, session {session:08x}"
+    if packet[0] & 0x20:
+        return f"IDENTITY: {who}, identity {packet[8:16].hex()}, largest packet {packet[3]}"
+    answered = f"answers tag {answered_tag:02x} of session {answers:08x}"
+    if packet[0] & 0x40:
+        return f"BYE: {who}, {answered}, reason {packet[12]}"
+    bits, features, expected = struct.unpack_from("<BBH", packet, 12)
+    names = "".join(name for bit, name in ((2, " READY"), (16, " RENEWED")) if packet[0] & bit)
+    return f"HELLO{names}: {who}, {answered}, ring 2^{bits}, features {features:02x}, expects {expected}"
+
+
+def sealed(body, start=0):
+    """A packet with its CRC."""
+    return bytes(body) + struct.pack("<I", pyengine.crc32(body, start))
 
 
 class Exchange:
@@ -44,13 +62,16 @@ class Exchange:
         self.steps = []
         self.now = 1000
 
-    def engine(self, name, session, tx_size=1024, rx_size=1024, window=4096):
-        self.engines[name] = pyengine.Engine(session, tx_size, rx_size, window)
+    def engine(self, name, session, tx_size=1024, rx_size=1024, window=4096, commit=False, identity=None):
+        identity = identity or (A_ID if name == "a" else B_ID)
+        self.engines[name] = pyengine.Engine(session, identity, tx_size, rx_size, window, commit)
         self.arguments[name] = {
             "session": f"{session:08x}",
+            "identity": identity.hex(),
             "tx_size": tx_size,
             "rx_size": rx_size,
             "window": window,
+            "commit": commit,
         }
 
     def _write(self, *step):
@@ -60,8 +81,15 @@ class Exchange:
         self.engines[name].start(mtu, self.now)
         self._write(name, "start", [mtu, self.now], None)
 
-    def send(self, name, data, channel=0):
-        self._write(name, "send", [data.hex(), channel], self.engines[name].send(data, channel))
+    def send(self, name, data, channel=0, kind=0):
+        result = self.engines[name].send(data, channel, kind)
+        self._write(name, "send", [data.hex(), channel, kind], result)
+
+    def bye(self, name, reason):
+        self._write(name, "bye", [reason], self.engines[name].bye(reason))
+
+    def commit(self, name):
+        self._write(name, "commit", [], self.engines[name].commit())
 
     def end(self, name):
         self._write(name, "end", [], self.engines[name].end())
@@ -92,7 +120,15 @@ class Exchange:
 
     def look(self, name, *attributes):
         for attribute in attributes:
-            self._write(name, attribute, [], getattr(self.engines[name], attribute))
+            value = getattr(self.engines[name], attribute)
+            self._write(name, attribute, [], value.hex() if isinstance(value, bytes) else value)
+
+    def start_of_crc(self, sender, receiver):
+        """What the CRC of data packets between two engines starts with."""
+        sides = [self.arguments[name] for name in (sender, receiver)]
+        sessions = b"".join(int(side["session"], 16).to_bytes(4, "little") for side in sides)
+        terms = b"".join(bytes((side["rx_size"].bit_length() - 1, 2 * side["commit"])) for side in sides)
+        return pyengine.crc32(sessions + terms)
 
     def stats(self, name, *counters):
         stats = self.engines[name].stats()
@@ -134,15 +170,11 @@ def hello():
     x.engine("b", 0x55667788)
     x.start("a")
     x.start("b")
-    first = x.pull("a")
-    x.now += 10
-    x.feed("b", first)
-    answer = x.pull("b")
-    x.now += 10
-    x.feed("a", answer)
-    ready = x.pull("a")
-    x.now += 10
-    x.feed("b", ready)
+    for one, other in (("a", "b"), ("b", "a"), ("a", "b")):
+        greeting = x.pull(one), x.pull(one)
+        x.now += 10
+        for packet in greeting:
+            x.feed(other, packet)
     credit = x.pull("a"), x.pull("b")
     x.now += 10
     x.feed("b", credit[0])
@@ -150,6 +182,7 @@ def hello():
     x.take_flags("a")
     x.take_flags("b")
     x.send("a", b"hello")
+    x.look("a", "state", "partner")
     x.wait("a")
     data = x.pull("a")
     x.now += 10
@@ -351,20 +384,32 @@ def bad_packets():
     x.engine("b", 0x55667788)
     x.open("a", "b")
     x.send("a", b"good")
+    start = x.start_of_crc("a", "b")
     packet = x.pull("a")
     x.feed("b", packet[:-1])
+    x.pull("b")
+    x.now += 250
     x.feed("b", packet[:-1] + bytes((packet[-1] ^ 1,)))
-    for index, value in ((0, packet[0] | 0x10), (1, packet[1] ^ 1), (7, 0x7F)):
+    x.feed("b", sealed(packet[:-4]))
+    for _ in range(4):
+        x.pull("b")  # a should hear who b is, if it is wrong about that
+    for index, value in ((0, packet[0] | 0x80), (0, packet[0] | 0x28), (1, packet[1] ^ 1)):
         changed = bytearray(packet[:-4])
         changed[index] = value
-        x.feed("b", bytes(changed) + struct.pack("<I", pyengine.crc32(changed)))
+        x.feed("b", sealed(changed, start))
     x.stats("b", "corrupt", "malformed", "stale", "messages_received")
-    bad = packet[:8] + b"\x00\x04good\x20\x00"
-    x.feed("b", bad + struct.pack("<I", pyengine.crc32(bad)))
-    x.look("b", "state")
+    x.feed("b", sealed(packet[:8] + b"\x00\x04good\x80\x00", start))
+    x.look("b", "state", "reason")
+    x.take_flags("b")
     x.recv("b")
     x.recv("b")
     x.send("b", b"later")
+    x.now += 100
+    goodbye = x.pull("b")
+    x.feed("a", goodbye)
+    x.look("a", "state", "reason")
+    x.take_flags("a")
+    x.wait("a")
     x.now += 100
     x.open("a", "b")
     x.carry("a", "b")
@@ -375,23 +420,211 @@ def bad_packets():
 
 
 def refused():
-    x = Exchange("A HELLO of protocol version 2: refused, answered once, and over with the next connection.")
+    x = Exchange(
+        "Greeting packets of protocol version 1: refused with OTHER_VERSION, over with the next start()."
+    )
     x.engine("a", 0x11223344)
     x.engine("b", 0x55667788)
     x.start("a")
     x.start("b")
-    x.pull("a")
-    newer = bytearray(x.pull("b")[:-4])
-    newer[1] = 2
+    for _ in range(2):
+        x.pull("a")
+        newer = bytearray(x.pull("b")[:-4])
+    newer[1] = 1
     x.now += 10
-    x.feed("a", bytes(newer) + struct.pack("<I", pyengine.crc32(newer)))
-    x.look("a", "state", "peer_version")
+    x.feed("a", sealed(newer))
+    x.look("a", "state", "peer_version", "reason")
     x.pull("a")
     x.wait("a")
     x.take_flags("a")
     x.now += 1000
     x.open("a", "b")
-    x.look("a", "state", "peer_version")
+    x.look("a", "state", "peer_version", "reason")
+    x.feed("a", sealed(newer))
+    x.look("a", "state")
+    x.stats("a", "malformed", "opened")
+    return x
+
+
+def stranger():
+    x = Exchange("a serves b; c, which is another board, is turned away, and hears why; b comes back.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.engine("c", 0x99AABBCC, identity=OTHER_ID)
+    x.open("a", "b")
+    x.look("a", "partner")
+    x.send("a", b"for b")
+    x.now += 1000
+    x.start("a")
+    x.start("c")
+    x.carry("a", "c")
+    for name in ("a", "c"):
+        x.look(name, "state", "reason", "partner")
+        x.take_flags(name)
+        x.wait(name)
+    x.stats("a", "strangers")
+    x.now += 1000
+    x.open("a", "b")
+    x.carry("a", "b")
+    x.recv("b")
+    return x
+
+
+def goodbye():
+    x = Exchange("One side ends the connection and says why; a late BYE of an earlier handshake is stale.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.open("a", "b")
+    x.bye("a", 2)
+    x.look("a", "state", "reason")
+    said = x.pull("a")
+    x.wait("a")
+    x.now += 10
+    x.feed("b", said)
+    x.look("b", "state", "reason")
+    x.take_flags("b")
+    x.pull("b")
+    x.open("a", "b")
+    x.feed("b", said)
+    x.look("b", "state")
+    x.stats("b", "stale")
+    return x
+
+
+def commit():
+    x = Exchange("b commits: what it has not committed comes again when it restarts (c is its next life).")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788, commit=True)
+    x.engine("c", 0x99AABBCC, commit=True)
+    x.open("a", "b")
+    for number in range(3):
+        x.send("a", b"message %d" % number, number, 4 * (number % 2) + number // 2)
+    x.end("a")
+    x.carry("a", "b")
+    x.now += 30
+    x.carry("a", "b")
+    x.pending("a")
+    x.recv("b")
+    x.commit("b")
+    x.carry("a", "b")
+    x.take_flags("a")
+    x.pending("a")
+    x.recv("b")
+    x.commit("b")
+    x.commit("b")
+    x.wait("b")
+    x.pull("b")  # lost
+    x.wait("a")
+    x.now += x.engines["a"].wait(x.now)
+    x.carry("a", "b")  # a probe, and the answers
+    x.pending("a")
+    x.now += 1000
+    x.open("a", "c")
+    x.carry("a", "c")
+    for _ in range(2):
+        x.recv("c")
+    x.commit("c")
+    x.carry("a", "c")
+    x.now += 30
+    x.carry("a", "c")
+    x.pending("a")
+    x.look("c", "ended")
+    x.stats("a", "messages_acknowledged", "resent")
+    return x
+
+
+def overrun():
+    x = Exchange(
+        "Somebody has told a of more credit than b has: b takes what fits and says where the edge is."
+    )
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788, 256, 256)
+    x.open("a", "b")
+    x.send("a", counting(250))
+    x.send("a", counting(60))
+    x.feed("b", x.pull("a"))
+    x.feed("a", sealed(struct.pack("<BBHHH", 0, 0x45, 0, 224, 256), x.start_of_crc("b", "a")))
+    x.carry("a", "b")
+    x.now += 30
+    x.carry("a", "b")
+    x.stats("b", "overruns")
+    x.recv("b")
+    for _ in range(3):
+        x.wait("a")
+        x.now += max(0, x.engines["a"].wait(x.now))
+        x.carry("a", "b")
+        x.now += 30
+        x.carry("a", "b")
+    x.recv("b")
+    x.pending("a")
+    return x
+
+
+def contradiction():
+    x = Exchange(
+        "A forged acknowledgement hides a message: a doubts, asks, greets, and begins a new session."
+    )
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.open("a", "b")
+    for number in range(3):
+        x.send("a", b"message %d" % number)
+    x.pull("a")  # lost
+    x.feed("a", sealed(struct.pack("<BBHHH", 0, 0x45, 0, 11, 1024), x.start_of_crc("b", "a")))
+    x.pending("a")
+    for _ in range(6):
+        x.now += 100
+        x.send("b", b"x")
+        x.carry("a", "b", 2)
+        x.look("a", "state")
+    x.carry("a", "b")
+    for name in ("a", "b"):
+        x.take_flags(name)
+        x.stats(name, "contradictions", "peer_restarts")
+    x.now += 30
+    x.carry("a", "b")
+    for _ in range(4):
+        x.recv("b")
+    x.recv("a")
+    return x
+
+
+def forged_ring():
+    x = Exchange("One forged HELLO says that b's ring is small: noticed by the first probe, and mended.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x55667788)
+    x.start("a")
+    x.start("b")
+    for _ in range(2):
+        x.feed("b", x.pull("a"))
+    for forged in (False, True):
+        packet = bytearray(x.pull("b")[:-4])
+        if forged:
+            packet[12] = 8
+        x.feed("a", sealed(packet))
+    x.look("a", "state")
+    x.carry("a", "b")
+    x.send("a", b"through")
+    for _ in range(2):
+        x.wait("a")
+        x.now += max(0, x.engines["a"].wait(x.now))
+        x.carry("a", "b")
+    for name in ("a", "b"):
+        x.look(name, "state")
+        x.take_flags(name)
+        x.stats(name, "corrupt", "contradictions")
+    x.recv("b")
+    return x
+
+
+def same_session():
+    x = Exchange("Two boards have drawn the same session id: both draw another one.")
+    x.engine("a", 0x11223344)
+    x.engine("b", 0x11223344)
+    x.open("a", "b")
+    for name in ("a", "b"):
+        x.look(name, "state")
+        x.stats(name, "malformed", "opened", "peer_restarts")
     return x
 
 
@@ -406,6 +639,13 @@ EXCHANGES = (
     loss,
     bad_packets,
     refused,
+    stranger,
+    goodbye,
+    commit,
+    overrun,
+    contradiction,
+    forged_ring,
+    same_session,
 )
 
 

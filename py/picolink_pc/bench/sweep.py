@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from .. import c_engine
 from ..processes import in_processes
 from ..radio.air import RadioSettings
 from ..run import radio_options
 from ..simulation import air_time
-from ..simulation.engines import CompileError, c_engine
 from . import targets
 from .cases import AIR, ENGINES, LEAST_BYTES, WAYS, Case, Job, Outcome, Outcomes, air_parts, simulate
 from .report import Result, Row, new_console, publish, report_options
@@ -317,8 +317,8 @@ def sweep(
         raise click.UsageError(f"a message of {size} bytes needs a larger --ring than {ring}")
     parts = tuple(dict.fromkeys(parts or _PARTS))
     try:
-        c_engine()
-    except CompileError as error:
+        c_engine.engine_class()
+    except c_engine.CompileError as error:
         raise click.ClickException(str(error)) from None
     plans = [_plan(part, case) for part in parts]
     console = new_console()

@@ -17,7 +17,8 @@ from click.core import ParameterSource
 from .. import extras
 from ..bench.report import new_console, out_option, publish
 from ..boards import BoardError
-from ..simulation.engines import KINDS, CompileError
+from ..c_engine import CompileError
+from ..simulation.engines import KINDS
 
 _OF_SIMULATION = ("seeds", "seed")
 _OF_BOARDS = ("drops", "restarts")

@@ -125,6 +125,7 @@ class Board:
         self._scheduler = scheduler
         self._rng = rng
         self._engine_class = engine_class
+        self._identity = name.encode()[:8].ljust(8, b" ")
         self._rings = rings
         self._costs = costs
         self.read_every_us = read_every_us
@@ -140,7 +141,7 @@ class Board:
             self._take_stock()
         self.life += 1
         self.connection += 1
-        self.engine: Any = self._engine_class(self._rng.randrange(1, 1 << 32), **self._rings)
+        self.engine: Any = self._engine_class(self._rng.randrange(1, 1 << 32), self._identity, **self._rings)
         self.policy = Policy(
             self.engine,
             "simulated",
@@ -389,7 +390,7 @@ class Board:
             self.counts["hung up after an error"] += 1
         else:
             self.counts["hung up on a silent peer"] += 1
-        if self.engine.state in (fl.REFUSING, fl.POISONED):
+        if self.engine.state == fl.CLOSED:
             self.received.errors.append(f"{self.name}: what the peer says makes no sense to the engine")
         self._hang_up()
 

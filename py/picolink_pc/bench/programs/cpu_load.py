@@ -96,7 +96,7 @@ async def _carry(packet_us, sends, received):
 
     sends: whether the other side does.   received: counts its messages, in a list.
     """
-    peer = Engine(1)
+    peer = Engine(1, b"the peer")
     peer.start(247, time.ticks_ms())
     packet = memoryview(bytearray(_PACKET))
     views = [packet[:size] for size in range(_PACKET + 1)]

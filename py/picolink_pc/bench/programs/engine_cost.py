@@ -68,7 +68,7 @@ def _loops(meter):
 
 
 def _connected(engine_class):
-    sender, receiver = engine_class(1), engine_class(2)
+    sender, receiver = engine_class(1, b"sender  "), engine_class(2, b"receiver")
     packet = memoryview(bytearray(_PACKET))
     sender.start(247, 0)
     receiver.start(247, 0)
@@ -250,7 +250,7 @@ def memory(module, meter):
     engine_class = __import__(module, None, None, ("Engine",)).Engine
     gc.collect()
     imported = gc.mem_alloc()
-    engine = engine_class(1)
+    engine = engine_class(1, b"identity")
     gc.collect()
     made = gc.mem_alloc()
     start, since = meter
