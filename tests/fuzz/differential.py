@@ -10,7 +10,7 @@ calls, up to the first difference.
 import ctypes
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +20,9 @@ if str(HERE.parent) not in sys.path:
 
 import host_engine  # noqa: E402
 from picolink import pyengine  # noqa: E402
+from picolink_pc import c_engine  # noqa: E402
 
+FOLDER = c_engine.OUT / "fuzz" / "compared"
 _HEAD = struct.Struct("<BcIIiI")
 _NEVER = 2  # picolink_send_t
 
@@ -29,10 +31,14 @@ class _Notes(ctypes.Structure):
     _fields_ = (("bytes", ctypes.c_void_p), ("size", ctypes.c_size_t), ("capacity", ctypes.c_size_t))
 
 
-def build(target: str, sanitized: bool = False) -> Path:
-    """Compile the shared library of a fuzz target. Returns its path."""
-    sources = [HERE / f"fuzz_{target}.c", HERE / "side.c"]
-    return host_engine.build(sanitized, f"fuzz-{target}", sources, [HERE / "side.h"])
+def build(
+    target: str, sanitized: bool = False, folder: Path = FOLDER, core: Iterable[Path] = c_engine.CORE
+) -> Path:
+    """Compile the shared library of a fuzz target into a folder. Returns its path."""
+    name = f"{target}-sanitized" if sanitized else target
+    sources = (HERE / f"fuzz_{target}.c", HERE / "side.c", *core)
+    flags = host_engine.SANITIZERS if sanitized else ()
+    return c_engine.shared_library(folder / f"lib{name}.so", sources, flags, [HERE / "side.h"])
 
 
 def load(path: Path) -> ctypes.CDLL:
@@ -76,14 +82,20 @@ class Repeater:
         """One call. Returns (result, bytes), as the C engine would."""
         engine = self.engines.get(side)
         if call == "N":
-            tx_size, rx_size = struct.unpack("<II", data)
-            self.engines[side] = self.kind(a, tx_size, rx_size, b)
+            tx_size, rx_size, commit, identity = struct.unpack("<III8s", data)
+            self.engines[side] = self.kind(a, identity, tx_size, rx_size, b, bool(commit))
         elif call == "A":
             _age(engine, *struct.unpack("<IIII", data))
         elif call == "S":
             engine.start(a, b)
         elif call == "s":
             return _sent(engine, data, a), data
+        elif call == "P":
+            engine.set_partner(data or None)
+        elif call == "b":
+            engine.bye(a)
+        elif call == "m":
+            return _committed(engine), data
         elif call == "e":
             return int(engine.end()), data
         elif call == "p":
@@ -94,11 +106,11 @@ class Repeater:
         elif call == "t":
             return engine.take_flags(), data
         elif call == "r":
-            channel, message = engine.recv() or (0, None)
-            return (-1, b"") if message is None else (len(message), message) if channel == a else (-2, b"")
+            first, message = engine.recv() or (0, None)
+            return (-1, b"") if message is None else (len(message), message) if first == a else (-2, b"")
         elif call == "w":
-            levels = engine.state, int(engine.ended), engine.peer_version, engine.pending()
-            return engine.wait(a), struct.pack("<4I", *levels)
+            levels = engine.state, int(engine.ended), engine.peer_version, engine.pending(), engine.reason
+            return engine.wait(a), struct.pack("<6I", *levels, (engine.partner or b"\0")[0])
         elif call == "c":
             counters = engine.stats().values()
             return 0, struct.pack(f"<{len(counters)}I", *counters)
@@ -107,20 +119,28 @@ class Repeater:
         return 0, data
 
 
-def _sent(engine, data, channel):
+def _sent(engine, data, first):
     try:
-        return 0 if engine.send(data, channel) else 1
+        return 0 if engine.send(data, first & 15, first >> 4) else 1
     except ValueError:
         return _NEVER
 
 
+def _committed(engine):
+    try:
+        engine.commit()
+    except ValueError:
+        return 0
+    return 1
+
+
 def _age(engine, tx_by, rx_by, sent, taken):
     """side_age() of side.h."""
-    for name in ("_tail", "_una", "_nxt", "_high", "_head", "_edge"):
+    for name in ("_tail", "_una", "_nxt", "_high", "_head", "_edge", "_peer_committed"):
         setattr(engine, name, getattr(engine, name) + tx_by & 0xFFFF)
     if engine._gap_end >= 0:
         engine._gap_end = engine._gap_end + tx_by & 0xFFFF
-    for name in ("_read", "_whole", "_rcv", "_kept", "_kept_end", "_edge_sent"):
+    for name in ("_read", "_whole", "_rcv", "_kept", "_kept_end", "_edge_sent", "_committed"):
         setattr(engine, name, getattr(engine, name) + rx_by & 0xFFFF)
     engine._tx_base = engine._tx_base + tx_by - sent & 0xFFFF
     engine._rx_base = engine._rx_base + rx_by - taken & 0xFFFF

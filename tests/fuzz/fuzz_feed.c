@@ -13,6 +13,8 @@ enum {
     QUEUED = 0x04,   /* messages are on their way */
     READING = 0x08,  /* the application reads */
     WRAPPING = 0x10, /* times wrap soon */
+    COMMIT = 0x20,   /* both sides commit */
+    PARTNER = 0x40,  /* the partner is known before */
 };
 
 enum { PACKET_LIMIT = 32, PULLS = 4, TICKS = 0x3FFFFFFF };
@@ -20,10 +22,13 @@ enum { PACKET_LIMIT = 32, PULLS = 4, TICKS = 0x3FFFFFFF };
 static side_t side; /* engine a of tests/vectors, whose packets are among the seeds */
 static side_t peer;
 
-static void open_both(uint32_t now) {
-    side_new(&peer, 0x55667788, 2, 2, 4096);
+static const uint8_t near[8] = "the near"; /* the identities of tests/vectors */
+static const uint8_t far[8] = "far away";
+
+static void open_both(uint32_t now, bool commit) {
+    side_new(&peer, 0x55667788, far, 2, 2, 4096, commit);
     side_start(&peer, 247, now);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         uint32_t size = side_pull(&side, now);
         if (size) {
             side_feed(&peer, side.made, size, now);
@@ -41,10 +46,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint32_t options = next8(&input);
     uint32_t now = options & WRAPPING ? TICKS - 500 : 1000;
     peer.number = 1;
-    side_new(&side, 0x11223344, 2, 2, 4096);
+    side_new(&side, 0x11223344, near, 2, 2, 4096, options & COMMIT);
+    if (options & PARTNER) {
+        side_set_partner(&side, far);
+    }
     side_start(&side, 247, now);
     if (options & OPENED) {
-        open_both(now);
+        open_both(now, options & COMMIT);
     }
     if (options & QUEUED) {
         static const uint8_t message[300];
@@ -59,13 +67,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         now = (now + next8(&input)) & TICKS;
         uint32_t length = next_bytes(&input, packet, next8(&input));
         if (options & SEALED) {
-            length = sealed(packet, length);
+            length = sealed(&side, packet, length);
         }
         side_feed(&side, packet, length, now);
         for (int pulls = 0; pulls < PULLS && side_pull(&side, now); pulls++) {
         }
-        uint32_t channel;
-        while (options & READING && side_recv(&side, &channel) >= 0) {
+        uint32_t first;
+        while (options & READING && side_recv(&side, &first) >= 0) {
+        }
+        if (options & COMMIT) {
+            side_commit(&side);
         }
         side_take_flags(&side);
     }

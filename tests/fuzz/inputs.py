@@ -8,16 +8,28 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TARGETS = ("feed", "structured")
 
-# Programs for fuzz_structured.c: rings and options, then steps.
+# Programs for fuzz_structured.c: rings, options and sessions, then steps.
 _TALK = "610210 710314 6014 e2 f2"  # each side sends, four connection events, both read
 _PROGRAMS = (
-    "00 86" + 4 * _TALK,
-    "ff 8a" + "e100ff" + 3 * "6014" + "f2 e2",  # the largest messages
-    "55 da f0ff f0ff" + 4 * _TALK,  # ring, stream and clock wrap
-    "aa 8a" + 3 * (_TALK + "a10060 44 06 6014 47ff"),  # a packet is lost
-    "aa 8a" + _TALK + "610250 44 26 56 6600 89 ef" + _TALK + "69 80" + _TALK,  # late packets, restart, drop
-    "aa 8a" + _TALK + "8a 40e0 0a 200000ffff 0a 10ff00 6b 0050" + _TALK,  # forged data
-    "aa 8a" + _TALK + "0c 0000 2c ff0000 4c 0102 03 13 6014 e2 f2",  # forged HELLO, END
+    "00 86 00" + 4 * _TALK,
+    "ff 8a 00" + "e100ff" + 3 * "6014" + "f2 e2",  # the largest messages
+    "55 da 00 f0ff f0ff" + 4 * _TALK,  # ring, stream and clock wrap
+    "aa 8a 06" + 3 * (_TALK + "a10060 44 06 6014 0f 47ff"),  # a packet is lost; both commit
+    "aa 8a 00"
+    + _TALK
+    + "610250 44 26 56 6600 89 ff"
+    + _TALK
+    + "69 80"
+    + _TALK,  # late packets, restart, drop
+    "aa 8a 00" + _TALK + "8a 40e0 0a 200000ffff 0a 10ff00 6b 0050" + _TALK,  # forged data
+    "aa 8a 00" + _TALK + "0c 0000 6c ff0000 8c 0102 03 13 6014 e2 f2",  # forged greetings, END
+    # A packet of a dead session, to its successor that has the same first tag.
+    "aa 8a 00 010005 04 36 12 071e 14 05 bf 34 25 24 96 56 54 45 010007 15 12" + _TALK,
+    "aa 8a 00 0100ff 0100ff 64 0a200a0008 0a200b0008" + _TALK,  # gaps that nobody has reported
+    "aa 8a 00 0100ff 0100ff 64 16 35 0a20000010" + _TALK,  # no credit, while a gap is reported
+    "09 8a 00 21007d 01003c 04 15 071e 14 05 0a20000100" + _TALK,  # too much credit
+    "aa 8a 01" + _TALK,  # both sides have drawn the same session id
+    "aa 8a 18 7f 33 44" + _TALK + "7f 8b" + _TALK,  # handshakes in the partner's and a stranger's name
 )
 
 

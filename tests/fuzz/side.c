@@ -7,7 +7,7 @@
 /* The smallest, where everything wraps soon; the largest, where offsets come within half of their range. */
 const uint32_t ring_sizes[RING_SIZES] = {256, 512, 2048, 32768};
 
-enum { TICKS = 0x3FFFFFFF, LONGEST_WAIT_MS = 4000, SHORTEST = 12 };
+enum { TICKS = 0x3FFFFFFF, LONGEST_WAIT_MS = 4000, LEAST_PATIENCE_MS = 10, SHORTEST = 12 };
 
 uint8_t side_message[PICOLINK_RING_MAX];
 bool clock_went_back;
@@ -25,8 +25,13 @@ uint32_t next_bytes(input_t *input, uint8_t *to, uint32_t size) {
     return taken;
 }
 
-uint32_t sealed(uint8_t *packet, uint32_t size) {
-    uint32_t crc = picolink_crc32(packet, size);
+/* What the CRC of a packet to this side, or from it, begins with. */
+static uint32_t start_of(const uint8_t *packet, uint32_t bound) {
+    return packet[0] & 0x01 ? 0 : bound;
+}
+
+uint32_t sealed(const side_t *side, uint8_t *packet, uint32_t size) {
+    uint32_t crc = picolink_crc32(start_of(packet, side->engine->crc_in), packet, size);
     for (uint32_t i = 0; i < 4; i++) {
         packet[size + i] = (uint8_t)(crc >> (8 * i));
     }
@@ -65,8 +70,10 @@ void side_note(side_t *side, uint32_t now) {
         return;
     }
     const picolink_engine_t *engine = side->engine;
-    uint32_t levels[4] = {engine->state, engine->ended, engine->peer_version,
-                          (uint32_t)picolink_pending(engine)};
+    const uint8_t *partner = picolink_partner(engine);
+    uint32_t levels[6] = {engine->state,        engine->ended,
+                          engine->peer_version, (uint32_t)picolink_pending(engine),
+                          engine->reason,       partner ? partner[0] : 0};
     note(side, 'w', now, 0, picolink_wait(engine, now), levels, sizeof(levels));
     note(side, 'c', 0, 0, 0, picolink_stats(side->engine), sizeof(picolink_stats_t));
 }
@@ -74,7 +81,10 @@ void side_note(side_t *side, uint32_t now) {
 /* -- checks --------------------------------------------------------------------------------------------- */
 
 static void check(const picolink_engine_t *e) {
-    CHECK(e->state <= PICOLINK_POISONED);
+    CHECK(e->state <= PICOLINK_CLOSED);
+    CHECK(!(e->due & 3) || e->state == PICOLINK_GREETING || e->state == PICOLINK_OPEN);
+    CHECK(!(e->due & 4) || e->state == PICOLINK_CLOSED);
+    CHECK(e->doubts <= 4);
 
     uint32_t tx = e->tx.mask + 1;
     CHECK(between(e->tail, e->una) <= between(e->tail, e->nxt));
@@ -82,9 +92,8 @@ static void check(const picolink_engine_t *e) {
     CHECK(between(e->tail, e->high) <= between(e->tail, e->head));
     CHECK(between(e->tail, e->head) <= tx);
     CHECK(picolink_pending(e) == between(e->tail, e->head));
-    /* Nothing is sent beyond the credit, and there is never more credit than the peer's ring. */
-    CHECK(between(e->una, e->high) <= between(e->una, e->edge));
     CHECK(between(e->una, e->edge) <= e->peer_ring);
+    CHECK(!e->peer_commits || between(e->tail, e->committed) <= between(e->tail, e->una));
 
     uint32_t rx = e->rx.mask + 1;
     CHECK(between(e->read, e->whole) <= between(e->read, e->rcv));
@@ -105,7 +114,7 @@ static void check(const picolink_engine_t *e) {
     }
 
     CHECK(e->backoff <= 3);
-    CHECK(e->rto >= 300 && e->rto <= 4000);
+    CHECK(e->state != PICOLINK_OPEN || (e->rto >= 300 && e->rto <= 4000));
     uint32_t end = e->una;
     for (uint32_t i = 0; i < e->flight; i++) {
         uint32_t next = e->ends[(e->ends_first + i) % PICOLINK_FLIGHT_MAX];
@@ -113,7 +122,7 @@ static void check(const picolink_engine_t *e) {
         end = next;
     }
     /* Behind a gap that was sent again, sending goes on at high. */
-    CHECK(!e->flight || end == e->nxt || (e->gap_known && end == e->gap_end && e->nxt == e->high));
+    CHECK(!e->flight || end == e->nxt || (e->gap_known && e->nxt == e->high));
     CHECK(!e->timing || (e->timed_pos != e->una && between(e->una, e->timed_pos) <= between(e->una, e->nxt)));
 }
 
@@ -132,7 +141,8 @@ static uint8_t *exactly(const uint8_t *data, uint32_t size) {
     return copy;
 }
 
-void side_new(side_t *side, uint32_t session, unsigned tx, unsigned rx, uint32_t window) {
+void side_new(side_t *side, uint32_t session, const uint8_t *identity, unsigned tx, unsigned rx,
+              uint32_t window, bool commit) {
     if (!side->engine) {
         side->engine = malloc(sizeof(picolink_engine_t));
         for (unsigned i = 0; i < RING_SIZES; i++) {
@@ -141,21 +151,26 @@ void side_new(side_t *side, uint32_t session, unsigned tx, unsigned rx, uint32_t
         }
     }
     picolink_engine_t *engine = side->engine;
-    CHECK(picolink_init(engine, session, ring_sizes[tx], ring_sizes[rx], window));
+    CHECK(picolink_init(engine, session, identity, ring_sizes[tx], ring_sizes[rx], window, commit));
     engine->tx.bytes = side->rings[0][tx];
     engine->rx.bytes = side->rings[1][rx];
     /* Not zeros: whoever reads what was never written differs from the Python engine. */
     memset(engine->tx.bytes, 0xA5, ring_sizes[tx]);
     memset(engine->rx.bytes, 0xA5, ring_sizes[rx]);
-    note(side, 'N', session, window, 0, (uint32_t[]){ring_sizes[tx], ring_sizes[rx]}, 8);
+    side->filled = 0;
+    uint32_t values[5] = {ring_sizes[tx], ring_sizes[rx], commit};
+    memcpy(values + 3, identity, PICOLINK_IDENTITY_BYTES);
+    note(side, 'N', session, window, 0, values, sizeof(values));
     check(engine);
 }
 
 void side_age(side_t *side, uint32_t tx_by, uint32_t rx_by, uint32_t sent, uint32_t taken) {
     picolink_engine_t *e = side->engine;
-    uint16_t *tx[] = {&e->tail, &e->una, &e->nxt, &e->high, &e->head, &e->edge, &e->gap_end, &e->tx_base};
-    uint16_t *rx[] = {&e->read, &e->shown,    &e->whole,     &e->rcv,
-                      &e->kept, &e->kept_end, &e->edge_sent, &e->rx_base};
+    uint16_t *tx[] = {&e->tail, &e->una,     &e->nxt,     &e->high,     &e->head,
+                      &e->edge, &e->gap_end, &e->tx_base, &e->committed};
+    uint16_t *rx[] = {&e->read,           &e->shown,         &e->whole,     &e->rcv,
+                      &e->kept,           &e->kept_end,      &e->edge_sent, &e->rx_base,
+                      &e->read_committed, &e->committed_sent};
     for (size_t i = 0; i < sizeof(tx) / sizeof(tx[0]); i++) {
         *tx[i] = (uint16_t)(*tx[i] + tx_by);
     }
@@ -175,9 +190,27 @@ void side_start(side_t *side, uint32_t mtu, uint32_t now) {
     check(side->engine);
 }
 
-picolink_send_t side_send(side_t *side, uint32_t channel, const uint8_t *data, uint32_t size) {
-    picolink_send_t sent = picolink_send(side->engine, channel, exactly(data, size), size);
-    note(side, 's', channel, 0, (int32_t)sent, data, size);
+void side_set_partner(side_t *side, const uint8_t *identity) {
+    CHECK(picolink_set_partner(side->engine, identity ? exactly(identity, PICOLINK_IDENTITY_BYTES) : NULL));
+    note(side, 'P', 0, 0, 0, identity, identity ? PICOLINK_IDENTITY_BYTES : 0);
+    check(side->engine);
+}
+
+void side_bye(side_t *side, uint32_t reason) {
+    picolink_bye(side->engine, reason);
+    note(side, 'b', reason, 0, 0, NULL, 0);
+    check(side->engine);
+}
+
+void side_commit(side_t *side) {
+    bool could = picolink_commit(side->engine);
+    note(side, 'm', 0, 0, could, NULL, 0);
+    check(side->engine);
+}
+
+picolink_send_t side_send(side_t *side, uint32_t first, const uint8_t *data, uint32_t size) {
+    picolink_send_t sent = picolink_send(side->engine, first, exactly(data, size), size);
+    note(side, 's', first, 0, (int32_t)sent, data, size);
     check(side->engine);
     return sent;
 }
@@ -187,6 +220,20 @@ bool side_end(side_t *side) {
     note(side, 'e', 0, 0, queued, NULL, 0);
     check(side->engine);
     return queued;
+}
+
+/* The same gap is not sent again at once, whatever the peer reports. */
+static void check_gaps(side_t *side, uint32_t now) {
+    const picolink_engine_t *engine = side->engine;
+    if (engine->stats.gaps_resent == side->filled) {
+        return;
+    }
+    CHECK(!side->filled || engine->una != side->filled_una || engine->stats.opened != side->filled_opened ||
+          clock_went_back || ((now - side->filled_at) & TICKS) >= LEAST_PATIENCE_MS);
+    side->filled = engine->stats.gaps_resent;
+    side->filled_una = engine->una;
+    side->filled_opened = engine->stats.opened;
+    side->filled_at = now;
 }
 
 uint32_t side_pull(side_t *side, uint32_t now) {
@@ -199,11 +246,20 @@ uint32_t side_pull(side_t *side, uint32_t now) {
     uint32_t size = (uint32_t)picolink_pull(engine, block, PICOLINK_PULL_MAX, now);
     note(side, 'p', now, 0, (int32_t)size, block, size);
     check(engine);
+    check_gaps(side, now);
     CHECK(due == (size > 0));
     if (size) {
-        CHECK(size <= engine->size && (block[0] & 0x01 ? size == 20 : size >= SHORTEST));
-        CHECK(picolink_crc32(block, size) == PICOLINK_CRC32_RESIDUE);
-        CHECK(!(block[0] & ~(block[0] & 0x01 ? 0x13 : 0x0C)));
+        uint32_t flags = block[0];
+        CHECK(picolink_crc32(start_of(block, engine->crc_out), block, size) == PICOLINK_CRC32_RESIDUE);
+        if (flags & 0x01) {
+            CHECK(size == 20 && !(flags & (flags & 0x60 ? 0x9E : 0xEC)) && (flags & 0x60) != 0x60);
+            CHECK(!(flags & 0x60) || flags == 0x21 || flags == 0x41);
+        } else {
+            CHECK(size >= SHORTEST && size <= engine->size && !(flags & ~(uint32_t)0x3C));
+            uint32_t end = engine->tx_base + block[2] + (uint32_t)block[3] * 0x100 + size - 12;
+            /* Nothing is sent beyond the credit. */
+            CHECK(size == 12 || between(engine->una, end) <= between(engine->una, engine->edge));
+        }
         memcpy(side->made, block, size);
     }
     return size;
@@ -211,18 +267,25 @@ uint32_t side_pull(side_t *side, uint32_t now) {
 
 uint32_t side_feed(side_t *side, const uint8_t *packet, uint32_t size, uint32_t now) {
     uint32_t corrupt = picolink_stats(side->engine)->corrupt;
+    const uint8_t *partner = picolink_partner(side->engine);
+    uint8_t known[PICOLINK_IDENTITY_BYTES];
+    if (partner) {
+        memcpy(known, partner, sizeof(known));
+    }
     uint32_t flags = picolink_feed(side->engine, exactly(packet, size), size, now);
+    CHECK(!partner || !memcmp(side->engine->partner, known, sizeof(known)));
     /* Not left to AddressSanitizer: compilers leave out a read beyond the end whose value nobody needs. */
     CHECK(size >= SHORTEST || picolink_stats(side->engine)->corrupt == corrupt + 1);
     note(side, 'f', now, 0, (int32_t)flags, packet, size);
     check(side->engine);
+    check_gaps(side, now);
     return flags;
 }
 
 uint32_t side_take_flags(side_t *side) {
     uint32_t flags = picolink_take_flags(side->engine);
     note(side, 't', 0, 0, (int32_t)flags, NULL, 0);
-    CHECK(flags < PICOLINK_PEER_ENDED << 1);
+    CHECK(flags < PICOLINK_BYE << 1);
     CHECK(!picolink_take_flags(side->engine));
     return flags;
 }
@@ -237,7 +300,7 @@ int32_t side_wait(side_t *side, uint32_t now) {
     return wait;
 }
 
-int32_t side_recv(side_t *side, uint32_t *channel) {
+int32_t side_recv(side_t *side, uint32_t *first) {
     picolink_engine_t *engine = side->engine;
     picolink_message_t message;
     if (!picolink_peek(engine, &message)) {
@@ -247,13 +310,13 @@ int32_t side_recv(side_t *side, uint32_t *channel) {
     }
     uint32_t size = (uint32_t)message.first_size + message.second_size;
     CHECK(size + 2 <= engine->rx.mask + 1);
-    CHECK(message.channel <= PICOLINK_CHANNEL_MAX);
+    CHECK(message.kind_and_channel < 0x80 && (message.kind_and_channel & 0x30) != 0x30);
     memcpy(side_message, message.first, message.first_size);
     memcpy(side_message + message.first_size, message.second, message.second_size);
     check(engine);
     picolink_release(engine);
-    *channel = message.channel;
-    note(side, 'r', message.channel, 0, (int32_t)size, side_message, size);
+    *first = message.kind_and_channel;
+    note(side, 'r', message.kind_and_channel, 0, (int32_t)size, side_message, size);
     check(engine);
     return (int32_t)size;
 }

@@ -29,18 +29,28 @@ typedef struct {
     uint8_t *rings[2][RING_SIZES];
     uint8_t number;                  /* in what is written down */
     uint8_t made[PICOLINK_PULL_MAX]; /* by the last side_pull() */
+
+    /* When a gap was last sent again. */
+    uint32_t filled_at;
+    uint32_t filled;
+    uint32_t filled_opened;
+    uint16_t filled_una;
 } side_t;
 
 /* A new engine with ring_sizes[tx], ring_sizes[rx], in the place of the one before. */
-void side_new(side_t *side, uint32_t session, unsigned tx, unsigned rx, uint32_t window);
+void side_new(side_t *side, uint32_t session, const uint8_t *identity, unsigned tx, unsigned rx,
+              uint32_t window, bool commit);
 
 /* As if so many bytes had gone through the rings, of which the streams to this peer count `sent` and `taken`.
  */
 void side_age(side_t *side, uint32_t tx_by, uint32_t rx_by, uint32_t sent, uint32_t taken);
 
 void side_start(side_t *side, uint32_t mtu, uint32_t now);
-picolink_send_t side_send(side_t *side, uint32_t channel, const uint8_t *data, uint32_t size);
+void side_set_partner(side_t *side, const uint8_t *identity);
+void side_bye(side_t *side, uint32_t reason);
+picolink_send_t side_send(side_t *side, uint32_t first, const uint8_t *data, uint32_t size);
 bool side_end(side_t *side);
+void side_commit(side_t *side);
 uint32_t side_pull(side_t *side, uint32_t now);
 uint32_t side_feed(side_t *side, const uint8_t *packet, uint32_t size, uint32_t now);
 uint32_t side_take_flags(side_t *side);
@@ -48,7 +58,7 @@ int32_t side_wait(side_t *side, uint32_t now);
 extern bool clock_went_back; /* then a wait may turn out too short */
 
 /* The next message: its payload bytes, or -1. The bytes are in `side_message` until the next call. */
-int32_t side_recv(side_t *side, uint32_t *channel);
+int32_t side_recv(side_t *side, uint32_t *first);
 extern uint8_t side_message[PICOLINK_RING_MAX];
 
 /* What lies between two offsets. */
@@ -83,8 +93,8 @@ static inline uint32_t next16(input_t *input) {
 /* At most `size` bytes to `to`. Returns how many. */
 uint32_t next_bytes(input_t *input, uint8_t *to, uint32_t size);
 
-/* Puts the right CRC behind `size` bytes. Returns the size with it. */
-uint32_t sealed(uint8_t *packet, uint32_t size);
+/* Puts the CRC that the side wants behind `size` bytes. Returns the size with it. */
+uint32_t sealed(const side_t *side, uint8_t *packet, uint32_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
