@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import picolink
+import pytest
 import virtual_time
 from picolink.radio import memory
 
@@ -31,9 +32,27 @@ def test_other_names_in_sight_are_told():
         air.in_range = False
         told.clear()
         await asyncio.sleep(10)
-        assert of(told, "not found")[-1] == "no board named 'picoA' in sight, still looking"
+        assert of(told, "not found")[0] == "no board named 'picoA' in sight, still looking"
         await asyncio.gather(a.close(), b.close())
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("way", ["advertise", "connect"])
+def test_that_nobody_is_there_is_told_soon_and_then_now_and_then(way):
+    async def main():
+        told = []
+        a = link(way, memory.Air(), told)
+        opening = asyncio.create_task(a.open())
+        await asyncio.sleep(60)
+        times = [at for at, event, _ in told if event == "not found"]
+        assert times[0] < 5100
+        assert all(10_000 <= later - sooner < 16_000 for sooner, later in itertools.pairwise(times))
+        assert of(told, "not found")[2].endswith(" times so far)")
+        assert len(times) == len(told) >= 4
+        await a.close()
+        await asyncio.gather(opening, return_exceptions=True)
 
     virtual_time.run(main())
 
@@ -57,7 +76,7 @@ class Phone:
     def nothing(self, *arguments):
         pass
 
-    limit = adopt = call = not_found = nothing
+    limit = adopt = call = not_found = shuns = nothing
 
 
 def test_somebody_who_connects_and_stays_is_told_and_advertising_goes_on():

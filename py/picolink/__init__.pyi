@@ -22,6 +22,8 @@ def advertise(
     rx_size: int = 8192,
     on_event: Callable[[str, str], object] = ...,
     timeout_ms: int | None = None,
+    remember: bool = False,
+    commit: bool = False,
 ) -> Link: ...
 def connect(
     name: str,
@@ -32,5 +34,7 @@ def connect(
     rx_size: int = 8192,
     on_event: Callable[[str, str], object] = ...,
     timeout_ms: int | None = None,
+    remember: bool = False,
+    commit: bool = False,
 ) -> Link: ...
 def help() -> None: ...  # noqa: A001

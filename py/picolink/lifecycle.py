@@ -11,10 +11,11 @@ NEW = const(1)  # made, not opened
 OPENING = const(2)  # looks for the other board, which it has never met
 ENDING = const(3)  # this side closes, and END has no room yet behind what is queued
 ENDED = const(4)  # END is queued: the peer is to have everything
-PEER_ENDED = const(5)  # the peer has closed: nothing more goes there, what has come can be read
-BOTH_ENDED = const(6)  # both have: this side stays a little, to answer
-CLOSED = const(7)
-FAILED = const(8)
+LEAVING = const(5)  # this side's program has failed: what is queued goes out, then why it leaves
+PEER_ENDED = const(6)  # the peer has closed: nothing more goes there, what has come can be read
+BOTH_ENDED = const(7)  # both have: this side stays a little, to answer
+CLOSED = const(8)
+FAILED = const(9)
 
 # Its connection. Packets are taken from GREETING on.
 APART = const(16)  # there is none, and for the moment none is tried
@@ -34,6 +35,7 @@ END_QUEUED = const(35)
 END_CAME = const(36)
 SHUT = const(37)  # nothing goes or comes any more
 FAIL = const(38)
+LEAVE = const(39)  # the program has failed, or was interrupted
 
 # What happens to its connection.
 SEEK = const(48)
@@ -51,13 +53,17 @@ ANY = const(-1)  # no state is below 0
 TRANSITIONS = (
     (NEW, OPENED, OPENING),
     (NEW, CLOSE, CLOSED),
+    (NEW, LEAVE, CLOSED),
     (OPENING, MET, OPEN),
     (OPENING, CLOSE, CLOSED),
+    (OPENING, LEAVE, CLOSED),
     (OPEN, CLOSE, ENDING),
+    (OPEN, LEAVE, LEAVING),
     (OPEN, END_CAME, PEER_ENDED),
     (ENDING, END_QUEUED, ENDED),
     (ENDING, END_CAME, PEER_ENDED),
     (ENDED, END_CAME, BOTH_ENDED),
+    (LEAVING, END_CAME, PEER_ENDED),
     (CLOSED, FAIL, CLOSED),
     (FAILED, SHUT, FAILED),
     (ANY, SHUT, CLOSED),

@@ -10,10 +10,11 @@ from . import engine as engines
 from . import lifecycle as lc
 from .errors import LinkClosedError
 from .policy import BURST, FULL, FULL_MS, HANG_UP, HANG_UP_MS, LOOK_MS, TICK_MS, EventError, Policy
-from .runtime import Flag, const, identity, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
+from .runtime import Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 _EIO = const(5)
 _COUNTER = const(0xFFFFFFFF)
+_LEAVE_MS = const(3000)  # who does not take what is queued for so long does not get it
 _SHUT_MS = const(5000)  # hanging up takes less
 
 _LOST = "the connection was lost"
@@ -39,6 +40,10 @@ class Link:
     tx_size, rx_size: bytes of the rings, powers of two from 256 to 32768. A message (plus 2 to 4 bytes) must
         fit this side's transmit ring and the peer's receive ring.
     timeout_ms: that of open(), for `async with`.
+    remember: stay with the first board that this one meets under this name, also after restarts: its identity
+        is kept in a small file, until forget().
+    commit: what the program has read is acknowledged for good only by commit(): if it restarts before, it
+        gets that again.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
         "restarted", "renewed", "too large", "refused", "not found", "not connected" or "undelivered"; detail:
         str for a person. Printed by default. An exception that it raises ends the link.
@@ -53,12 +58,22 @@ class Link:
     "What it tells").
     """
 
-    def __init__(self, role, engine=None, tx_size=8192, rx_size=8192, on_event=print_event, timeout_ms=None):
+    def __init__(
+        self,
+        role,
+        engine=None,
+        tx_size=8192,
+        rx_size=8192,
+        on_event=print_event,
+        timeout_ms=None,
+        remember=False,
+        commit=False,
+    ):
         engine_class, self.engine = engines.load(engine)
         session = int.from_bytes(os.urandom(4), "little") or 1
         self.name = role.name
         self.channel = 0
-        self._engine = engine_class(session, identity(), tx_size=tx_size, rx_size=rx_size)
+        self._engine = engine_class(session, role.identity, tx_size=tx_size, rx_size=rx_size, commit=commit)
         self._wake = Flag()  # for the pump
         self._opened = asyncio.Event()
         self._readable = asyncio.Event()
@@ -73,6 +88,13 @@ class Link:
             self._readable,
             self._room,
         )
+        self._partner = None  # picolink.partner, with remember=True
+        if remember:
+            from . import partner
+
+            self._partner = partner
+            self._engine.set_partner(partner.load(self.name))
+            policy.met = self._remember
         self._role = role
         role.serve(policy)
         self._line = policy.line
@@ -118,19 +140,28 @@ class Link:
         Waits as long as the peer takes something; when it has taken nothing for timeout_ms (int, ms), the
         rest is given up, with the event "undelivered". Cancelled, it waits no more and disconnects.
         """
+        self._policy.close(ticks_ms())
+        await self._close(timeout_ms, "this side has closed the link")
+
+    async def _close(self, timeout_ms, reason):
         policy = self._policy
-        policy.close(ticks_ms())
         try:
             while policy.closing(ticks_ms(), timeout_ms):
                 await sleep_ms(TICK_MS)  # not with wait_for(), which needs memory
         finally:
-            await self._shut("this side has closed the link")
+            await self._shut(reason)
 
     async def __aenter__(self):
         return await self.open(self._timeout_ms)
 
     async def __aexit__(self, exc_type, exc, traceback):
-        await self.close()
+        policy = self._policy
+        if exc_type is None or policy.life != lc.OPEN:
+            await self.close()
+            return
+        # The program has failed, or was interrupted: the other board is not to take that for the end.
+        policy.leave(ticks_ms())
+        await self._close(_LEAVE_MS, "this program has failed")
 
     async def _shut(self, reason):
         policy = self._policy
@@ -227,6 +258,26 @@ class Link:
             self._policy.check_open()
             self._room.clear()
             await self._wait(self._room, alarm)
+
+    def commit(self):
+        """All that was read is safe, on disk for instance: it does not come again when this board restarts.
+
+        Raises ValueError without commit=True.
+        """
+        self._engine.commit()
+        self._wake.set()
+
+    def forget(self):
+        """Whoever comes next is the partner, also where it was remembered."""
+        self._policy.forget()
+        if self._partner:
+            self._partner.remove(self.name)
+
+    def _remember(self):
+        try:
+            self._partner.save(self.name, self._engine.partner)
+        except OSError as e:
+            self._policy.tell("not remembered", "the partner could not be written to a file: %r" % (e,))
 
     def __getattr__(self, name):
         # Properties would make every assignment to an attribute ten times as slow: MicroPython then searches

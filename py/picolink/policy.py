@@ -30,6 +30,8 @@ _STALLS = const(3)  # so many in a row: it is this board's host stack
 _LINGER_MS = const(400)  # longer than a peer that lacks an acknowledgement takes to ask again
 _GOODBYE_MS = const(1000)  # so long the other board has to hear why this one hangs up
 _AGAIN_MS = const(10_000)  # what happens again and again is told this often
+_SHUN_MS = const(10_000)  # a board that serves another one is left alone for so long
+_SHUNNED = const(4)  # boards
 _AWAY_MS = const(3000)  # the other board may give up one that does not run for so long
 _PAUSE_FIRST_MS = const(20)  # the radio's own tasks need a turn after a drop
 _PAUSE_MAX_MS = const(500)
@@ -42,10 +44,11 @@ FULL_ERRNOS = (11, 12, 16, 114)
 _REASONS = {
     fl.CLOSING: "the other board closes its link",
     fl.PROGRAM_FAILED: "the other board's program has failed",
-    fl.PARTNER_KNOWN: "the other board serves another one",
+    fl.PARTNER_KNOWN: "the other board serves another one, and has turned this one away",
     fl.OTHER_VERSION: "the other board speaks another version of the protocol",
     fl.NONSENSE: "this board's stream makes no sense to the other one",
 }
+
 _NO_GREETING = "no greeting"
 
 # What runs for each message, packet or turn.
@@ -73,7 +76,8 @@ class Policy:
 
     transmit: hands a packet (memoryview) to the host stack; raises OSError when that does not take it.
     life, connection: states of picolink.lifecycle.
-    peer: the address of the other board, once they have met.
+    peer: the address at which the other board was met last; None when it was not found there.
+    met: called when the boards have greeted each other, or None.
     closed: why the link is closed, for a person.
     why: why the connection is given up, a str or an exception.
 
@@ -89,6 +93,7 @@ class Policy:
         self.line = []  # who waits in send(), in the order in which they came: [bytes of the message]
         self.heard_at = 0
         self.peer = None
+        self.met = None
         self.closed = None
         self.why = None
         self.stack_restarts = 0
@@ -110,7 +115,9 @@ class Policy:
         self._timeouts = 0  # the engine's, until the last connection ended
         self._stalled = 0  # connections in a row
         self._quiet_at = self._acknowledged = 0
-        self._connections = self._strangers = self._silences = 0
+        self._connections = self._silences = 0
+        self._shunned = []  # [address, until when]
+        self._said_why = False  # has this side said why it leaves?
         self._told = {}  # detail: [when it was told, how often it has happened]
         self._away_ms = self._away_at = 0  # how long this board did not run, and when it did again
         # MicroPython looks for a method among all of these first, which takes longer than most methods do.
@@ -188,6 +195,12 @@ class Policy:
         self._acknowledged = self.engine.acknowledged()
         self._quiet_at = now
 
+    def leave(self, now):
+        """The program has failed: as close(), but the peer is not to take it for the end of the link."""
+        self._link(lc.LEAVE)
+        self._acknowledged = self.engine.acknowledged()
+        self._quiet_at = now
+
     def closing(self, now, timeout_ms):
         """Whether there is something to wait for: the peer lacks something, and has taken some of it in the
         last timeout_ms."""
@@ -198,13 +211,26 @@ class Policy:
         life = self.life
         if life in (lc.CLOSED, lc.FAILED):
             return False
+        if life == lc.LEAVING:
+            if engine.pending() and self._takes(now, timeout_ms):
+                return True
+            if not self._said_why:
+                self._said_why = True
+                engine.bye(fl.PROGRAM_FAILED)
+                self.wake.set()
+            # Until the peer has heard it and hangs up, or a second is over.
+            return self.connection >= GREETING
         if not engine.pending():
             if life == lc.ENDED:
                 return False
             # The peer hangs up when it knows that this side has heard its END; but not if it waits likewise.
             if life == lc.BOTH_ENDED and ticks_diff(now, self.heard_at) > _LINGER_MS:
                 return False
-        acknowledged = engine.acknowledged()
+        return self._takes(now, timeout_ms)
+
+    def _takes(self, now, timeout_ms):
+        """Whether the peer has taken something in the last timeout_ms."""
+        acknowledged = self.engine.acknowledged()
         if acknowledged != self._acknowledged:
             self._acknowledged = acknowledged
             self._quiet_at = now
@@ -268,12 +294,22 @@ class Policy:
         # No tuple: it would take memory.
         return lc.SEEKING <= self.connection <= lc.SETTING_UP and ticks_diff(now, self._limit_at) >= 0
 
-    def accepts(self, address):
-        """Whether this link may serve the board at this address: the one that it has met, if there is one."""
-        if self.peer is None or self.peer == address:
-            return True
-        self._strangers += 1
+    def shuns(self, now, address):
+        """Whether the board at this address has said a moment ago that it serves another one."""
+        for other, until in self._shunned:
+            if other == address and 0 < ticks_diff(until, now) <= _SHUN_MS:
+                return True
         return False
+
+    def _shun(self, now):
+        if len(self._shunned) >= _SHUNNED:
+            self._shunned.pop(0)
+        self._shunned.append((self._address, ticks_add(now, _SHUN_MS)))
+
+    def forget(self):
+        """Whoever comes next is the partner."""
+        self.engine.set_partner(None)
+        self.peer = None
 
     def adopt(self, now, address, label):
         """The boards are connected.   address: the other one's, to compare.   label: for a person."""
@@ -295,6 +331,8 @@ class Policy:
             if ticks_diff(now, self._away_at) < LOOK_MS:
                 why = "this board's program did not let the link run for %d s" % (self._away_ms // 1000)
             self._away_ms = 0
+        if lc.SEEKING <= before <= GREETING:
+            self.peer = None  # it is not where it was: look for it by its name
         if before < lc.SETTING_UP or self.life == lc.FAILED:
             return
         flags = self.engine.take_flags()  # what came just before a drop: nobody has heard of it
@@ -367,7 +405,6 @@ class Policy:
             if self.connection == READY:
                 self._connect(lc.START)
                 self._goodbye_at = None
-                engine.set_partner(None)  # this link knows its partner by the address
                 engine.start(self._mtu, now)
                 greeting = True
             if greeting:
@@ -441,6 +478,10 @@ class Policy:
             self._connect(lc.GREETED)
             self._link(lc.MET)
             self._opened.set()
+            if self.met:
+                self.met()
+        if flags & (fl.BYE | fl.REFUSED) and self.engine.reason == fl.PARTNER_KNOWN:
+            self._shun(self.heard_at)
         if flags & fl.BYE:
             reason = self.engine.reason
             self._goodbye_at = ticks_add(self.heard_at, -_GOODBYE_MS)  # it has said all
@@ -470,13 +511,13 @@ class Policy:
                 "renewed", "the other board contradicted what was known: messages may be lost or come twice"
             )
         if flags & fl.BYE and self.connection != CONNECTED:
-            self.tell("refused", self.why)
+            self.tell_again(self.heard_at, "refused", self.why, self._label)
         if flags & fl.REFUSED:
+            detail = "this is not the board that the link has met, and it was turned away"
             if self.engine.reason == fl.OTHER_VERSION:
                 version = self.engine.peer_version
-                self.tell("refused", "the other board speaks protocol version %d, not 2" % version)
-            else:
-                self.tell("refused", "the other board is not the one that this link has met")
+                detail = "the other board speaks protocol version %d, not 2" % version
+            self.tell_again(self.heard_at, "refused", detail, self._label)
 
     def tell(self, event, detail):
         """Tell the program. What it raises ends the link, as an EventError."""
@@ -487,10 +528,10 @@ class Policy:
         except Exception as e:
             raise EventError("on_event raised %r" % (e,))
 
-    def tell_again(self, now, event, detail, who):
+    def tell_again(self, now, event, detail, who=None):
         """As tell(), for what may happen again and again: at once, then every 10 s at most, with the count.
 
-        detail: always the same.   who: the last one with whom it happened.
+        detail: always the same.   who: the last one with whom it happened, if there was one.
         """
         if len(self._told) > 4:
             self._told.clear()
@@ -498,16 +539,24 @@ class Policy:
         told[1] += 1
         if told[0] is None or not 0 <= ticks_diff(now, told[0]) < _AGAIN_MS:
             told[0] = now
+            more = [who] if who else []
             if told[1] > 1:
-                who = "%s, %d times so far" % (who, told[1])
-            self.tell(event, "%s (%s)" % (detail, who))
+                more.append("%d times so far" % told[1])
+            self.tell(event, "%s (%s)" % (detail, ", ".join(more)) if more else detail)
 
-    def not_found(self, name, others):
+    def not_found(self, now, name, others):
         """The board with this name is not in sight.   others: names of picolink boards that are."""
         detail = "no board named %r in sight, still looking" % name
         if others:
             detail += "; there is %s" % ", ".join(repr(other) for other in others)
-        self.tell("not found", detail)
+        for _, until in self._shunned:
+            if ticks_diff(until, now) > 0:
+                detail = "no other board named %r in sight, still looking" % name
+        self.tell_again(now, "not found", detail)
+
+    def nobody(self, now, name):
+        """No board has connected."""
+        self.tell_again(now, "not found", "no board has connected to %r, still advertising" % name)
 
     def was_away(self, now, ms):
         """This board did not run for some time."""
@@ -519,7 +568,6 @@ class Policy:
         """The engine's counters, and those of the connections."""
         stats = self.engine.stats()
         stats["connections"] = self._connections
-        stats["strangers"] += self._strangers  # the engine has turned away others
         stats["silences"] = self._silences
         stats["stack_restarts"] = self.stack_restarts
         return stats

@@ -31,14 +31,3 @@ try:
 
 except ImportError:
     from .cpython import Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
-
-
-def identity():
-    """8 bytes that name this board, the same after each restart; where there is no name, random ones."""
-    try:
-        from machine import unique_id
-    except ImportError:
-        from os import urandom
-
-        return urandom(8)
-    return (unique_id() + b"picolink")[:8]

@@ -6,10 +6,6 @@ import struct
 import sys
 
 import picolink
-from picolink import link as links
-
-IDENTITY = b"the same"
-links.identity = lambda: IDENTITY
 
 
 def sealed(body):
@@ -26,7 +22,7 @@ async def main(role):
         assert await link.recv() == b"before"
         if role == "connect":
             # Of another life.
-            link._policy.transmit(sealed(struct.pack("<BBBBI", 0x21, 2, 1, 244, 77) + IDENTITY))
+            link._policy.transmit(sealed(struct.pack("<BBBBI", 0x21, 2, 1, 244, 77) + link._role.identity))
             link._policy.transmit(hello(2, 77))
             await asyncio.sleep_ms(20)
             link._policy.transmit(hello(9, 77))

@@ -7,6 +7,7 @@ A radio has advertise(name, services) and connect(name). Each gives a role: how 
 link. A link takes its role as it is, so a new radio needs only this:
 
 name        str
+identity    8 bytes that name this board, the same after each restart
 TROUBLES    tuple of exceptions that establish() raises when it has to be tried again
 handle      int: of the connection; negative when there is none, or no longer one
 irq_errors  int: exceptions that were kept from whoever called this radio

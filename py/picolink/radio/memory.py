@@ -9,7 +9,9 @@ connection interval of 10 ms.
 """
 
 import asyncio
+import binascii
 import random
+import struct
 
 from .. import wire
 from ..lifecycle import CLOSED, READY
@@ -18,9 +20,8 @@ from .board import Board
 
 _LOOK_MS = const(10)
 _SEEK_MS = const(5000)  # then it says so, and goes on
-_ADVERTISE_MS = const(10_000)  # likewise
+_ADVERTISE_MS = const(5000)  # likewise
 _ENOMEM = const(12)
-_EACCES = const(13)
 _ENOTCONN = const(107)
 
 
@@ -89,6 +90,7 @@ class _Role:
 
     def __init__(self, name, radio):
         self.name = wire.checked_name(name)
+        self.identity = struct.pack("<II", binascii.crc32(radio.address.encode()), 1)
         self.handle = -1
         self.ticks = 0
         self.radio = radio
@@ -197,7 +199,7 @@ class _Advertises(_Role):
                 await sleep_ms(_LOOK_MS)
         except asyncio.CancelledError:
             if self.policy.life < CLOSED and self.handle < 0:
-                self.policy.tell("not found", "no board has connected to %r, still advertising" % self.name)
+                self.policy.nobody(ticks_ms(), self.name)
             raise
         finally:
             self.advertising = False
@@ -206,8 +208,6 @@ class _Advertises(_Role):
 class _Connects(_Role):
     async def establish(self):
         other = await self._find()
-        if not other.policy.accepts(self.radio.address):
-            raise OSError(_EACCES, "the other board has hung up")
         other.advertising = False
         other.join(self)
         self.join(other)
@@ -226,7 +226,7 @@ class _Connects(_Role):
                         if role.name != self.name:
                             others.add(role.name)
                 await sleep_ms(_LOOK_MS)
-            self.policy.not_found(self.name, others)
+            self.policy.not_found(ticks_ms(), self.name, others)
 
     def _is_wanted(self, role):
-        return role.name == self.name and self.policy.peer in (None, role.radio.address)
+        return role.name == self.name and not self.policy.shuns(ticks_ms(), role.radio.address)

@@ -297,7 +297,6 @@ class _Run:
 _SIMULATION_GROUPS = {
     "supervision timeouts": "connection dropped",
     "borne until he had to greet": "strangers",
-    "turned away at once": "strangers",
 }
 """Group of a simulation's counts; the others are faults of packets."""
 

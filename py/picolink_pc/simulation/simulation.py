@@ -301,12 +301,8 @@ class Simulation:
     def _let_in(self, board: Board) -> None:
         """A stranger has connected to this board."""
         self._visited = None
-        if board.policy.accepts(_STRANGER):
-            self.counts["borne until he had to greet"] += 1
-            board.connect(self.setup.radio.mtu, False, _STRANGER)
-        else:
-            self.counts["turned away at once"] += 1
-            self.connect()
+        self.counts["borne until he had to greet"] += 1
+        board.connect(self.setup.radio.mtu, False, _STRANGER)
 
     def _come_back(self) -> None:
         if self._layer and self.scheduler.now_us >= self._far_until_us:

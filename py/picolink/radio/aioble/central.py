@@ -78,14 +78,15 @@ class Central(Role):
                 async with aioble.scan(_SCAN_MS, _SCAN_US, _SCAN_US, active=True) as scanner:
                     async for result in scanner:
                         name = self._name_of(result)
-                        if name == self.name:
-                            return result.device.addr_type, result.device.addr
-                        if name and len(others) < _OTHERS:
+                        address = result.device.addr_type, bytes(result.device.addr)
+                        if name == self.name and not self._policy.shuns(ticks_ms(), address):
+                            return address
+                        if name not in (None, self.name) and len(others) < _OTHERS:
                             others.add(name)
             except BaseException:
                 aioble.central._active_scanner = None  # else aioble waits for the end of what never began
                 raise
-            self._policy.not_found(self.name, others)
+            self._policy.not_found(ticks_ms(), self.name, others)
 
     def _name_of(self, result):
         """The name under which it offers picolink's service, or None."""

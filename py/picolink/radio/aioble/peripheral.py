@@ -12,9 +12,8 @@ from .role import NOTIFY, SERVICE, WRITE, Role
 
 _IRQ_GATTS_WRITE = const(3)
 _MARK = b"picolink"  # the value of the characteristic that notifies, which nobody reads
-_EACCES = const(13)
 _ADVERTISE_US = const(30_000)
-_ADVERTISE_MS = const(10_000)  # then again, should the board have missed a central
+_ADVERTISE_MS = const(5000)  # then again, should the board have missed a central
 
 
 class Peripheral(Role):
@@ -59,12 +58,9 @@ class Peripheral(Role):
         connection = await aioble.advertise(_ADVERTISE_US, name=self.name.encode(), services=[SERVICE])
         if connection is None:  # aioble has swallowed a cancellation, by the limit or by close()
             if policy.life < CLOSED:
-                policy.tell("not found", "no board has connected to %r, still advertising" % self.name)
+                policy.nobody(ticks_ms(), self.name)
             raise asyncio.CancelledError
         core.ble.gap_advertise(None)  # BTstack would begin again by itself after a drop
-        device = connection.device
-        if not policy.accepts((device.addr_type, bytes(device.addr))):
-            raise OSError(_EACCES)  # and it is hung up on
         # From here on writes are taken; the first one says that the central is ready.
         self.adopt(connection)
 

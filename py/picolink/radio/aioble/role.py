@@ -61,6 +61,17 @@ def _keep(interrupted):
             role.interrupted = True
 
 
+def _identity():
+    try:
+        from machine import unique_id
+
+        unique = unique_id()
+    except ImportError:  # no Pico
+        core.ensure_active()
+        unique = core.ble.config("mac")[1]
+    return (unique + bytes(8))[:8]
+
+
 class Role:
     """See picolink.radio."""
 
@@ -69,6 +80,7 @@ class Role:
 
     def __init__(self, name):
         self.name = wire.checked_name(name)
+        self.identity = _identity()
         self.handle = -1
         self.irq_errors = 0
         self.ticks = 0
