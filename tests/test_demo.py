@@ -6,7 +6,6 @@ import pytest
 import virtual_time
 from picolink_pc import demo
 from picolink_pc.boards import Board
-from picolink_pc.radio.air import RadioSettings
 from rich.console import Console
 
 
@@ -34,8 +33,7 @@ class Room:
 
 
 @pytest.mark.parametrize("seconds", [1, 30, 300])
-def test_the_score_is_waited_for_as_long_as_the_demo_takes(monkeypatch, seconds):
-    monkeypatch.setattr(demo, "Room", Room)
-    work = demo._blast(Console(quiet=True), "native", RadioSettings(), seconds, (None, None), None)
+def test_the_score_is_waited_for_as_long_as_the_demo_takes(seconds):
+    work = demo._blast(Console(quiet=True), "native", seconds, Room)
     scores, _ = virtual_time.run(work)
     assert len(scores) == 2
