@@ -53,7 +53,7 @@ enum {
     ACK_MS = 30,
     RTO_FIRST_MS = 1000,
     RTO_MIN_MS = 300,
-    RTO_MAX_MS = 4000,
+    RTO_MAX_MS = 8000,
     PATIENCE_MIN_MS = 10,
     DOUBT_MS = 500,
     COMMIT_MS = 30,
@@ -63,7 +63,9 @@ enum {
 
 #define NEVER UINT32_MAX /* ms */
 
-enum { FLIGHT_LOSSY = 4 }; /* packets: losses do not push the flight limit below this */
+enum { QUEUE_MS = 6000 };  /* flight limit times round trip, at most: a slow way is kept short */
+enum { FLIGHT_FIRST = 2 }; /* packets: the flight limit at first, and the least but after a timeout */
+enum { FLIGHT_LOSSY = 4 }; /* packets: gaps do not push the flight limit below this */
 enum { ASK_AHEAD = 2 };    /* packets: after losses an answer is asked for this many before half the limit */
 enum { DOUBTS_MAX = 4 };   /* packets in a row that say what is impossible, until it is a contradiction */
 
@@ -286,7 +288,7 @@ static uint32_t launch(picolink_engine_t *engine, uint32_t size, uint32_t now) {
     }
     engine->since_ask++;
     uint32_t often = most(engine->limit >> 1, ASK_AHEAD) - ASK_AHEAD;
-    if (engine->limit == engine->flight_max) {
+    if (engine->limit < engine->threshold || engine->limit == engine->flight_max) {
         often = (uint32_t)engine->limit * 5 >> 3;
     }
     if (engine->since_ask >= often || nxt == engine->edge) {
@@ -298,7 +300,17 @@ static uint32_t launch(picolink_engine_t *engine, uint32_t size, uint32_t now) {
 
 /* ms without an acknowledgement until the next retransmission or probe. */
 static uint32_t timeout(const picolink_engine_t *engine) {
-    return least((uint32_t)engine->rto << engine->backoff, RTO_MAX_MS);
+    uint32_t backoff = engine->una != engine->high ? engine->backoff : engine->probed;
+    return least((uint32_t)engine->rto << backoff, RTO_MAX_MS);
+}
+
+/*
+ * ms that an owed acknowledgement waits for stream bytes to ride on: longer on a slow radio, where a packet
+ * without is dear, while these wait for an acknowledgement themselves.
+ */
+static uint32_t ack_delay(const picolink_engine_t *engine) {
+    bool full = engine->flight >= engine->limit && engine->nxt != engine->head;
+    return full ? most(ACK_MS, engine->srtt8 >> 6) : ACK_MS; /* an eighth of the round trip */
 }
 
 /* ms until a gap that is still reported is sent again. */
@@ -306,7 +318,7 @@ static uint32_t gap_timeout(const picolink_engine_t *engine) {
     return least((uint32_t)engine->patience << engine->refills, RTO_MAX_MS);
 }
 
-/* One round trip in ms: RFC 6298. */
+/* One round trip in ms: RFC 6298. Where it shows that packets wait in a queue, fewer may be in flight. */
 static void measure(picolink_engine_t *engine, uint32_t rtt) {
     uint32_t srtt8 = engine->srtt8;
     uint32_t var4 = engine->var4;
@@ -317,6 +329,11 @@ static void measure(picolink_engine_t *engine, uint32_t rtt) {
     } else {
         srtt8 = rtt << 3;
         var4 = rtt << 1;
+    }
+    engine->backoff = 0;
+    while (engine->limit > FLIGHT_FIRST && engine->limit * rtt > QUEUE_MS) {
+        engine->threshold = --engine->limit;
+        engine->grown = 0;
     }
     engine->srtt8 = (uint16_t)srtt8;
     engine->var4 = (uint16_t)var4;
@@ -362,15 +379,19 @@ static void acknowledge(picolink_engine_t *engine, uint32_t pos, uint32_t now) {
     engine->gap_again = false;
     engine->filled_at = now;
     engine->una = (uint16_t)pos;
+    if (engine->srtt8 && elapsed(now, engine->timer_at) >= engine->srtt8 >> 3) {
+        engine->backoff = 0; /* what was sent again has been under way for a round trip: it was needed */
+    }
     engine->timer_at = now;
-    engine->backoff = 0;
     while (engine->flight && distance(engine->ends[engine->ends_first], pos) < BEHIND) {
         engine->ends_first = (engine->ends_first + 1) & (PICOLINK_FLIGHT_MAX - 1);
         engine->flight--;
         engine->grown++;
     }
-    if (engine->limit < engine->flight_max &&
-        (engine->limit < FLIGHT_LOSSY || engine->grown >= engine->limit)) {
+    if (engine->limit < engine->threshold) {
+        engine->limit = (uint8_t)least((uint32_t)engine->limit + engine->grown, engine->threshold);
+        engine->grown = 0;
+    } else if (engine->limit < engine->flight_max && engine->grown >= engine->limit) {
         engine->limit++;
         engine->grown = 0;
     }
@@ -557,7 +578,7 @@ static bool take_ack(picolink_engine_t *engine, uint32_t pos, uint32_t credit, u
         if (credit != known) {
             engine->committed = (uint16_t)(pos - credit);
             engine->timer_at = now;
-            engine->backoff = 0;
+            engine->probed = 0;
             release(engine, engine->committed);
         }
         return true;
@@ -569,7 +590,7 @@ static bool take_ack(picolink_engine_t *engine, uint32_t pos, uint32_t credit, u
     }
     if (credit > distance(pos, engine->edge)) {
         engine->edge = end;
-        engine->backoff = 0;
+        engine->probed = 0;
     } else if (flags & FLAG_OVERRUN) {
         engine->edge = end;
     }
@@ -584,6 +605,7 @@ static bool take_ack(picolink_engine_t *engine, uint32_t pos, uint32_t credit, u
         } else {
             engine->gap_known = true;
             engine->limit = (uint8_t)most(engine->limit >> 1, least(FLIGHT_LOSSY, engine->limit));
+            engine->threshold = engine->limit;
             fill(engine, now, 0);
         }
     }
@@ -748,7 +770,8 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
     }
     engine->size = (uint8_t)size;
     engine->flight_max = (uint8_t)flight_of_window(engine);
-    engine->limit = engine->flight_max;
+    engine->threshold = engine->flight_max;
+    engine->limit = (uint8_t)least(FLIGHT_FIRST, engine->flight_max);
     go_back(engine);
     engine->gap_known = false;
     engine->patience = RTO_MIN_MS;
@@ -756,7 +779,7 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
     engine->srtt8 = 0;
     engine->rto = RTO_FIRST_MS;
     engine->timer_at = now;
-    engine->backoff = 0;
+    engine->backoff = engine->probed = 0;
     engine->gap = false;
     engine->doubts = 0;
     engine->extra = 0;
@@ -996,7 +1019,11 @@ static void take_packet(picolink_engine_t *engine, const uint8_t *packet, size_t
         engine->commit_now = true;
     }
     if (flags & FLAG_ASK) {
-        engine->ack_now = true;
+        if (ack_delay(engine) > ACK_MS) {
+            owe_ack(engine, now);
+        } else {
+            engine->ack_now = true;
+        }
     }
 }
 
@@ -1191,25 +1218,30 @@ size_t picolink_pull(picolink_engine_t *engine, uint8_t *packet, size_t capacity
     }
     uint32_t size = sendable(engine);
     if (engine->tail != engine->head && elapsed(now_ms, engine->timer_at) >= timeout(engine)) {
+        uint8_t *backoff = &engine->backoff;
         if (engine->una != engine->high) {
             engine->stats.timeouts++;
             go_back(engine);
-            engine->limit = 1;
+            if (engine->limit > 1) {
+                engine->threshold = (uint8_t)most(engine->limit >> 1, FLIGHT_FIRST);
+                engine->limit = 1;
+            }
             size = sendable(engine);
             flags = FLAG_ASK;
         } else if (!size) {
             engine->stats.probes++;
             flags = FLAG_ASK;
+            backoff = &engine->probed;
         }
         if (flags) {
             engine->timer_at = now_ms;
-            if (engine->backoff < BACKOFF_MAX) {
-                engine->backoff++;
+            if (*backoff < BACKOFF_MAX) {
+                (*backoff)++;
             }
         }
     }
     if (!size && !flags) {
-        if (!engine->ack_now && !(engine->ack_owed && elapsed(now_ms, engine->ack_at) >= ACK_MS) &&
+        if (!engine->ack_now && !(engine->ack_owed && elapsed(now_ms, engine->ack_at) >= ack_delay(engine)) &&
             !credit_due(engine)) {
             return 0;
         }
@@ -1259,7 +1291,7 @@ int32_t picolink_wait(const picolink_engine_t *engine, uint32_t now_ms) {
             wait = commit_wait(engine, now_ms);
         }
         if (engine->ack_owed) {
-            wait = least(wait, left(ACK_MS, elapsed(now_ms, engine->ack_at)));
+            wait = least(wait, left(ack_delay(engine), elapsed(now_ms, engine->ack_at)));
         }
         if (engine->gap_again) {
             wait = least(wait, left(gap_timeout(engine), elapsed(now_ms, engine->filled_at)));

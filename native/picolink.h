@@ -164,10 +164,12 @@ typedef struct {
     uint8_t ends_first; /* the oldest in `ends` */
     uint8_t flight_max; /* as many as the window holds */
     uint8_t limit;      /* as many as may be in flight now */
-    uint8_t grown;      /* acknowledged since `limit` grew; starts from 0 when it falls below flight_max */
+    uint8_t threshold;  /* below it `limit` grows with each packet acknowledged, above with each flight */
+    uint8_t grown;      /* acknowledged since `limit` changed, or all was sent again */
     uint8_t since_ask;  /* sent since the last that asks for an acknowledgement */
-    uint8_t backoff;
-    bool timing; /* a round trip is being measured: timed_pos, timed_at */
+    uint8_t backoff;    /* timeouts since a round trip was measured, BACKOFF_MAX at most */
+    uint8_t probed;     /* probes since credit or a commit came, likewise */
+    bool timing;        /* a round trip is being measured: timed_pos, timed_at */
 
     /* The gap that the peer has reported: una to gap_end. */
     bool gap_known;

@@ -41,12 +41,12 @@ def test_a_difference_is_found():
     class Slower(engines.IN_PROCESS["python"]):
         def wait(self, now):
             wait = super().wait(now)
-            return 21 if wait == 20 else wait
+            return 31 if wait == 30 else wait
 
     try:
         engine_differential.run([BOTH[1], Slower], 4, 20)
     except AssertionError as error:
         assert "('wait', (" in str(error)
-        assert str(error).endswith(": 20 and 21")
+        assert str(error).endswith(": 30 and 31")
     else:
         raise AssertionError("not found")

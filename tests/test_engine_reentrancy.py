@@ -318,6 +318,7 @@ def interrupted_link():
     wire = Wire(a, b, 23, NOW)
     wire.open()
     wire.run(50)
+    wire.transfer(1, [message(i, 100) for i in range(8)])  # its flight limit grows
     for i in range(12):
         assert b.send(message(i, 8), 1)
         assert a.send(message(i, 30), 2)

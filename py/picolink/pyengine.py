@@ -79,7 +79,7 @@ _HELLO_MS = const(250)
 _ACK_MS = const(30)
 _RTO_FIRST_MS = const(1000)
 _RTO_MIN_MS = const(300)
-_RTO_MAX_MS = const(4000)
+_RTO_MAX_MS = const(8000)
 _PATIENCE_MIN_MS = const(10)
 _DOUBT_MS = const(500)
 _DOUBTS = const(4)  # impossible packets in a row
@@ -88,7 +88,9 @@ _BACKOFF_MAX = const(3)
 _REFILLS_MAX = const(7)
 
 _FLIGHT_MAX = const(128)  # packets
-_FLIGHT_LOSSY = const(4)  # packets: losses do not push the flight limit below this
+_QUEUE_MS = const(6000)  # flight limit times round trip, at most: a slow way is kept short
+_FLIGHT_FIRST = const(2)  # packets: the flight limit at first, and the least but after a timeout
+_FLIGHT_LOSSY = const(4)  # packets: gaps do not push the flight limit below this
 _ASK_AHEAD = const(2)  # packets: after losses an answer is asked for this many before half the limit
 _HELD_MAX = const(8)  # packets that came while another engine call was under way
 
@@ -319,6 +321,7 @@ class Engine:
         self._flight = 0
         self._flight_max = 1
         self._limit = 1
+        self._threshold = 1  # below it the limit grows with each packet acknowledged, above with each flight
         self._grown = 0
         self._since_ask = 0
 
@@ -332,7 +335,8 @@ class Engine:
 
         # Retransmission timer (RFC 6298 in integers: srtt times 8, variance times 4).
         self._timer_at = 0
-        self._backoff = 0
+        self._backoff = 0  # timeouts since a round trip was measured, _BACKOFF_MAX at most
+        self._probed = 0  # probes since credit or a commit came, likewise
         self._srtt8 = 0
         self._var4 = 0
         self._rto = _RTO_FIRST_MS
@@ -560,7 +564,7 @@ class Engine:
             return 0
         wait = -1
         if self._ack_owed:
-            wait = max(0, _ACK_MS - _elapsed(now, self._ack_at))
+            wait = max(0, self._ack_delay() - _elapsed(now, self._ack_at))
         if self._commit_due and not self._gap:
             commit = self._commit_wait(now)
             if wait < 0 or commit < wait:
@@ -776,7 +780,8 @@ class Engine:
         largest = min(self._largest, self._introduced_largest)
         self._size = min((largest + _PDU_HEADERS) // _PDU * _PDU - _PDU_HEADERS, _MAX_SENT)
         self._flight_max = max(1, min(_FLIGHT_MAX, self._window // (self._size + _PDU_HEADERS)))
-        self._limit = self._flight_max
+        self._threshold = self._flight_max
+        self._limit = min(_FLIGHT_FIRST, self._flight_max)
         self._rewind()
         self._gap_end = -1
         self._patience = _RTO_MIN_MS
@@ -784,7 +789,7 @@ class Engine:
         self._srtt8 = 0
         self._rto = _RTO_FIRST_MS
         self._timer_at = now
-        self._backoff = 0
+        self._backoff = self._probed = 0
         self._doubts = 0
         self._also = 0
         self._gap = False
@@ -889,18 +894,20 @@ class Engine:
             if self._una != self._high:
                 count[_TIMEOUTS] += 1
                 self._rewind()
-                self._limit = 1
+                if self._limit > 1:
+                    self._threshold = max(self._limit >> 1, _FLIGHT_FIRST)
+                    self._limit = 1
                 size = self._sendable()
                 flags = _ASK
+                self._timer_at = now
+                self._backoff = min(self._backoff + 1, _BACKOFF_MAX)
             elif not size:
                 count[_PROBES] += 1
                 flags = _ASK
-            if flags:
                 self._timer_at = now
-                if self._backoff < _BACKOFF_MAX:
-                    self._backoff += 1
+                self._probed = min(self._probed + 1, _BACKOFF_MAX)
         if not size and not flags:
-            ack_due = self._ack_now or (self._ack_owed and _elapsed(now, self._ack_at) >= _ACK_MS)
+            ack_due = self._ack_now or (self._ack_owed and _elapsed(now, self._ack_at) >= self._ack_delay())
             if not ack_due and not self._credit_due():
                 return 0
             count[_ACKS_ALONE] += 1
@@ -962,7 +969,14 @@ class Engine:
 
     def _timeout(self):
         """ms without an acknowledgement until the next retransmission or probe."""
-        return min(self._rto << self._backoff, _RTO_MAX_MS)
+        return min(self._rto << (self._backoff if self._una != self._high else self._probed), _RTO_MAX_MS)
+
+    def _ack_delay(self):
+        """ms that an owed acknowledgement waits for stream bytes to ride on: longer on a slow radio, where a
+        packet without is dear, while these wait for an acknowledgement themselves."""
+        if self._flight >= self._limit and self._nxt != self._head:
+            return max(_ACK_MS, self._srtt8 >> 6)  # an eighth of the round trip
+        return _ACK_MS
 
     def _gap_timeout(self):
         """ms until a gap that is still reported is sent again."""
@@ -993,7 +1007,10 @@ class Engine:
             return _ASK
         self._since_ask += 1
         limit = self._limit
-        often = limit * 5 >> 3 if limit == self._flight_max else (limit >> 1) - _ASK_AHEAD
+        if limit < self._threshold or limit == self._flight_max:
+            often = limit * 5 >> 3
+        else:
+            often = (limit >> 1) - _ASK_AHEAD
         if self._since_ask >= often or nxt == self._edge:
             self._since_ask = 0
             return _ASK
@@ -1095,7 +1112,10 @@ class Engine:
         elif flags & _ASK:
             self._commit_due = self._commits
         if flags & _ASK:
-            self._ack_now = True
+            if self._ack_delay() > _ACK_MS:
+                self._owe_ack(now)
+            else:
+                self._ack_now = True
 
     def _knows(self, flags):
         """Whether a data packet may have these flags besides ASK."""
@@ -1113,7 +1133,7 @@ class Engine:
         self._acknowledge(pos, now)
         if credit > (self._edge - pos) & _OFFSET:
             self._edge = (pos + credit) & _OFFSET
-            self._backoff = 0
+            self._probed = 0
         return False
 
     def _take_report(self, pos, value, flags, now):
@@ -1133,13 +1153,13 @@ class Engine:
             if committed != self._peer_committed:
                 self._peer_committed = committed
                 self._timer_at = now
-                self._backoff = 0
+                self._probed = 0
                 self._free(committed)
             return False
         end = (pos + value) & _OFFSET
         if value > (self._edge - pos) & _OFFSET:  # the peer has room for what it has kept behind a gap
             self._edge = end
-            self._backoff = 0
+            self._probed = 0
         ahead = (self._nxt - pos) & _OFFSET
         if flags & _OVERRUN:
             if value < ahead and _elapsed(now, self._filled_at) >= self._patience:
@@ -1148,7 +1168,7 @@ class Engine:
             self._edge = end
         elif self._gap_end < 0:
             self._gap_end = end
-            self._limit = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))
+            self._limit = self._threshold = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))
             self._fill(now, 0)
         else:
             if self._filling and value <= ahead:
@@ -1175,13 +1195,17 @@ class Engine:
         if (self._edge - self._una) & _OFFSET < gained:
             self._edge = pos  # an overrun was told that was none
         self._una = pos
+        if self._srtt8 and _elapsed(now, self._timer_at) >= self._srtt8 >> 3:
+            self._backoff = 0  # what was sent again has been under way for a round trip: it was needed
         self._timer_at = now
-        self._backoff = 0
         while self._flight and (pos - self._ends[self._ends_first]) & _OFFSET < _BEHIND:
             self._ends_first = (self._ends_first + 1) % _FLIGHT_MAX
             self._flight -= 1
             self._grown += 1
-        if self._limit < self._flight_max and (self._limit < _FLIGHT_LOSSY or self._grown >= self._limit):
+        if self._limit < self._threshold:
+            self._limit = min(self._limit + self._grown, self._threshold)
+            self._grown = 0
+        elif self._limit < self._flight_max and self._grown >= self._limit:
             self._limit += 1
             self._grown = 0
         if self._timing and (pos - self._timed_pos) & _OFFSET < _BEHIND:
@@ -1208,7 +1232,11 @@ class Engine:
             self._flags |= WRITABLE
 
     def _measure(self, rtt):
-        """One round trip in ms: RFC 6298."""
+        """One round trip in ms: RFC 6298. Where packets wait in a queue, fewer may be in flight."""
+        self._backoff = 0
+        if self._limit > _FLIGHT_FIRST and self._limit * rtt > _QUEUE_MS:
+            self._limit = self._threshold = max(_FLIGHT_FIRST, _QUEUE_MS // rtt)
+            self._grown = 0
         if self._srtt8:
             delta = rtt - (self._srtt8 >> 3)
             self._srtt8 += delta

@@ -29,6 +29,7 @@ _PROGRAMS = (
     "aa 8a 00 0100ff 0100ff 64 16 35 0a20000010" + _TALK,  # no credit, while a gap is reported
     "09 8a 00 21007d 01003c 04 15 071e 14 05 0a20000100" + _TALK,  # too much credit
     "aa 8a 01" + _TALK,  # both sides have drawn the same session id
+    "aba00061059f640061059f6464b60596646496",  # two gaps at once
     "aa 8a 18 7f 33 44" + _TALK + "7f 8b" + _TALK,  # handshakes in the partner's and a stranger's name
 )
 

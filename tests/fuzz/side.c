@@ -7,7 +7,7 @@
 /* The smallest, where everything wraps soon; the largest, where offsets come within half of their range. */
 const uint32_t ring_sizes[RING_SIZES] = {256, 512, 2048, 32768};
 
-enum { TICKS = 0x3FFFFFFF, LONGEST_WAIT_MS = 4000, LEAST_PATIENCE_MS = 10, SHORTEST = 12 };
+enum { TICKS = 0x3FFFFFFF, LONGEST_WAIT_MS = 8000, LEAST_PATIENCE_MS = 10, SHORTEST = 12 };
 
 uint8_t side_message[PICOLINK_RING_MAX];
 bool clock_went_back;
@@ -102,8 +102,9 @@ static void check(const picolink_engine_t *e) {
     CHECK(e->need >= 2 && e->need <= rx);
     CHECK(e->state != PICOLINK_OPEN || e->need > between(e->whole, e->rcv));
 
-    CHECK(e->flight <= e->limit);
+    CHECK(e->flight <= e->flight_max); /* the limit may have fallen below it since */
     CHECK(e->limit >= 1 && e->limit <= e->flight_max && e->flight_max <= PICOLINK_FLIGHT_MAX);
+    CHECK(e->state != PICOLINK_OPEN || (e->threshold >= 1 && e->threshold <= e->flight_max));
     if (e->gap_known) {
         CHECK(e->una != e->gap_end && between(e->una, e->gap_end) < between(e->una, e->high));
     }
@@ -113,8 +114,8 @@ static void check(const picolink_engine_t *e) {
         CHECK(between(e->read, e->kept_end) <= rx && between(e->read, e->rcv) < between(e->read, e->kept));
     }
 
-    CHECK(e->backoff <= 3);
-    CHECK(e->state != PICOLINK_OPEN || (e->rto >= 300 && e->rto <= 4000));
+    CHECK(e->backoff <= 3 && e->probed <= 3);
+    CHECK(e->state != PICOLINK_OPEN || (e->rto >= 300 && e->rto <= 8000));
     uint32_t end = e->una;
     for (uint32_t i = 0; i < e->flight; i++) {
         uint32_t next = e->ends[(e->ends_first + i) % PICOLINK_FLIGHT_MAX];

@@ -542,7 +542,7 @@ class Board:
         self._expected[life] = number + 1
         received.messages += 1
         received.octets += len(message)
-        if life == self.peer.life:
+        if life == self.peer.life and number < len(self.peer._due_at_us):
             received.latencies_us.append(self._scheduler.now_us - self.peer._due_at_us[number])
 
 
