@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 from click.testing import CliRunner
-from picolink_pc.bench import cases, cycles, report, sweep, targets
+from picolink_pc.bench import cases, cycles, report, slow, sweep, targets
 from picolink_pc.bench.cases import ENGINES, WAYS, Case, Job, simulate
-from picolink_pc.radio.air import RadioSettings
+from picolink_pc.radio.air import RadioSettings, ceiling
+from picolink_pc.simulation.always_ready import always_ready, full_packet
 from picolink_pc.simulation.board import CallCosts
 
 SECONDS = 0.5
@@ -196,3 +197,62 @@ def test_targets_are_met_or_not(outcomes):
 
 def test_the_table_of_cycles_has_both_engines():
     assert list(cycles.load()) == list(ENGINES)
+
+
+@pytest.mark.parametrize(("mtu", "packet"), [(23, 20), (50, 47), (100, 74), (247, 236), (517, 236)])
+def test_an_always_ready_sender_fills_the_air(mtu, packet):
+    assert full_packet(mtu) == packet
+    radio = RadioSettings(mtu=mtu)
+    rates = always_ready(radio, 18, 10, 1)
+    assert rates == pytest.approx((ceiling(radio, message=18, both_ways=True),) * 2, rel=0.05)
+
+
+def test_an_always_ready_sender_has_losses_and_few_pairs_too():
+    radios = RadioSettings(), RadioSettings(loss=0.2), RadioSettings(pdus_per_event=1)
+    clean, lossy, one = (always_ready(radio, 18, 60)[0] for radio in radios)
+    assert one == pytest.approx(200 / 3 / 9 * 224 / 20, rel=0.01)  # 9 PDUs of 15 ms a packet
+    assert one < lossy < clean / 5
+
+
+# 0.1.0 carried 45 to 121 messages/s, 25 and 100 of 106, and 63 and 32 of 102.
+@pytest.mark.parametrize(
+    "radio",
+    [
+        {"interval_ms": 15, "loss": 0.2},
+        {"interval_ms": 50, "loss": 0.1},
+        {"interval_ms": 48.75, "pdus_per_event": 4},
+        {"interval_ms": 7.5, "pdus_per_event": 1, "loss": 0.1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("stack", ["btstack", "nimble"])
+def test_slow_and_lossy_radios_are_used(radio, stack):
+    outcome = slow.simulate(slow.SlowJob(RadioSettings(**radio), stack, 18, 4096, (60, 60)))
+    assert min(outcome.rates) >= 0.8 * max(outcome.ready)
+    assert min(outcome.rates) >= 0.75 * max(outcome.rates)
+
+
+def test_the_slow_part_names_the_worst_cell_and_draws(tmp_path, monkeypatch):
+    monkeypatch.setattr(slow, "SHORT", slow.Grid((15.0, 100.0), (0.0, 0.2), (4, None), 2, (3, 5)))
+    outcome = invoke("slow", "--seed", 5, "--plot", "--out", tmp_path)
+    assert outcome.exit_code == 0, outcome.output
+    result = report.load(tmp_path / "sweep-slow.json")
+    assert len(result.rows) == 2 * 2 * 2 * 2
+    worst = min(result.rows, key=lambda row: row["share"])
+    assert f"{worst['share']:.0f} %" in result.notes[0]
+    assert result.parameters["seeds"] == 2
+    for row in result.rows:
+        assert (
+            0
+            < row["share"]
+            == pytest.approx(100 * min(row["to_peripheral"], row["to_central"]) / row["ready"], rel=0.05)
+        )
+        assert row["met"] == (row["share"] >= 80 and row["balance"] >= 75)
+    assert (tmp_path / "sweep-slow.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_whole_of_the_slow_part():
+    assert len(sweep._plan("slow", Case(), slow.WHOLE).jobs) == 5 * 6 * 3 * 2 * 3
+    outcome = invoke("point", "--whole")
+    assert outcome.exit_code == 2
+    assert "--whole is for the part slow" in outcome.output

@@ -260,3 +260,32 @@ def draw_air(result: Result, path: Path) -> None:
     panel.grid(visible=False)
     add_legend(figure, panel, columns=5, place="lower")
     save(figure, path)
+
+
+def draw_slow(result: Result, path: Path) -> None:
+    """Share of an always-ready sender's rate against the loss: a panel for each count of pairs an event."""
+    pairs = list(dict.fromkeys(row["pairs"] for row in result.rows))
+    intervals = list(dict.fromkeys(row["interval"] for row in result.rows))
+    losses = list(dict.fromkeys(row["loss"] for row in result.rows))
+    figure, panels = new_figure(len(pairs), (10, 3.8))
+    colour = colours(intervals)
+    for panel, count in zip(panels, pairs, strict=True):
+        for interval in intervals:
+            for stack, line in (("btstack", "-"), ("nimble", "--")):
+                rows = of(result.rows, pairs=count, interval=interval, stack=stack)
+                panel.plot(
+                    range(len(losses)),
+                    [row["share"] for row in rows],
+                    line,
+                    marker="o",
+                    ms=4,
+                    color=colour[interval],
+                    label=f"{interval:g} ms, {stack}",
+                )
+        panel.axhline(80, color="#c0392b", lw=1, ls=":")
+        panel.set_xticks(range(len(losses)), [f"{loss:g}" for loss in losses])
+        most = "as many pairs as fit" if count == "fit" else f"pairs an event: {count}"
+        panel.set(xlabel="PDUs lost, %", title=most, ylim=(0, 105))
+    panels[0].set_ylabel("% of an always-ready sender's rate")
+    add_legend(figure, panels[0], columns=5)
+    save(figure, path)

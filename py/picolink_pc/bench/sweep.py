@@ -14,7 +14,7 @@ from ..processes import in_processes
 from ..radio.air import RadioSettings
 from ..run import radio_options
 from ..simulation import air_time
-from . import targets
+from . import slow, targets
 from .cases import AIR, ENGINES, LEAST_BYTES, WAYS, Case, Job, Outcome, Outcomes, air_parts, simulate
 from .report import Result, Row, new_console, publish, report_options
 
@@ -156,12 +156,15 @@ def row(way: str, case: Case, full: Outcome, idle: Outcome) -> Row:
 class Plan:
     """A part of the command: the simulations it needs, and the results it makes of their outcomes."""
 
-    jobs: list[Job]
+    jobs: list[Job] | list[slow.SlowJob]
     conclude: Callable[[Outcomes], list[Result]]
 
 
-def _plan(part: str, case: Case) -> Plan:
-    """part: in SWEEPS, "point" or "targets"."""
+def _plan(part: str, case: Case, grid: slow.Grid = slow.SHORT) -> Plan:
+    """part: in SWEEPS, "point", "slow" or "targets"."""
+    if part == "slow":
+        jobs = slow.jobs(grid, case.radio, case.size, case.window)
+        return Plan(jobs, lambda outcomes: [slow.conclude({job: outcomes[job] for job in jobs})])
     if part == "targets":
         return Plan(targets.jobs(), lambda outcomes: [targets.conclude(outcomes)])
     if part == "point":
@@ -242,7 +245,7 @@ def _result(
 
 # -- the command ------------------------------------------------------------------------------------------
 
-_PARTS = ("point", *SWEEPS, "targets")
+_PARTS = ("point", *SWEEPS, "slow", "targets")
 
 
 @click.command()
@@ -280,6 +283,11 @@ _PARTS = ("point", *SWEEPS, "targets")
     metavar="SHARE",
     help="Share of packets lost above the radio, and a tenth as many damaged: 0 to 0.5.",
 )
+@click.option(
+    "--whole",
+    is_flag=True,
+    help="slow: all its cells, 3 seeds, up to 300 s of virtual time each, for some minutes.",
+)
 @report_options
 def sweep(
     parts: tuple[str, ...],
@@ -288,13 +296,14 @@ def sweep(
     window: int,
     ring: int,
     lost_packets: float,
+    whole: bool,
     plot: bool,
     out: Path | None,
 ) -> None:
     """What would two boards do? Simulated in virtual time.
 
     \b
-    picolink bench sweep                           all parts: half a minute
+    picolink bench sweep                           all parts: a minute
     picolink bench sweep point --interval 30       all about one case
     picolink bench sweep interval size --plot      these two, with pictures
     picolink bench sweep window --data-length 251  the window, with long PDUs
@@ -306,6 +315,8 @@ def sweep(
     mtu       ATT MTU                 pdu           length of PDUs, and PHY
     loss      PDUs lost in the air    lost-packets  lost above the radio
     window    bytes on their way      ring          size of the rings
+    slow      slow and lossy radios: interval, loss, pairs of PDUs an event,
+              both host stacks, beside a sender that is always ready
     targets   what the project wants to reach, and reaches; without options
 
     The options set what does not vary; by default a Pico W as it is.  The engines are the real ones, in C
@@ -316,29 +327,36 @@ def sweep(
     if not case.possible:
         raise click.UsageError(f"a message of {size} bytes needs a larger --ring than {ring}")
     parts = tuple(dict.fromkeys(parts or _PARTS))
+    if whole and "slow" not in parts:
+        raise click.UsageError("--whole is for the part slow")
     try:
         c_engine.engine_class()
     except c_engine.CompileError as error:
         raise click.ClickException(str(error)) from None
-    plans = [_plan(part, case) for part in parts]
+    plans = [_plan(part, case, slow.WHOLE if whole else slow.SHORT) for part in parts]
     console = new_console()
     outcomes = _simulate({job for each in plans for job in each.jobs}, console)
     results = [result for each in plans for result in each.conclude(outcomes)]
     pictures = {}
     if plot:
-        from .plots import draw_air, draw_sweep
+        from .plots import draw_air, draw_slow, draw_sweep
 
-        pictures = {"sweep-air": draw_air} | {f"sweep-{name}": draw_sweep for name in SWEEPS}
+        pictures = {f"sweep-{name}": draw_sweep for name in SWEEPS}
+        pictures |= {"sweep-air": draw_air, "sweep-slow": draw_slow}
     publish(console, results, out, pictures)
 
 
-def _simulate(jobs: set[Job], console: Console) -> Outcomes:
+def _run(job: Job | slow.SlowJob) -> Outcome | slow.SlowOutcome:
+    return slow.simulate(job) if isinstance(job, slow.SlowJob) else simulate(job)
+
+
+def _simulate(jobs: set[Job | slow.SlowJob], console: Console) -> Outcomes:
     """All of them, on all processors of this PC."""
     outcomes = {}
     columns = (TextColumn("simulations"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(jobs))
-        for job, outcome in in_processes(simulate, jobs):
+        for job, outcome in in_processes(_run, jobs):
             outcomes[job] = outcome
             progress.advance(task)
     return outcomes
