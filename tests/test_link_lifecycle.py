@@ -66,20 +66,17 @@ class Bell:
         pass
 
 
+def new_policy(on_event):
+    bell = Bell()
+    return Policy(
+        Engine(1, b"12345678"), "python", 8192, on_event, wake=bell, opened=bell, readable=bell, room=bell
+    )
+
+
 def test_a_packet_that_comes_while_hanging_up_opens_nothing():
     """It would open the engine, and the next connection be told "connected" though nobody spoke there."""
     told, sent, buffer = [], [], bytearray(244)
-    bell = Bell()
-    policy = Policy(
-        Engine(1, b"12345678"),
-        "python",
-        8192,
-        lambda event, _: told.append(event),
-        wake=bell,
-        opened=bell,
-        readable=bell,
-        room=bell,
-    )
+    policy = new_policy(on_event=lambda event, _: told.append(event))
     policy.transmit = lambda packet: sent.append(bytes(packet))
     policy.open()
 
@@ -111,6 +108,36 @@ def test_a_packet_that_comes_while_hanging_up_opens_nothing():
     assert policy.connection == lifecycle.GREETING
     assert policy.peer is None
     assert told == ["not connected"]
+
+
+@pytest.mark.parametrize("messages, signs", [(0, 8), (1, 1)])
+def test_signs_of_life_are_rarer_while_an_acknowledgement_is_waited_for(messages, signs):
+    """In 8 s. The packet is sent again after 1, 3 and 7 s."""
+    policy, other = new_policy(on_event=lambda *_: None), Engine(2, b"abcdefgh")
+    to_other, buffer = [], bytearray(244)
+    policy.transmit = lambda packet: to_other.append(bytes(packet))
+    policy.open()
+    policy.seek(0)
+    policy.adopt(0, "B", "B")
+    policy.call(247)
+    turns = policy.turns(0)
+    next(turns)
+    other.start(247, 0)
+    for now in range(0, 600, 10):  # no round trip is measured
+        turns.send(now)
+        while to_other:
+            other.feed(to_other.pop(0), now)
+        while size := other.pull_into(buffer, now):
+            policy.feed(bytes(buffer[:size]), now)
+    assert policy.connection == lifecycle.CONNECTED
+    for _ in range(messages):
+        assert policy.send_nowait(b"?")
+    to_other.clear()
+    for now in range(600, 8600, 10):
+        if now % 500 == 0:
+            policy.feed(b"", now)
+        assert turns.send(now) != HANG_UP
+    assert to_other.count(b"") == signs
 
 
 def test_a_handler_never_overtakes_a_large_message_that_waits():

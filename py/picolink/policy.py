@@ -24,6 +24,7 @@ HANG_UP = const(-2)
 
 _HANDSHAKE_MS = const(4500)  # a peer that does not greet in this time is none
 _ALIVE_MS = const(1000)  # who has nothing to send says so this often
+_WAITING_MS = const(2000)  # who waits for an acknowledgement: on a slow radio a sign of life takes its room
 _SILENCE_MS = const(4500)  # a peer that says nothing for this time is gone
 _STALL_MS = const(4000)  # a connection that acknowledges nothing for this time has stalled
 _STALLS = const(3)  # so many in a row: it is this board's host stack
@@ -414,9 +415,11 @@ class Policy:
                         transmit(packet[:size])
                         size = 0
                         sent_at = now
-                    if ticks_diff(now, sent_at) >= _ALIVE_MS and self.connection == CONNECTED:
-                        transmit(packet[:0])
-                        sent_at = now
+                    quiet_ms = ticks_diff(now, sent_at)
+                    if quiet_ms >= _ALIVE_MS and self.connection == CONNECTED:
+                        if quiet_ms >= _WAITING_MS or not engine.pending():
+                            transmit(packet[:0])
+                            sent_at = now
                 except MemoryError:
                     full = True
                 except OSError as e:
