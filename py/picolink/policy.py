@@ -416,10 +416,10 @@ class Policy:
                         size = 0
                         sent_at = now
                     quiet_ms = ticks_diff(now, sent_at)
-                    if quiet_ms >= _ALIVE_MS and self.connection == CONNECTED:
-                        if quiet_ms >= _WAITING_MS or not engine.pending():
-                            transmit(packet[:0])
-                            sent_at = now
+                    due = quiet_ms >= _ALIVE_MS and (quiet_ms >= _WAITING_MS or not engine.pending())
+                    if due and self.connection == CONNECTED:
+                        transmit(packet[:0])
+                        sent_at = now
                 except MemoryError:
                     full = True
                 except OSError as e:

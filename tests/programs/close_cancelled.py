@@ -19,9 +19,11 @@ async def main(role):
                 pass
             assert not link.connected
         else:
-            await link.send("now")
-            await link.flush()
-            time.sleep_ms(600)
+            link.send_nowait("now")
+            packet = memoryview(bytearray(236))
+            size = link._policy.engine.pull_into(packet, time.ticks_ms())
+            link._policy.transmit(packet[:size])  # here, so that it is busy before its peer knows
+            time.sleep_ms(2000)
     async with getattr(picolink, role)("Close cancelled") as link:
         await link.send("again")
         assert await link.recv() == b"again"
