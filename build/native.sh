@@ -59,8 +59,13 @@ build_all() {
             "$(stat -c %s "$native/$arch/_picolink.mpy")" "$purpose")
     done <<<"${architectures#$'\n'}"
 }
+# For `import picolink` on this PC; without Python.h it has the engine in Python.
+build_for_python() {
+    "$VENV/bin/python" -c 'from picolink_pc import c_engine; print(c_engine.install())'
+}
 position=${1:-} only=${2:-}
 build_all
+[ -n "$only" ] || step "$position Native module for this PC's Python" native-cpython build_for_python
 # As one of the steps of a set-up, no more than that.
 [ -z "$position$only" ] || exit 0
 printf '\nIn build/out/native/ (bytes):\n%s\n' "$table"

@@ -69,7 +69,7 @@ def test_the_notes_are_those_of_this_version(dist):
 
 def test_every_architecture_has_its_tree_and_its_archive(dist):
     assert {path.name for path in (dist / "mip").iterdir()} == ARCHITECTURES
-    files = {path.relative_to(products.PACKAGE) for path in products.PACKAGE.rglob("*.py")}
+    files = {path.relative_to(products.PACKAGE) for path in products.board_sources()}
     for architecture in ARCHITECTURES:
         tree = dist / "mip" / architecture
         package = json.loads((tree / "package.json").read_text())

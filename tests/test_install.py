@@ -448,8 +448,9 @@ def test_doctor_says_what_to_do_next(found, step):
 
 def test_package_json_lists_the_package_for_mip():
     package = json.loads((ROOT / "package.json").read_text())
-    folder = ROOT / "py" / "picolink"
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+    files = {path.relative_to(products.PACKAGE).as_posix() for path in products.board_sources()}
+    assert "link.py" in files
+    assert not files & {"blocking.py", "radio/bleak/__init__.py"}
     assert package["urls"] == [[f"picolink/{name}", f"py/picolink/{name}"] for name in sorted(files)]
     assert package["deps"] == [["aioble", "latest"]]
     pyproject = (ROOT / "pyproject.toml").read_text()

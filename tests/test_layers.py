@@ -25,6 +25,9 @@ def imports(file):
         elif isinstance(node, ast.ImportFrom):
             around = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
             module = ".".join(filter(None, (around, node.module)))
+            if not node.level and not module.startswith("picolink"):
+                found.add(module.partition(".")[0])
+                continue
             for alias in node.names:
                 inner = f"{module}.{alias.name}"
                 path = PACKAGES / inner.replace(".", "/")
@@ -60,11 +63,13 @@ def test_a_module_of_the_link_imports_what_the_design_says(module):
 
 
 def test_every_module_of_the_link_is_in_the_table():
-    others = {"", "cpython", "engine", "errors", "flags", "manual", "pyengine"}
+    others = {"", "blocking", "cpython", "engine", "errors", "flags", "manual", "pyengine"}
     names = {
         module_name(file).removeprefix("picolink").lstrip(".") for file in PACKAGES.glob("picolink/**/*.py")
     }
-    assert {re.sub(r"^(radio\.aioble)\..*", r"\1", name) for name in names} - others == set(documented())
+    assert {re.sub(r"^(radio\.(?:aioble|bleak))\..*", r"\1", name) for name in names} - others == set(
+        documented()
+    )
 
 
 def test_one_place_imports_bluetooth_and_none_the_pc():
@@ -73,6 +78,8 @@ def test_one_place_imports_bluetooth_and_none_the_pc():
         assert not [name for name in found if name.startswith("picolink_pc")], file
         if file.parent.name != "aioble":
             assert not found & BLUETOOTH, file
+        if file.parent.name != "bleak":
+            assert "bleak" not in found, file
 
 
 @pytest.mark.parametrize("folder", ["radio", "standin"])

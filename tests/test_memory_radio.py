@@ -280,8 +280,3 @@ def test_a_radio_for_all_links():
     finally:
         picolink.radio.use(None)
     assert a.received == list(range(10))
-
-
-def test_a_pc_without_a_radio_says_so():
-    with pytest.raises(ImportError, match=r"radio="):
-        picolink.advertise("PicoA")

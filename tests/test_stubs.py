@@ -6,9 +6,10 @@ from pathlib import Path
 
 import picolink
 import pytest
+from picolink.blocking import BlockingLink
 from picolink.link import Link
 from picolink.policy import Policy
-from picolink.radio import memory
+from picolink.radio import bleak, memory
 
 PACKAGE = Path(picolink.__file__).parent
 
@@ -58,6 +59,9 @@ def actual(function):
     [
         ("__init__.pyi", None, picolink),
         ("link.pyi", "Link", Link),
+        ("blocking.pyi", "BlockingLink", BlockingLink),
+        ("radio/bleak/__init__.pyi", None, bleak),
+        ("radio/bleak/__init__.pyi", "Radio", bleak.Radio),
         ("radio/memory.pyi", "Air", memory.Air),
         ("radio/memory.pyi", "_BoardRadio", memory._BoardRadio),
     ],
@@ -81,6 +85,7 @@ def test_functions(stub, owner, code):
     ("stub", "owner", "made"),
     [
         ("link.pyi", "Link", lambda: picolink.connect("x", radio=memory.Air(), engine="python")),
+        ("radio/bleak/__init__.pyi", "Radio", bleak.Radio),
         ("radio/memory.pyi", "Air", memory.Air),
     ],
 )

@@ -77,7 +77,7 @@ def test_the_wheel_brings_what_boards_need(wheel):
     assert wheel.name.endswith("-py3-none-any.whl")
     for architecture in ARCHITECTURES:
         assert f"{INSIDE}/native/{architecture}/_picolink.mpy" in names
-    sources = {path.relative_to(products.PACKAGE) for path in products.PACKAGE.rglob("*.py")}
+    sources = {path.relative_to(products.PACKAGE) for path in products.board_sources()}
     brought = {name for name in names if name.startswith(f"{INSIDE}/picolink/")}
     assert brought == {f"{INSIDE}/picolink/{path.with_suffix('.mpy').as_posix()}" for path in sources}
     assert {f"{INSIDE}/examples/{path.name}" for path in products.EXAMPLES.glob("*.py")} <= names

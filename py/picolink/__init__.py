@@ -1,11 +1,12 @@
-"""picolink: a two-way Bluetooth LE message link for Raspberry Pi Pico W boards.
+"""picolink: a two-way Bluetooth LE message link for Raspberry Pi Pico W boards, and PCs.
 
     async with picolink.advertise("PicoA") as link:  # on the other board: picolink.connect("PicoA")
         await link.send("hello")
         async for message in link:
             print(message)
 
-Both are context managers that wait for the other board and give a Link.
+Both are context managers that wait for the other board and give a Link. On a PC, which only connects,
+connect_sync() is the same without asyncio.
 """
 
 from . import radio as _radio
@@ -25,11 +26,18 @@ def advertise(name, radio=None, services=(), **options):
 
 
 def connect(name, radio=None, **options):
-    """A link whose board looks for the one that advertises `name`, and connects to it.
+    """A link whose board, or PC, looks for the one that advertises `name`, and connects to it.
 
     Arguments and errors as advertise(), without services: register those as you like.
     """
     return _link((radio or _radio.default()).connect(name), options)
+
+
+def connect_sync(name, radio=None, **options):
+    """On a PC: as connect(), for programs without asyncio: see picolink.blocking.BlockingLink."""
+    from .blocking import BlockingLink
+
+    return BlockingLink(name, radio, options)
 
 
 def help():  # noqa: A001 - as MicroPython names its own

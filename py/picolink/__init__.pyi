@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Protocol
 
+from .blocking import BlockingLink
 from .errors import LinkClosedError as LinkClosedError
 from .link import Link as Link
 
@@ -37,4 +38,16 @@ def connect(
     remember: bool = False,
     commit: bool = False,
 ) -> Link: ...
+def connect_sync(
+    name: str,
+    radio: _Radio | None = None,
+    *,
+    engine: Literal["native", "python"] | None = None,
+    tx_size: int = 8192,
+    rx_size: int = 8192,
+    on_event: Callable[[str, str], object] = ...,
+    timeout_ms: int | None = None,
+    remember: bool = False,
+    commit: bool = False,
+) -> BlockingLink: ...
 def help() -> None: ...  # noqa: A001

@@ -3,9 +3,17 @@
 import binascii
 import os
 
+_folder = ""
+
+
+def keep_in(folder):
+    """Where the files are: on a PC; a board has them where its program runs."""
+    global _folder
+    _folder = str(folder) + os.sep
+
 
 def _path(name):
-    return "picolink-%08x.id" % binascii.crc32(name.encode())
+    return "%spicolink-%08x.id" % (_folder, binascii.crc32(name.encode()))
 
 
 def load(name):

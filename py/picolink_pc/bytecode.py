@@ -29,18 +29,15 @@ def package() -> dict[str, bytes]:
     """
     if products.BYTECODE is not None:
         return {
-            _path(file, products.BYTECODE): file.read_bytes() for file in _files(products.BYTECODE, "mpy")
+            _path(file, products.BYTECODE): file.read_bytes()
+            for file in sorted(products.BYTECODE.rglob("*.mpy"))
         }
     return {
         _path(source.with_suffix(".mpy"), products.PACKAGE): compile_file(
             source, f"picolink/{_path(source, products.PACKAGE)}"
         )
-        for source in _files(products.PACKAGE, "py")
+        for source in products.board_sources()
     }
-
-
-def _files(folder: Path, ending: str) -> list[Path]:
-    return sorted(folder.rglob(f"*.{ending}"))
 
 
 def _path(file: Path, folder: Path) -> str:

@@ -39,6 +39,14 @@ def engine_class() -> type:
     return Engine
 
 
+def install() -> str:
+    """Put the module where this Python imports it, unless it is there; what was done, for a person."""
+    try:
+        return f"made {extension(Path(sysconfig.get_path('platlib')))}"
+    except CompileError as error:
+        return f"skipped: {error}"
+
+
 def extension(folder: Path, core: Iterable[Path] = CORE, flags: Iterable[str] = ()) -> Path:
     """Compile the module into a folder, unless what is there is newer than its sources.  Returns its path.
 

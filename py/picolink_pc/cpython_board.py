@@ -31,7 +31,8 @@ def main():
 
 
 def _use_aioble():
-    """As on a board: links go by Bluetooth unless they name another radio."""
+    """As on a board: links go by Bluetooth unless they name another radio. And without this PC's engine."""
+    sys.modules["_picolink"] = None
     import picolink.radio
     from picolink.radio import aioble
 

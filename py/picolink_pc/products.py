@@ -21,6 +21,9 @@ RESULTS = OUT / "bench" if CHECKOUT else Path("picolink-results")
 PACKAGE = Path(__file__).parents[1] / "picolink"
 """Source of the package for boards."""
 
+PC_ONLY = ("blocking.py", "radio/bleak/")
+"""What no board gets of the package: files and folders in it."""
+
 BYTECODE = None if CHECKOUT else _INSTALLED / "picolink"
 """The same as bytecode (.mpy), where it has been compiled already."""
 
@@ -52,6 +55,12 @@ def compiler(board: str) -> str:
     for path in (OUT / "firmware" / board / "with_picolink").rglob("native/picolink.c.o"):
         return "GCC " + re.search(rb"GCC: \([^)]*\) ([0-9.]+)", path.read_bytes())[1].decode()
     raise FileNotFoundError(f"the firmware for {board} has not been compiled here: {how_to_get('firmware')}")
+
+
+def board_sources() -> list[Path]:
+    """The files of the package that boards get."""
+    files = {file.relative_to(PACKAGE).as_posix(): file for file in PACKAGE.rglob("*.py")}
+    return [files[name] for name in sorted(files) if not name.startswith(PC_ONLY)]
 
 
 def native_module(architecture: str) -> Path:

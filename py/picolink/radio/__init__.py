@@ -1,6 +1,7 @@
 """Radios: how the packets of a link travel.
 
     picolink.radio.aioble    Bluetooth of a board, by aioble: what a board has unless it is told otherwise
+    picolink.radio.bleak     Bluetooth of a PC, by bleak: what a PC has; it only connects
     picolink.radio.memory    no radio at all, but links of one program hear each other: for tests
 
 A radio has advertise(name, services) and connect(name). Each gives a role: how a connection comes, for one
@@ -36,11 +37,13 @@ def use(radio):
 
 
 def default():
-    """The radio of a link that names none. Raises ImportError where there is none."""
+    """The radio of a link that names none: the Bluetooth of this board or PC."""
     if _radio is not None:
         return _radio
     if sys.implementation.name != "micropython":
-        raise ImportError("no radio for this computer: name one, such as radio=picolink.radio.memory.Air()")
+        from . import bleak
+
+        return bleak
     from . import aioble
 
     return aioble

@@ -1,0 +1,62 @@
+"""Bluetooth of a PC, by bleak: its radio on Linux, Windows and macOS. Nothing else in picolink imports bleak.
+
+No board gets this folder. It logs what it does as picolink.radio.bleak.
+"""
+
+_default = None
+
+
+class Radio:
+    """One Bluetooth adapter, for any number of links.
+
+    adapter: on Linux its name, such as "hci1"; None: the first one.
+    client, scanner: other backends for bleak, as its BleakClient and BleakScanner take them.
+    """
+
+    def __init__(self, adapter=None, client=None, scanner=None):
+        _need_bleak()
+        from .turns import Turns
+
+        self.client_options = {"bluez": {"adapter": adapter} if adapter else {}, "backend": client}
+        self.scanner_options = {"bluez": {"adapter": adapter} if adapter else {}, "backend": scanner}
+        self.turns = Turns()
+
+    def advertise(self, name, services=()):
+        """Raises NotImplementedError: no library lets a PC do this on all systems."""
+        raise NotImplementedError(
+            "a PC cannot advertise, it only connects. On the board: picolink.advertise(%r), and here: "
+            "picolink.connect(%r)" % (name, name)
+        )
+
+    def connect(self, name):
+        """The role that looks for the board that advertises `name`, and connects.
+
+        Raises TypeError or ValueError for what is no name.
+        """
+        from .central import Central
+
+        return Central(name, self)
+
+
+def advertise(name, services=()):
+    """As Radio.advertise()."""
+    return _of_this_pc().advertise(name, services)
+
+
+def connect(name):
+    """As Radio.connect(), with the first adapter. Raises ImportError without bleak."""
+    return _of_this_pc().connect(name)
+
+
+def _of_this_pc():
+    global _default
+    if _default is None:
+        _default = Radio()
+    return _default
+
+
+def _need_bleak():
+    try:
+        import bleak  # noqa: F401
+    except ImportError as e:
+        raise ImportError('Bluetooth of a PC needs the package bleak: pip install "picolink[pc]" (%s)' % e)
