@@ -629,6 +629,7 @@ static void renew(picolink_engine_t *engine) {
     uint32_t next = picolink_crc32(engine->session, engine->identity, PICOLINK_IDENTITY_BYTES);
     engine->session = next ? next : 1;
     engine->peer = 0;
+    engine->peer_tag = 0;
     engine->renewed = false;
     engine->fresh = true;
 }
@@ -774,6 +775,7 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
     engine->limit = (uint8_t)least(FLIGHT_FIRST, engine->flight_max);
     go_back(engine);
     engine->gap_known = false;
+    engine->filled_at = now;
     engine->patience = RTO_MIN_MS;
     engine->since_ask = 0;
     engine->srtt8 = 0;

@@ -925,7 +925,8 @@ def test_session_after_what_is_no_record(Engine):
         data = peer.hears_hello(10)
         session = renewed(session, FAR_ID)
         same(peer.engine_session, session)
-        same((data[0], data[8:12], data[14:16]), (HELLO_PACKET, bytes(4), bytes(2)))  # it knows no peer
+        known = data[0], data[3], data[8:12], data[14:16]
+        same(known, (HELLO_PACKET, 0, bytes(4), bytes(2)))  # it knows no peer, nor its tag
         peer.says_hello(10, flags=READY | RENEWED)
         same(engine.take_flags() & (OPENED | FORGOTTEN | CONTRADICTED), OPENED)  # nothing is lost here
         same(peer.hears(10)[5], b"")
@@ -2936,6 +2937,19 @@ def test_overrun_moves_the_edge_back(Engine):
     peer.ack = 300
     peer.says(b"", 300)  # no OVERRUN: overtaken by the other one
     same(peer.hears(300)[2], 672)
+
+
+def test_a_handshake_starts_the_clock_of_overruns(Engine):
+    peer = Peer(new(Engine, NEAR, 8192), ring_bits=13)
+    engine = peer.engine
+    peer.settle(1000)
+    engine.send(bytes(300))
+    same((len(peer.hears(1000)[5]), len(peer.hears(1000)[5])), (224, 79))
+    peer.credit = 100
+    peer.says(b"", 1299, OVERRUN)  # patience: 300
+    same(peer.hears(1299), None)
+    peer.says(b"", 1300, OVERRUN)
+    same(len(peer.hears(1300)[5]), 100)
 
 
 def test_overrun_without_credit(Engine):

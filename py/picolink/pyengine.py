@@ -614,6 +614,7 @@ class Engine:
         self._me = session.to_bytes(4, "little")
         self._session = session
         self._peer = _NOBODY
+        self._peer_tag = 0
         self._renewed = self._broken = False
         self._anew = True
 
@@ -784,6 +785,7 @@ class Engine:
         self._limit = min(_FLIGHT_FIRST, self._flight_max)
         self._rewind()
         self._gap_end = -1
+        self._filled_at = now
         self._patience = _RTO_MIN_MS
         self._since_ask = 0
         self._srtt8 = 0
