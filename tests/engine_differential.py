@@ -18,6 +18,7 @@ from engine_suite import Numbers, bound, bye, engine_named, hello, identity, pac
 HISTORY = 12  # packets kept, to come again
 RINGS = (256, 512, 1024, 4096)
 IDENTITIES = (b"the near", b"far away", b"stranger")
+VALUES = ("state", "ended", "peer_version", "reason", "partner")
 
 
 def outcome(function, args):
@@ -56,7 +57,7 @@ class Twins:
         return value, self.same(("buffer after", name, args), [bytes(buf) for buf in self.bufs])
 
     def compare(self, now):
-        for name in ("state", "ended", "peer_version", "reason", "partner"):
+        for name in VALUES:
             self.same(name, [getattr(engine, name) for engine in self.engines])
         self.call("pending")
         self.call("wait", now)
@@ -67,6 +68,8 @@ class Twins:
 
 class Link:
     """Two sides, what is in the air to each, and every kind of step."""
+
+    twins = Twins
 
     def __init__(self, kinds, seed):
         """seed: bits 0 to 2: times that wrap; reconnects; hostile packets. The rest: sizes."""
@@ -101,7 +104,9 @@ class Link:
         rings = RINGS[x & 3], RINGS[x >> 2 & 3]
         window = 256 + (x >> 4 & 0xFFF)
         commit = bool(x >> 7 & 1 + side)
-        return Twins(self.kinds, self.sessions[side], IDENTITIES[side], rings[0], rings[1], window, commit)
+        return self.twins(
+            self.kinds, self.sessions[side], IDENTITIES[side], rings[0], rings[1], window, commit
+        )
 
     def step(self, number, x, y):
         """One step: which one, and two numbers below 65536 for its details."""

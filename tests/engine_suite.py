@@ -3579,8 +3579,8 @@ def play(Engine, path):
         if call == "pull_into":
             size = engine.pull_into(buf, *args)
             got = hexlify(buf[:size]).decode()
-        elif call in ("feed", "send"):
-            got = getattr(engine, call)(unhexlify(args[0]), *args[1:])
+        elif call in ("feed", "send", "set_partner"):
+            got = getattr(engine, call)(args[0] and unhexlify(args[0]), *args[1:])
         elif call == "partner":
             got = engine.partner and hexlify(engine.partner).decode()
         elif call == "recv":

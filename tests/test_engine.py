@@ -1,5 +1,6 @@
 """engine_suite and the scripted exchanges, on every engine."""
 
+import json
 import runpy
 
 import engine_suite
@@ -47,6 +48,23 @@ def test_exchanges_are_what_their_script_writes():
     make = runpy.run_path(str(engines.TESTS / "vectors/make.py"))
     written = {path.name: path.read_text() for path in (engines.TESTS / "vectors").glob("*.json")}
     assert make["texts"]() == written, "run 'python tests/vectors/make.py' and look at the difference"
+
+
+@pytest.mark.parametrize("kind", engines.IN_PROCESS)
+@pytest.mark.parametrize("name", ["hostile", "busy"])
+def test_recorded_exchanges_can_be_played(kind, name, tmp_path):
+    record = runpy.run_path(str(engines.TESTS / "vectors/record.py"))
+    exchange = {"engines": {}, "steps": []}
+    record[name](exchange, 7)
+    file = tmp_path / "exchange.json"
+    file.write_text(json.dumps(exchange))
+    engine_suite.play(engines.IN_PROCESS[kind], file)
+    packets = [step for step in exchange["steps"] if step[1] == "pull_into" and step[3]]
+    assert len(packets) > 50
+    packets[-1][3] = "00"
+    file.write_text(json.dumps(exchange))
+    with pytest.raises(AssertionError, match="pull_into"):
+        engine_suite.play(engines.IN_PROCESS[kind], file)
 
 
 def test_constants_are_those_of_the_suite():
