@@ -53,6 +53,7 @@ def test_a_ctrl_c_that_a_starting_board_loses_is_sent_again(tmp_path, monkeypatc
     port.symlink_to(os.ttyname(terminal))
     answers = [
         (b"\r\x01", b""),
+        (b"\x03\x01", b"\r\n>>> \r\nraw REPL; CTRL-B to exit\r\n>"),
         (b"\r\x01", b"raw REPL; CTRL-B to exit\r\n>"),
         (b"\x04", b"soft reboot\r\nraw REPL; CTRL-B to exit\r\n>"),
         (b"\x05A\x01", b"R\x00"),

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -72,6 +73,26 @@ def test_the_port_takes_one_client_at_a_time(pico):
     with pico.raw_repl() as board, socket.create_connection((host, int(port))) as second:
         assert second.recv(1) == b""
         assert board.eval("1 + 1") == 2
+
+
+def test_a_client_that_follows_another_at_once_is_served(pico):
+    """On a busy machine the emulator learns of both at once: the one that left, and the next."""
+    host, port = pico.port.removeprefix("socket://").split(":")
+    first = socket.create_connection((host, int(port)))
+    first.sendall(b"\r\x01")
+    with first.makefile("rb") as answers:
+        assert any(b"raw REPL" in line for line in answers)
+    process = pico._process.pid
+    os.kill(process, signal.SIGSTOP)
+    try:
+        first.close()
+        second = socket.create_connection((host, int(port)))
+    finally:
+        os.kill(process, signal.SIGCONT)
+    with second:
+        second.settimeout(60)
+        second.sendall(b"\r\x02")
+        assert second.recv(1)
 
 
 def test_much_output_arrives_whole(pico):

@@ -247,14 +247,14 @@ def test_a_native_module_that_hangs_is_named_and_replaced(installed, plain_firmw
 
     installed.close()  # nothing else stops the import
     with Emulator(plain_firmware, flash=tmp_path / "flash.bin") as pico:
-        assert "with the native engine" in picolink("install", "--port", pico.port).stdout
+        assert "with the native engine" in picolink("install", "--port", pico.port).output
 
 
 def test_a_file_that_hides_the_package_is_named_and_not_run(installed):
     installed.run("with open('/picolink.py', 'w') as file:\n    file.write('while True: pass')")
     hides = "/picolink.py on the board hides the package. Rename it: "
     assert hides in error_line(picolink("install", "--port", installed.port))
-    assert f"To do: {hides}" in picolink("doctor", "--port", installed.port).stdout
+    assert f"To do: {hides}" in picolink("doctor", "--port", installed.port).output
 
 
 def test_half_of_aioble_is_fetched_again(installed, monkeypatch):
@@ -275,7 +275,7 @@ def test_half_of_aioble_is_fetched_again(installed, monkeypatch):
     line = error_line(picolink("install", "--port", installed.port))
     assert "aioble was fetched, but the board finds another (broken: incomplete): remove that" in line
     monkeypatch.setattr(install_module, "do_mip", fetch)
-    assert "aioble is installed" in picolink("install", "--port", installed.port).stdout
+    assert "aioble is installed" in picolink("install", "--port", installed.port).output
 
 
 def test_a_filesystem_may_be_elsewhere(installed):
@@ -286,8 +286,8 @@ def test_a_filesystem_may_be_elsewhere(installed):
             b"vfs.mount(vfs.VfsLfs2(rp2.Flash(), progsize=256), '/flash')\n"
             b"os.chdir('/flash')\nsys.path[:] = ['', '.frozen', '/flash', '/flash/lib']\n",
         )
-    assert "with the native engine" in picolink("install", "--port", installed.port).stdout
-    doctor = picolink("doctor", "--port", installed.port).stdout
+    assert "with the native engine" in picolink("install", "--port", installed.port).output
+    doctor = picolink("doctor", "--port", installed.port).output
     assert re.search(r"picolink +0\.1\.0, /flash/lib/picolink", doctor)
     assert re.search(r"files free +1\d\d\d KiB", doctor)
 

@@ -1,6 +1,7 @@
 """A MicroPython board at a serial port, reached with mpremote."""
 
 import contextlib
+import functools
 import io
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import serial.tools.list_ports
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 from rich.console import Console
-from serial import Serial, SerialException
+from serial import Serial, SerialException, SerialTimeoutException
 
 from . import pc
 
@@ -23,9 +24,15 @@ _FIRST_TRY_S = 3
 """A board that has just been reset may lose the Ctrl-C that comes while it starts: then it is sent again."""
 
 _INSIST_S = 20
-_PRESS_S = 0.001
-"""A program that catches every exception ends when one Ctrl-C comes while it handles another: it is sent so
-long, again and again. Seconds."""
+_PAUSE_S = 0.02
+_INSIST = b"\x03" * 255 + b"\x01"
+_RAW_REPL = b"raw REPL; CTRL-B to exit"
+"""A program that catches every exception ends when one Ctrl-C arrives while it handles another. So each burst
+of Ctrl-C fills several USB packets, which arrive one right after the other. The Ctrl-A at its end is answered
+only when the program has ended and the whole burst is read. Bursts follow each other for up to 20 s."""
+
+_RESET_S = 60
+"""Longest soft reset; the board's boot.py is a part of it."""
 
 # Out of the raw REPL, then a soft reset, after which the board runs its main.py. Nothing waits for that.
 _LEAVE = b"\r\x02\x04"
@@ -90,6 +97,8 @@ def connect(port: str) -> Iterator[SerialTransport]:
     except (TransportError, SerialException):
         raise DeviceError(pc.why_not_opened(port)) from None
     _tell_when_unplugged(transport.serial)
+    # Where mpremote names no limit its own is 10 s.
+    transport.read_until = functools.partial(transport.read_until, timeout=_SILENCE_S)
     try:
         try:
             soft_reset(transport)
@@ -122,19 +131,35 @@ def soft_reset(board: SerialTransport) -> None:
         except TransportError:
             with Console(stderr=True).status("The board's program does not stop: Ctrl-C again and again"):
                 _insist(board.serial)
-            board.enter_raw_repl()
+            board.enter_raw_repl(timeout_overall=_RESET_S)
     run(board, _STOP_WATCHDOG)
 
 
 def _insist(port: Serial) -> None:
-    """Sends Ctrl-C until the board shows its prompt, or for _INSIST_S."""
-    port.write(b"\r\x02")  # out of the raw REPL, if it is in there
+    """Sends Ctrl-C until the board is in its raw REPL.  Raises TransportError after _INSIST_S."""
+    port.write_timeout = _PAUSE_S  # a board that prints takes nothing until its output is read
     seen = b""
     end = time.monotonic() + _INSIST_S
-    while not seen.endswith(b">>> ") and time.monotonic() < end:
-        port.write(b"\x03")
-        time.sleep(_PRESS_S)
-        seen = (seen + port.read(port.inWaiting()))[-4:]
+    while _RAW_REPL not in seen:
+        if time.monotonic() > end:
+            port.reset_output_buffer()
+            raise TransportError("could not enter raw repl")
+        with contextlib.suppress(SerialTimeoutException):
+            port.write(_INSIST)
+        seen = seen[-len(_RAW_REPL) :] + _read_for(port, _PAUSE_S)
+    port.write_timeout = None
+
+
+def _read_for(port: Serial, duration_s: float) -> bytes:
+    data = b""
+    end = time.monotonic() + duration_s
+    while time.monotonic() < end:
+        waiting = port.inWaiting()
+        if waiting:
+            data += port.read(waiting)
+        else:
+            time.sleep(0.001)
+    return data
 
 
 def run(board: SerialTransport, program: str, silence_s: float = _SILENCE_S) -> str:

@@ -67,9 +67,16 @@ board.on('bootloader', async () => {
   board.boot();
 });
 
-const server = net.createServer((socket) => {
-  if (client) {
-    socket.destroy(); // as a serial port: one at a time
+// As a serial port: one client at a time. The end of one that has just left may be in the same turn of the event loop
+// as the next one, after it: it is waited for.
+const SHORT_WHILE_TURNS = 20;
+function connect(socket, turns = SHORT_WHILE_TURNS) {
+  if (client && turns > 0) {
+    setImmediate(() => connect(socket, turns - 1));
+    return;
+  }
+  if (client || socket.destroyed) {
+    socket.destroy();
     return;
   }
   client = socket;
@@ -77,13 +84,17 @@ const server = net.createServer((socket) => {
   board.setSerialOpen(true);
   socket.on('data', (bytes) => board.write(bytes));
   socket.on('drain', () => board.release());
-  socket.on('error', () => {}); // 'close' follows
   socket.on('close', () => {
     if (client === socket) {
       disconnectClient();
     }
     board.release();
   });
+}
+
+const server = net.createServer((socket) => {
+  socket.on('error', () => {}); // 'close' follows
+  connect(socket);
 });
 server.listen(0, '127.0.0.1', () => {
   tell('listening', { port: server.address().port });
