@@ -3580,7 +3580,8 @@ def play(Engine, path):
             size = engine.pull_into(buf, *args)
             got = hexlify(buf[:size]).decode()
         elif call in ("feed", "send", "set_partner"):
-            got = getattr(engine, call)(args[0] and unhexlify(args[0]), *args[1:])
+            data = None if args[0] is None else unhexlify(args[0])
+            got = getattr(engine, call)(data, *args[1:])
         elif call == "partner":
             got = engine.partner and hexlify(engine.partner).decode()
         elif call == "recv":
