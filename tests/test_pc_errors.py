@@ -13,7 +13,7 @@ from bleak.backends.scanner import BaseBleakScanner
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError
 from bleak.exc import BleakBluetoothNotAvailableReason as Reason
 from picolink.radio import bleak
-from picolink.radio.bleak import central, errors, files
+from picolink.radio.bleak import errors, files
 
 
 def raising(error):
@@ -170,16 +170,15 @@ def test_where_nothing_can_be_kept_that_is_logged(home, caplog):
 
 
 def test_a_partner_is_remembered_beside_the_identity(home):
-    partner = central.partner
-    picolink.connect("PicoA", radio=bleak.Radio(), remember=True)
-    try:
-        partner.save("PicoA", b"12345678")
-        assert partner.load("PicoA") == b"12345678"
-        assert len(list(home.glob("picolink-*.id"))) == 1
-        partner.remove("PicoA")
-        assert partner.load("PicoA") is None
-    finally:
-        partner._folder = ""
+    link = picolink.connect("PicoA", radio=bleak.Radio(), engine="python", remember=True)
+    link._engine.set_partner(b"12345678")
+    link._remember()
+    assert sorted(file.name for file in home.iterdir())[0] == "identity"
+    assert len(list(home.glob("picolink-*.id"))) == 1
+    again = picolink.connect("PicoA", radio=bleak.Radio(), remember=True)
+    assert again._engine.partner == b"12345678"
+    again.forget()
+    assert not list(home.glob("picolink-*.id"))
 
 
 def test_two_links_in_two_loops_do_not_wait_for_each_other():

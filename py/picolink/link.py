@@ -93,7 +93,7 @@ class Link:
             from . import partner
 
             self._partner = partner
-            self._engine.set_partner(partner.load(self.name))
+            self._engine.set_partner(partner.load(role.folder, self.name))
             policy.met = self._remember
         self._role = role
         role.serve(policy)
@@ -271,11 +271,11 @@ class Link:
         """Whoever comes next is the partner, also where it was remembered."""
         self._policy.forget()
         if self._partner:
-            self._partner.remove(self.name)
+            self._partner.remove(self._role.folder, self.name)
 
     def _remember(self):
         try:
-            self._partner.save(self.name, self._engine.partner)
+            self._partner.save(self._role.folder, self.name, self._engine.partner)
         except OSError as e:
             self._policy.tell("not remembered", "the partner could not be written to a file: %r" % (e,))
 

@@ -3,38 +3,33 @@
 import binascii
 import os
 
-_folder = ""
+
+def _path(folder, name):
+    return "%spicolink-%08x.id" % (folder, binascii.crc32(name.encode()))
 
 
-def keep_in(folder):
-    """Where the files are: on a PC; a board has them where its program runs."""
-    global _folder
-    _folder = str(folder) + os.sep
+def load(folder, name):
+    """The identity (8 bytes) that was saved under this name, or None.
 
-
-def _path(name):
-    return "%spicolink-%08x.id" % (_folder, binascii.crc32(name.encode()))
-
-
-def load(name):
-    """The identity (8 bytes) that was saved under this name, or None."""
+    folder: with a separator at its end; "": the current one.
+    """
     try:
-        with open(_path(name), "rb") as file:
+        with open(_path(folder, name), "rb") as file:
             identity = file.read()
     except OSError:
         return None
     return identity if len(identity) == 8 and any(identity) else None
 
 
-def save(name, identity):
+def save(folder, name, identity):
     """Written once, not again while it stays the same. Raises OSError."""
-    if load(name) != identity:
-        with open(_path(name), "wb") as file:
+    if load(folder, name) != identity:
+        with open(_path(folder, name), "wb") as file:
             file.write(identity)
 
 
-def remove(name):
+def remove(folder, name):
     try:
-        os.remove(_path(name))
+        os.remove(_path(folder, name))
     except OSError:
         pass  # there is none

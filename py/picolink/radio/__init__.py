@@ -11,6 +11,7 @@ name        str
 identity    8 bytes that name this board, the same after each restart
 TROUBLES    tuple of exceptions that establish() raises when it has to be tried again
 handle      int: of the connection; negative when there is none, or no longer one
+folder      str, where a partner is remembered, with a separator at its end; "": where the program runs
 irq_errors  int: exceptions that were kept from whoever called this radio
 serve(policy)   called once, before all else, by the link: with its picolink.policy.Policy, whose `transmit`
             this sets

@@ -86,6 +86,7 @@ class _BoardRadio:
 
 class _Role:
     TROUBLES = (OSError, MemoryError)
+    folder = ""
     irq_errors = 0
 
     def __init__(self, name, radio):

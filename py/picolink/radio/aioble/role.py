@@ -76,6 +76,7 @@ class Role:
     """See picolink.radio."""
 
     # A name, because a tuple in `except` takes memory.
+    folder = ""
     TROUBLES = (OSError, asyncio.TimeoutError, GattError, DeviceDisconnectedError, MemoryError)
 
     def __init__(self, name):

@@ -7,7 +7,7 @@ import os
 
 import bleak
 
-from ... import partner, wire
+from ... import wire
 from ...policy import HANG_UP_MS
 from ...runtime import ticks_ms
 from . import files
@@ -39,7 +39,7 @@ class Central:
         self.name = wire.checked_name(name)
         self.identity = files.identity()
         self.handle = -1
-        partner.keep_in(files.folder())
+        self.folder = str(files.folder()) + os.sep
         self._radio = radio
         self._policy = None
         self._device = None  # bleak's: where the board was met last
