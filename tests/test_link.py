@@ -623,8 +623,7 @@ def test_program(run, pair, program, engine):
         async with pair((engine, engine)) as (_, a, b):
             await a.start(PROGRAMS / f"{program}.py", "advertise")
             await b.start(PROGRAMS / f"{program}.py", "connect")
-            await a.line("^ok$")
-            await b.line("^ok$")
+            await asyncio.gather(a.line("^ok$"), b.line("^ok$"))  # the first to fail is the one to hear of
             assert await a.exit_code(30) == 0
             assert await b.exit_code(30) == 0
 

@@ -5,6 +5,17 @@ import sys
 import time
 
 import picolink
+from picolink.policy import FULL_ERRNOS
+
+
+def transmit(link, packet):
+    while True:
+        try:
+            return link._policy.transmit(packet)
+        except OSError as e:
+            if e.errno not in FULL_ERRNOS:
+                raise
+            time.sleep_ms(2)
 
 
 async def main(role):
@@ -22,7 +33,7 @@ async def main(role):
             link.send_nowait("now")
             packet = memoryview(bytearray(236))
             size = link._policy.engine.pull_into(packet, time.ticks_ms())
-            link._policy.transmit(packet[:size])  # here, so that it is busy before its peer knows
+            transmit(link, packet[:size])  # here, so that it is busy before its peer knows
             time.sleep_ms(2000)
     async with getattr(picolink, role)("Close cancelled") as link:
         await link.send("again")

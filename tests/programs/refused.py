@@ -6,6 +6,7 @@ import struct
 import sys
 
 import picolink
+from picolink.policy import FULL_ERRNOS
 
 
 def sealed(body):
@@ -16,16 +17,26 @@ def hello(version, session):
     return sealed(struct.pack("<BBBBIIBBH", 1, version, 1, 0, session, 0, 13, 0, 0))
 
 
+async def transmit(link, packet):
+    while True:
+        try:
+            return link._policy.transmit(packet)
+        except OSError as e:
+            if e.errno not in FULL_ERRNOS:
+                raise
+            await asyncio.sleep_ms(2)
+
+
 async def main(role):
     async with getattr(picolink, role)("Refused") as link:
         await link.send("before")
         assert await link.recv() == b"before"
         if role == "connect":
             # Of another life.
-            link._policy.transmit(sealed(struct.pack("<BBBBI", 0x21, 2, 1, 244, 77) + link._role.identity))
-            link._policy.transmit(hello(2, 77))
+            await transmit(link, sealed(struct.pack("<BBBBI", 0x21, 2, 1, 244, 77) + link._role.identity))
+            await transmit(link, hello(2, 77))
             await asyncio.sleep_ms(20)
-            link._policy.transmit(hello(9, 77))
+            await transmit(link, hello(9, 77))
         else:
             while link.stats["connections"] < 2:
                 await asyncio.sleep_ms(10)
