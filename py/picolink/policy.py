@@ -44,7 +44,7 @@ FULL_ERRNOS = (11, 12, 16, 114)
 # Why the other board hangs up: docs/protocol.md, "BYE".
 _REASONS = {
     fl.CLOSING: "the other board closes its link",
-    fl.PROGRAM_FAILED: "the other board's program has failed",
+    fl.PROGRAM_FAILED: "the other board's program has failed, or was interrupted",
     fl.PARTNER_KNOWN: "the other board serves another one, and has turned this one away",
     fl.OTHER_VERSION: "the other board speaks another version of the protocol",
     fl.NONSENSE: "this board's stream makes no sense to the other one",

@@ -8,6 +8,10 @@ import click
 _COMMANDS = {
     "demo": (".demo", "Two virtual boards greet each other, then send at full speed."),
     "run": (".run", "Run PROGRAMS on virtual boards, one board each."),
+    "scan": (".terminal.scan", "The boards in sight of this PC's Bluetooth."),
+    "chat": (".terminal.chat", "Talk with a board: lines to it and from it."),
+    "send": (".terminal.send", "Send messages to a board; the exit code tells if it has them."),
+    "monitor": (".terminal.monitor", "What a board sends: channels, rates, the link; --csv, --json."),
     "install": (".install", "Put picolink onto a board with stock MicroPython."),
     "flash": (".flash", "Put a firmware (UF2) onto a Pico board, and read it back."),
     "doctor": (".doctor", "Tell what is on a board, and what to do next."),
@@ -45,7 +49,7 @@ class Commands(click.Group):
 @click.version_option(package_name="picolink")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Messages between two MicroPython boards over Bluetooth LE: virtual boards, benchmarks, real boards.
+    """Messages between MicroPython boards, or a board and a PC, over Bluetooth LE: real and virtual boards.
 
     \b
     picolink run examples/pico_a.py examples/pico_b.py     two virtual boards greet each other

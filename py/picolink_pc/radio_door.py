@@ -29,6 +29,11 @@ def folder() -> Path:
     return user_cache_path("picolink", appauthor=False) / "radios"
 
 
+def is_open() -> bool:
+    """Does a radio seem to be there?"""
+    return bool(_newest_first())
+
+
 class RadioDoor:
     """Use it with `async with`: meanwhile the radio can be entered.  radio: it."""
 

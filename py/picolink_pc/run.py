@@ -1,6 +1,7 @@
 """`picolink run`: programs on virtual boards, one each."""
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -160,6 +161,20 @@ def tell_interpreter(console: Console, room: Room) -> None:
         console.print("Boards run in CPython, with picolink's Python engine.", style="dim")
 
 
+async def offer_radio(console: Console, room: Room, doors: contextlib.AsyncExitStack) -> None:
+    """Let other programs of this user onto the radio until `doors` closes, and say how."""
+    from .radio_door import RadioDoor
+
+    try:
+        await doors.enter_async_context(RadioDoor(room.radio))
+    except OSError as error:
+        console.print(f"Other programs cannot use this radio: {error}", style="dim")
+    else:
+        console.print(
+            "This PC can talk to them, in another terminal: picolink scan --radio virtual", style="dim"
+        )
+
+
 @click.command()
 @click.argument("programs", nargs=-1, required=True, type=_file)
 @radio_options
@@ -188,6 +203,12 @@ def run(
     picolink run --loss 0.1 --engine python examples/pico_a.py examples/pico_b.py
     picolink run --firmware picolink-0.1.0-RPI_PICO_W.uf2 examples/pico_a.py examples/pico_b.py
 
+    Meanwhile, in other terminals, this PC can be the other end of a board:
+
+    \b
+    picolink scan --radio virtual
+    picolink chat PicoA --radio virtual
+
     Shows what they print.  Exit code 1 if a program fails.
     A board is a MicroPython process that finds picolink; its program is the same as for a real board.
     The radio is that of a Pico W unless options say otherwise.  Ctrl-C switches the boards off.
@@ -201,8 +222,13 @@ def run(
         console.print(Text.assemble((name.rjust(width), colours[name]), "  ", line), soft_wrap=True)
 
     async def run_in_room() -> int:
-        async with Room(settings, micropython, aioble, show, firmware, interpreter) as room:
+        async with (
+            Room(settings, micropython, aioble, show, firmware, interpreter) as room,
+            contextlib.AsyncExitStack() as doors,
+        ):
             tell_interpreter(console, room)
+            if not firmware:  # which has a time of its own
+                await offer_radio(console, room, doors)
             boards = [room.board(name, engine) for name in names]
             for board, program in zip(boards, programs, strict=True):
                 await board.start(program)

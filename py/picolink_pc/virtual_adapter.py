@@ -73,7 +73,7 @@ class Adapter:
 
 
 def not_available(why: str) -> BleakBluetoothNotAvailableError:
-    return BleakBluetoothNotAvailableError(why, BleakBluetoothNotAvailableReason.NO_BLUETOOTH)
+    return BleakBluetoothNotAvailableError(why, BleakBluetoothNotAvailableReason.UNKNOWN)
 
 
 class Scanner(BaseBleakScanner):

@@ -37,6 +37,17 @@ class Radio:
 
         return Central(name, self)
 
+    def watch(self, see):
+        """`async with` this: meanwhile see(name, address, signal) is called for each board that is heard.
+
+        name: str, "" where none was heard yet.   address: str; on macOS one that this Mac has made up.
+        signal: dBm.   Entering raises BluetoothError where Bluetooth of this PC cannot be used. No link of
+        this radio connects meanwhile.
+        """
+        from .watch import watch
+
+        return watch(self, see)
+
 
 def advertise(name, services=()):
     """As Radio.advertise()."""

@@ -1,0 +1,24 @@
+"""The boards in sight: what they advertise."""
+
+import contextlib
+
+import bleak
+
+from ... import wire
+from .errors import BluetoothError, explain
+
+
+@contextlib.asynccontextmanager
+async def watch(radio, see):
+    """See Radio.watch()."""
+
+    def on_advertisement(device, advertised):
+        see(advertised.local_name or device.name or "", device.address, advertised.rssi)
+
+    async with radio.turns.turn(), contextlib.AsyncExitStack() as stack:
+        scanner = bleak.BleakScanner(on_advertisement, [wire.SERVICE], **radio.scanner_options)
+        try:
+            await stack.enter_async_context(scanner)
+        except Exception as e:
+            raise BluetoothError(explain(e) or "Bluetooth cannot be used: %r" % e) from e
+        yield

@@ -1,0 +1,1 @@
+"""What this PC says to boards from a terminal: `picolink scan`, `send`, `chat` and `monitor`."""

@@ -1,0 +1,118 @@
+"""`picolink chat`: lines to a board and from it, on a terminal."""
+
+import asyncio
+import contextlib
+import html
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+from platformdirs import user_state_path
+
+from .visit import check_name, open_radio, play, radio_option, readable, round_trip, visit
+
+if TYPE_CHECKING:
+    from picolink.link import Link
+    from picolink.radio.bleak import Radio
+    from prompt_toolkit import PromptSession
+
+_BAR_S = 0.5
+_HISTORY = "chat-history"
+
+
+@click.command()
+@click.argument("name", callback=check_name)
+@radio_option
+@click.option("--channel", type=click.IntRange(0, 15), default=0, show_default=True, help="Of what you type.")
+def chat(name: str, radio: str, channel: int) -> None:
+    """Talk with the board NAME: each line that you type is a message, each message a line.
+
+    \b
+    picolink chat PicoA
+    picolink chat PicoA --radio virtual      a virtual board of a `picolink run` in another terminal
+
+    Enter sends, also while the board is away: it gets all later. Arrows up and down bring back what you
+    typed, in earlier chats too; what you paste is sent line by line. Ctrl-D or Ctrl-C leaves.
+
+    What is no text is shown as hexadecimal digits. [3] before a message: it came on channel 3.
+    The line at the bottom tells how many messages were sent, and how many of them the board has.
+
+    The board's program goes on when you leave, and waits for the next one.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError(
+            "chat is for a terminal; for scripts and pipes: picolink send, picolink monitor"
+        )
+    with contextlib.suppress(KeyboardInterrupt):
+        play(_chat(name, open_radio(radio), channel))
+
+
+async def _chat(name: str, radio: "Radio", channel: int) -> None:
+    from prompt_toolkit import HTML, PromptSession, print_formatted_text
+    from prompt_toolkit.history import FileHistory
+    from prompt_toolkit.patch_stdout import patch_stdout
+
+    def say(text: str, colour: str = "ansibrightblack") -> None:
+        print_formatted_text(HTML(f"<{colour}>{html.escape(text)}</{colour}>"))
+
+    def on_event(event: str, detail: str) -> None:
+        say(f"{time.strftime('%H:%M:%S')}  {event}: {detail}")
+
+    say(f"Looking for {name} ... (Ctrl-C ends)")
+    with patch_stdout():
+        async with visit(name, radio, on_event) as link:
+            session = PromptSession(
+                history=FileHistory(_history()),
+                bottom_toolbar=lambda: _bar(link),
+                refresh_interval=_BAR_S,
+            )
+            say("Enter sends a line, Ctrl-D leaves.")
+            reading = asyncio.create_task(_show(link, say))
+            typing = asyncio.create_task(_type(link, session, channel, say))
+            done, others = await asyncio.wait([reading, typing], return_when=asyncio.FIRST_COMPLETED)
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            for task in done:
+                task.result()
+            if reading in done:
+                say(f"{name} has closed the link.")
+
+
+def _history() -> str:
+    folder = user_state_path("picolink", appauthor=False, ensure_exists=True)
+    return str(folder / _HISTORY)
+
+
+async def _show(link: "Link", say: object) -> None:
+    """What the board says, until it closes the link."""
+    async for message in link:
+        mark = f"[{link.channel}] " if link.channel else ""
+        say(mark + readable(message), "ansicyan")
+        link.commit()
+
+
+async def _type(link: "Link", session: "PromptSession", channel: int, say: object) -> None:
+    """What is typed, until Ctrl-D or Ctrl-C."""
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while True:
+            text = await session.prompt_async("> ")
+            for line in text.splitlines():
+                try:
+                    taken = link.send_nowait(line, channel)
+                except ValueError as error:
+                    say(f"not sent: {error}", "ansired")
+                else:
+                    if not taken:
+                        say(f"not sent, as too much waits for the board already: {line}", "ansired")
+
+
+def _bar(link: "Link") -> str:
+    stats = link.stats
+    state = "connected" if link.connected else "not connected: it is looked for"
+    return (
+        f" {link.name}: {state} | sent {stats['messages_sent']:,}, "
+        f"it has {stats['messages_acknowledged']:,} | received {stats['messages_received']:,} | "
+        f"round trip {round_trip(stats)}"
+    )

@@ -1,0 +1,120 @@
+"""Which radio a command uses, and a link that leaves the board's program running when the command is over."""
+
+import asyncio
+import contextlib
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from .. import extras
+
+if TYPE_CHECKING:
+    from picolink.link import Link
+    from picolink.radio.bleak import Radio
+
+Result = TypeVar("Result")
+
+_COMMIT_S = 0.15
+"""The board hears of a commit 30 ms after the one before, at the next connection event."""
+
+radio_option = click.option(
+    "--radio",
+    default="adapter",
+    show_default=True,
+    metavar="RADIO",
+    help="adapter: Bluetooth of this PC; on Linux also the name of one, such as hci1. virtual: the radio of "
+    "the virtual boards that a `picolink run` in another terminal has.",
+)
+
+
+class _LeaveError(Exception):
+    """Ends a link as a program that is interrupted does: the board's goes on, and waits for the next one."""
+
+
+def open_radio(name: str) -> "Radio":
+    """The radio that the option `--radio` names.  Raises click.ClickException."""
+    if name not in ("adapter", "virtual") and not (sys.platform == "linux" and re.fullmatch(r"hci\d+", name)):
+        raise click.BadParameter(
+            f"{name!r}: it is adapter, virtual or, on Linux, the name of an adapter, such as hci1",
+            param_hint="--radio",
+        )
+    extras.require("pc", "links from this PC")
+    if name == "virtual":
+        extras.require("virtual", "links to virtual boards")
+        from .. import virtual_adapter
+
+        return virtual_adapter.radio()
+    from picolink.radio.bleak import Radio
+
+    return Radio(None if name == "adapter" else name)
+
+
+@contextlib.asynccontextmanager
+async def visit(
+    name: str, radio: "Radio", on_event: Callable[[str, str], object], timeout_ms: int | None = None
+) -> AsyncIterator["Link"]:
+    """A link to the board `name`; in the end it sends the rest, and the board's program goes on.
+
+    What was read has to be confirmed with link.commit(): the rest comes again to who visits the board next.
+    Raises TimeoutError if the board does not come in time.
+    """
+    import picolink
+
+    def tell(event: str, detail: str) -> None:
+        if event != "restarted":  # the last visit was another program's
+            on_event(event, detail)
+
+    options = {"on_event": tell, "timeout_ms": timeout_ms, "commit": True}
+    with contextlib.suppress(_LeaveError):
+        async with picolink.connect(name, radio=radio, **options) as link:
+            try:
+                yield link
+            finally:
+                await asyncio.sleep(_COMMIT_S)
+            raise _LeaveError
+
+
+def play(work: Coroutine[object, object, Result]) -> Result:
+    """What `work` returns.  Raises click.ClickException where Bluetooth cannot be used."""
+    from picolink.radio.bleak.errors import BluetoothError
+
+    try:
+        return asyncio.run(work)
+    except BluetoothError as error:
+        raise click.ClickException(str(error) + _virtual_one()) from None
+
+
+def check_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    """For click: a name that a board can have."""
+    from picolink import wire
+
+    try:
+        return wire.checked_name(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _virtual_one() -> str:
+    """Advice for who has virtual boards and forgot to say so."""
+    from .. import radio_door
+
+    if "virtual" in sys.argv or not radio_door.is_open():
+        return ""
+    return "\nVirtual boards are running: --radio virtual"
+
+
+def readable(message: bytes) -> str:
+    """A message for a terminal, in one line: text as it is, anything else as hexadecimal digits."""
+    with contextlib.suppress(UnicodeDecodeError):
+        text = message.decode()
+        if all(character.isprintable() or character in "\t\n\r" for character in text):
+            return text.replace("\r", "").replace("\n", " ↵ ").replace("\t", "    ")
+    return message.hex(" ")
+
+
+def round_trip(stats: dict[str, int]) -> str:
+    """That of a link, as soon as something was sent."""
+    return f"{stats['rtt_ms']} ms" if stats["rtt_ms"] else "-"

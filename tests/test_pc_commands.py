@@ -1,0 +1,277 @@
+"""`picolink scan`, `send`, `chat`, `monitor` on the virtual radio of a `picolink run`; screens in a pty."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PICOLINK = Path(sys.executable).with_name("picolink")
+LIMIT_S = 60
+
+# Sends numbers on two channels, and an answer to each message.
+TALKER = """
+import asyncio
+import picolink
+
+async def talk(link):
+    number = 0
+    while True:
+        await link.send("n %d" % number, number & 1)
+        number += 1
+        await asyncio.sleep_ms(PAUSE)
+
+async def main():
+    async with picolink.advertise("NAME") as link:
+        talking = asyncio.create_task(talk(link))
+        async for message in link:
+            print("got", message)
+            await link.send(b"answer to " + message, 3)
+            if message == b"end":
+                break
+        talking.cancel()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch, tmp_path):
+    """Nothing is kept for the user who tests, and there is no Bluetooth but the virtual one."""
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/no-bus")
+    return tmp_path
+
+
+@pytest.fixture
+def boards(home, ctrl_c):  # noqa: ARG001
+    """boards(*names, pause=ms): a `picolink run` with a board for each name; a file with what it prints."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*names, pause=30):
+            programs = []
+            for name in names:
+                programs.append(home / f"{name}.py")
+                programs[-1].write_text(TALKER.replace("NAME", name).replace("PAUSE", str(pause)))
+            printed = home / "printed"
+            with printed.open("w") as file:
+                running = subprocess.Popen([PICOLINK, "run", *programs], stdout=file, text=True)
+            stack.callback(running.wait, 20)
+            stack.callback(running.send_signal, signal.SIGINT)
+            wait_until(lambda: "picolink scan --radio virtual" in printed.read_text())
+            return printed
+
+        yield start
+
+
+def wait_until(done):
+    end = time.monotonic() + LIMIT_S
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def picolink(command, *arguments, radio="virtual", given=None):
+    return subprocess.run(
+        [PICOLINK, command, "--radio", radio, *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+class Terminal:
+    """A command in a terminal of 100 columns and 24 rows.  text: all that it has written, without colours."""
+
+    def __init__(self, *command):
+        self._pid, self._file = pty.fork()
+        if self._pid == 0:
+            os.environ.update(TERM="xterm", COLUMNS="100", LINES="24", NO_COLOR="1")
+            os.execv(PICOLINK, ["picolink", *command])
+        self.text = ""
+
+    def until(self, pattern):
+        """Wait for a pattern in what came since the last call."""
+        end = time.monotonic() + LIMIT_S
+        while not (found := re.search(pattern, self.text)):
+            assert time.monotonic() < end, self.text
+            assert self._read(), f"ended without {pattern!r}: {self.text}"
+        self.text = self.text[found.end() :]
+        return found
+
+    def type(self, keys):
+        os.write(self._file, keys.encode())
+
+    def exit_code(self):
+        while self._read():
+            pass
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        os.close(self._file)
+        return code
+
+    def kill(self):
+        os.kill(self._pid, signal.SIGKILL)
+
+    def _read(self):
+        """Whether it goes on."""
+        if not select.select([self._file], [], [], 1)[0]:
+            return True
+        try:
+            data = os.read(self._file, 65536)
+        except OSError:  # how Linux says that nobody writes any more
+            return False
+        if b"\x1b[6n" in data:  # where is the cursor?
+            self.type("\x1b[1;1R")
+        self.text += re.sub(r"\x1b[\[\]?]*[0-9;?]*[ -/]*[@-~]", "", data.decode(errors="replace"))
+        return bool(data)
+
+
+def test_scan_tells_who_is_in_sight(boards):
+    boards("One", "Two")
+    done = picolink("scan", "--json", "--seconds", "3")
+    found = sorted((json.loads(line) for line in done.stdout.splitlines()), key=lambda told: told["name"])
+    assert [told["name"] for told in found] == ["One", "Two"]
+    assert len({told["address"] for told in found}) == 2
+    assert all(-80 < told["signal_dbm"] < -30 for told in found)
+    assert done.returncode == 0
+    terminal = Terminal("scan", "--radio", "virtual")
+    terminal.until("One .* dBm")
+    terminal.type("\x03")
+    assert terminal.exit_code() == 0
+
+
+def test_send_says_whether_it_was_delivered(boards):
+    printed = boards("One")
+    done = picolink("send", "One", "hello", "two words", "--replies", "30")
+    assert (done.returncode, done.stderr) == (0, "delivered: 2 messages\n")
+    assert {"answer to hello", "answer to two words"} <= set(done.stdout.splitlines())
+    done = picolink("send", "One", given="a line\nlast one without an end")
+    assert (done.returncode, done.stderr) == (0, "delivered: 2 messages\n")
+    got = re.findall(r"got b'(.*)'", printed.read_text())
+    assert got == ["hello", "two words", "a line", "last one without an end"]
+    done = picolink("send", "Nobody", "x", "y", "--timeout", "1")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: 2 messages not delivered: gave up after 1 s: no board named 'Nobody' in sight\n"
+    )
+    done = picolink("send", "One", "x", "--replies", "1000", "--timeout", "1")
+    assert done.returncode == 1
+    assert re.search("all is delivered, but: .* of 1000 replies have come within 1 s", done.stderr)
+
+
+def test_two_boards_at_once(boards):
+    printed = boards("One", "Two")
+    commands = [
+        subprocess.Popen([PICOLINK, "send", "--radio", "virtual", name, *map(str, range(50))])
+        for name in ("One", "Two")
+    ]
+    assert [command.wait(LIMIT_S) for command in commands] == [0, 0]
+    for name in ("One", "Two"):
+        got = re.findall(rf"{name}  got b'(\d+)'", printed.read_text())
+        assert got == [str(number) for number in range(50)]
+
+
+def lines_until_ctrl_c(count, *command):
+    """What a command prints whose Ctrl-C is pressed after `count` lines."""
+    with subprocess.Popen([PICOLINK, *command], stdout=subprocess.PIPE, text=True) as running:
+        lines = [running.stdout.readline() for _ in range(count)]
+        running.send_signal(signal.SIGINT)
+        lines += running.stdout.readlines()
+    assert running.returncode == 0
+    return lines
+
+
+def test_what_one_monitor_has_not_told_comes_to_the_next(boards):
+    boards("One", pause=5)
+    told = []
+    for _ in range(3):
+        lines = lines_until_ctrl_c(200, "monitor", "One", "--radio", "virtual", "--json")
+        told += [json.loads(line) for line in lines]
+    messages = [line for line in told if "text" in line]
+    assert [line["text"] for line in messages] == [f"n {number}" for number in range(len(messages))]
+    assert [line["channel"] for line in messages] == [number & 1 for number in range(len(messages))]
+    assert [line["event"] for line in told if "event" in line] == ["connected", "disconnected"] * 3
+    heading, first, *_ = lines_until_ctrl_c(10, "monitor", "One", "--radio", "virtual", "--csv")
+    assert heading == "time,channel,bytes,message\n"
+    assert first.rstrip().split(",")[1:] == [
+        str(len(messages) & 1),
+        str(len(messages[-1]["text"])),
+        f"n {len(messages)}",
+    ]
+    assert picolink("monitor", "Nobody", "--csv", "--seconds", "1").returncode == 1
+
+
+def test_the_monitors_table(boards):
+    boards("One", pause=5)
+    terminal = Terminal("monitor", "One", "--radio", "virtual")
+    terminal.until("One: connected +round trip - +connections 1 ")
+    terminal.until(r"0 +[1-9]\d* +[1-9]\S+ .* n \d*[02468]\s")
+    terminal.until(r"1 +[1-9]\d* +[1-9]\S+ .* n \d*[13579]\s")
+    terminal.type("\x03")
+    assert terminal.exit_code() == 0
+
+
+def test_chat_both_ways(boards, home):
+    printed = boards("One", pause=1000)
+    terminal = Terminal("chat", "One", "--radio", "virtual")
+    terminal.until("Looking for One")
+    terminal.until("connected: ")
+    terminal.until("n 0")
+    terminal.type("hello\r")
+    terminal.until(r"\[3\] answer to hello")
+    terminal.until("One: connected . sent 1, it has 1 . received [1-9]")
+    terminal.type("\x1b[200~pasted one\npasted two\x1b[201~\r")
+    terminal.until("answer to pasted two")
+    terminal.type("\x1b[A" * 3 + "\r")  # three lines up
+    wait_until(lambda: re.findall("got b'(.*)'", printed.read_text())[3:] == ["hello"])
+    assert re.findall("got b'(.*)'", printed.read_text()) == ["hello", "pasted one", "pasted two", "hello"]
+    terminal.type("\x04")
+    assert terminal.exit_code() == 0
+    wait_until(lambda: "looking for it again" in printed.read_text())
+    assert "hello" in (home / "XDG_STATE_HOME" / "picolink" / "chat-history").read_text()
+    # The board's program goes on; when it ends, so does the chat.
+    terminal = Terminal("chat", "One", "--radio", "virtual")
+    terminal.until("connected: ")
+    terminal.type("end\r")
+    terminal.until("One has closed the link.")
+    assert terminal.exit_code() == 0
+
+
+def test_control_characters_of_a_board_do_not_reach_the_terminal():
+    from picolink_pc.terminal.visit import readable
+
+    assert readable(b"21.5 \xc2\xb0C") == "21.5 °C"
+    assert readable(b"\x1b[2J") == "1b 5b 32 4a"
+    assert readable(b"\xff\x00") == "ff 00"
+    assert readable(b"two\nlines") == "two ↵ lines"
+
+
+def test_errors_say_what_to_do(boards):
+    done = picolink("send", "One", "x")
+    assert done.returncode == 1
+    assert "start one in another terminal, picolink run PROGRAM.py" in done.stderr
+    done = picolink("scan", radio="adapter")
+    assert done.returncode == 1
+    assert "sudo apt install bluez" in done.stderr and "virtual" not in done.stderr
+    boards("One")
+    done = picolink("scan", radio="hci0")
+    assert "Virtual boards are running: --radio virtual" in done.stderr
+    for command, *arguments in (
+        ("chat", "One"),  # no terminal
+        ("monitor", "One"),
+        ("monitor", "One", "--json", "--csv"),
+        ("send", "x" * 29, "x"),
+    ):
+        assert picolink(command, *arguments).returncode == 2
+    assert "adapter, virtual or" in picolink("scan", radio="else").stderr
