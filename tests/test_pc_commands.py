@@ -146,7 +146,7 @@ def test_scan_tells_who_is_in_sight(boards):
     assert all(-80 < told["signal_dbm"] < -30 for told in found)
     assert done.returncode == 0
     terminal = Terminal("scan", "--radio", "virtual")
-    terminal.until("One .* dBm")
+    terminal.until("One .* dBm .* 28:CD:C1:00:00:01 .* now")
     terminal.type("\x03")
     assert terminal.exit_code() == 0
 

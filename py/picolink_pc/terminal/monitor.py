@@ -203,9 +203,12 @@ async def _monitor(name: str, radio: "Radio", told: Told, seconds: float | None)
     showing = asyncio.create_task(told.show())
     try:
         async with asyncio.timeout(seconds), visit(name, radio, told.event) as told.link:
-            async for message in told.link:
-                told.message(told.link.channel, message)
-                told.link.commit()
+            try:
+                async for message in told.link:
+                    told.message(told.link.channel, message)
+                    told.link.commit()
+            finally:
+                showing.cancel()  # the last picture is of a link
     except TimeoutError:
         pass
     finally:

@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from .visit import open_radio, play, radio_option
 
@@ -57,10 +58,10 @@ class Boards:
         for seen in self.nearest_first():
             ago = time.monotonic() - seen.at
             table.add_row(
-                seen.name,
+                Text(seen.name),  # no markup, and no emoji of ":CD:"
                 f"{seen.signal:.0f} dBm",
                 bars(seen.signal),
-                seen.address,
+                Text(seen.address),
                 "now" if ago < 2 else f"{ago:.0f} s ago",
                 style="dim" if ago > _GONE_S else None,
             )
