@@ -31,20 +31,20 @@ def product(path, target):
     return path
 
 
-def micropython(*args):
+def micropython(*args, native=NATIVE):
     """Run the unix MicroPython with picolink, the native module and this folder on its path."""
     product(MICROPYTHON, "native")
     product(NATIVE / "_picolink.mpy", "native")
-    path = f"{NATIVE}:{ROOT / 'py'}:{TESTS}:.frozen"
-    return _run([MICROPYTHON, "-X", "heapsize=1M", *args], {**os.environ, "MICROPYPATH": path})
+    path = f"{native}:{ROOT / 'py'}:{TESTS}:.frozen"
+    return run([MICROPYTHON, "-X", "heapsize=1M", *args], {**os.environ, "MICROPYPATH": path})
 
 
 def python_with_sanitizers(*args):
     """Run this Python with the C engine compiled with sanitizers, which end the process at a finding."""
-    return _run([sys.executable, *args], host_engine.sanitizer_environment())
+    return run([sys.executable, *args], host_engine.sanitizer_environment())
 
 
-def _run(command, environment):
+def run(command, environment):
     return subprocess.run(
         [str(part) for part in command],
         check=False,
@@ -70,9 +70,9 @@ def tests_for(engine):
 @cache
 def results(engine):
     """Run the whole suite in one process. Returns each test's line by its name, and the end of the output."""
-    run = python_with_sanitizers if engine == "c-with-sanitizers" else micropython
+    python = python_with_sanitizers if engine == "c-with-sanitizers" else micropython
     try:
-        process = run("engine_suite.py", IN_OTHER_PROCESSES[engine], *tests_for(engine))
+        process = python("engine_suite.py", IN_OTHER_PROCESSES[engine], *tests_for(engine))
     except subprocess.TimeoutExpired as error:  # kept as a result: once is enough
         return {}, f"{error}\n{error.stdout}"
     lines = {}

@@ -17,14 +17,17 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno
 SANITIZED = "PICOLINK_SANITIZED"  # in the environment: the path of the module with sanitizers
 
 
-def sanitizer_environment():
-    """The environment for a Python process in which HostEngine runs with sanitizers."""
+def sanitizer_environment(folder=FOLDER, module=c_engine.MODULE):
+    """The environment for a Python process in which HostEngine runs with sanitizers.
+
+    folder: where it is compiled to.   module: C source of the module.
+    """
     runtime = subprocess.run(
         ["gcc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
     ).stdout.strip()
     return {
         **os.environ,
-        SANITIZED: str(c_engine.extension(FOLDER, flags=SANITIZERS)),
+        SANITIZED: str(c_engine.extension(folder, flags=SANITIZERS, module=module)),
         "LD_PRELOAD": runtime,
         "PYTHONMALLOC": "malloc",  # so that the sanitizer sees each block
         "ASAN_OPTIONS": "detect_leaks=0",  # CPython itself keeps memory to the end
@@ -58,6 +61,7 @@ def _in_exact_blocks(engine):
 
 
 if SANITIZED in os.environ:
-    HostEngine = _in_exact_blocks(c_engine.load(Path(os.environ[SANITIZED])).Engine)
+    BareEngine = c_engine.load(Path(os.environ[SANITIZED])).Engine
+    HostEngine = _in_exact_blocks(BareEngine)
 else:
-    HostEngine = c_engine.engine_class()
+    BareEngine = HostEngine = c_engine.engine_class()

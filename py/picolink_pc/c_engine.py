@@ -47,16 +47,19 @@ def install() -> str:
         return f"skipped: {error}"
 
 
-def extension(folder: Path, core: Iterable[Path] = CORE, flags: Iterable[str] = ()) -> Path:
+def extension(
+    folder: Path, core: Iterable[Path] = CORE, flags: Iterable[str] = (), module: Path = MODULE
+) -> Path:
     """Compile the module into a folder, unless what is there is newer than its sources.  Returns its path.
 
-    core: C sources of the engine.   flags: further ones for the compiler.   Raises CompileError.
+    core: C sources of the engine.   flags: further ones for the compiler.   module: C source of the module.
+    Raises CompileError.
     """
     include = sysconfig.get_path("include")
     if not Path(include, "Python.h").exists():
         raise CompileError(f"the native engine needs Python.h, which {include} lacks: install python3-dev")
     flags = ("-isystem", include, *flags)
-    return shared_library(folder / "_picolink.abi3.so", (MODULE, *core), flags)
+    return shared_library(folder / "_picolink.abi3.so", (module, *core), flags)
 
 
 def shared_library(
