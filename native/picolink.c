@@ -593,6 +593,7 @@ static bool take_ack(picolink_engine_t *engine, uint32_t pos, uint32_t credit, u
         engine->probed = 0;
     } else if (flags & FLAG_OVERRUN) {
         engine->edge = end;
+        engine->gap_again &= credit > 0; /* there is no room for it */
     }
     if (flags & FLAG_GAP) {
         engine->gap_end = end;

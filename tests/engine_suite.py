@@ -2824,6 +2824,26 @@ def test_what_is_behind_a_gap_has_room(Engine):
     same(peer.hears(100)[2], 3584)
 
 
+def test_a_gap_that_there_is_no_room_for_is_not_sent_again(Engine):
+    """wait() is right: nothing is due for a gap whose first byte has no room any more."""
+    peer = full_flight(Engine, 8000)
+    engine = peer.engine
+    peer.credit = 224
+    peer.says(b"", 80, GAP)
+    while peer.hears(80):
+        pass
+    peer.says(b"", 85, GAP)
+    peer.credit = 0
+    peer.says(b"", 86, OVERRUN)
+    true(engine.wait(86) > 100, str(engine.wait(86)))
+    same(peer.hears(186), None)
+    counted(engine, gaps_resent=1)
+    peer.credit = 224
+    peer.says(b"", 190, GAP)
+    same(peer.hears(200)[2], 0)
+    counted(engine, gaps_resent=2)
+
+
 def test_a_forged_overrun_while_there_is_a_gap_heals(Engine):
     wire = Healing(new(Engine), new(Engine, FAR))
     wire.open()

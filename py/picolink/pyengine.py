@@ -1168,6 +1168,8 @@ class Engine:
                 self._rewind()
                 self._filled_at = now
             self._edge = end
+            if not value:
+                self._gap_again = False  # there is no room for it
         elif self._gap_end < 0:
             self._gap_end = end
             self._limit = self._threshold = max(self._limit >> 1, min(_FLIGHT_LOSSY, self._limit))

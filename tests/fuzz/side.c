@@ -122,8 +122,9 @@ static void check(const picolink_engine_t *e) {
         CHECK(between(e->una, end) < between(e->una, next));
         end = next;
     }
-    /* Behind a gap that was sent again, sending goes on at high. */
-    CHECK(!e->flight || end == e->nxt || (e->gap_known && e->nxt == e->high));
+    /* Behind a gap that was sent again, or whose end a forger has moved meanwhile, sending goes on at high.
+     */
+    CHECK(!e->flight || end == e->nxt || e->nxt == e->high);
     CHECK(!e->timing || (e->timed_pos != e->una && between(e->una, e->timed_pos) <= between(e->una, e->nxt)));
 }
 
