@@ -802,6 +802,14 @@ static void answer(picolink_engine_t *engine, uint32_t now) {
     }
 }
 
+/* What this side knows of its peer cannot be true. */
+static void contradicted(picolink_engine_t *engine, uint32_t now) {
+    engine->stats.contradictions++;
+    engine->flags |= PICOLINK_CONTRADICTED | PICOLINK_PULL;
+    renew(engine);
+    greet(engine, now);
+}
+
 static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t now) {
     uint32_t session = get32(hello + 4);
     uint32_t tag = hello[2];
@@ -828,10 +836,7 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
     }
     if (engine->state == PICOLINK_GREETING && named && answers && hello[3] == engine->tag &&
         !open_session(engine, hello, now)) {
-        engine->stats.contradictions++;
-        engine->flags |= PICOLINK_CONTRADICTED;
-        renew(engine);
-        greet(engine, now);
+        contradicted(engine, now);
     }
     engine->heard = session;
     engine->heard_tag = (uint8_t)tag;
@@ -843,10 +848,14 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
     }
 }
 
+static bool is_stranger(const picolink_engine_t *engine, const uint8_t *identity) {
+    const uint8_t *partner = picolink_partner(engine);
+    return partner && !same_identity(partner, identity);
+}
+
 static void take_identity(picolink_engine_t *engine, const uint8_t *packet) {
     const uint8_t *identity = packet + 8;
-    const uint8_t *partner = picolink_partner(engine);
-    if (partner && !same_identity(partner, identity)) {
+    if (is_stranger(engine, identity)) {
         engine->stats.strangers++;
         if (engine->state == PICOLINK_GREETING) {
             engine->heard = get32(packet + 4);
@@ -888,6 +897,13 @@ static bool is_nonsense(const uint8_t *packet, size_t size) {
     }
 }
 
+/* Whether this greeting packet with the own session id is the partner's IDENTITY, and no echo. */
+static bool is_namesake(const picolink_engine_t *engine, const uint8_t *packet) {
+    const uint8_t *identity = packet + 8;
+    return (packet[0] & KIND) == KIND_IDENTITY && !same_identity(engine->identity, identity) &&
+           !is_stranger(engine, identity);
+}
+
 static void take_greeting(picolink_engine_t *engine, const uint8_t *packet, size_t size, uint32_t now) {
     bool greeting = engine->state == PICOLINK_GREETING;
     if (packet[1] != PICOLINK_VERSION) {
@@ -906,6 +922,8 @@ static void take_greeting(picolink_engine_t *engine, const uint8_t *packet, size
             renew(engine); /* two sides have drawn the same session id */
             greet(engine, now);
             engine->flags |= PICOLINK_PULL;
+        } else if ((greeting || engine->state == PICOLINK_OPEN) && is_namesake(engine, packet)) {
+            contradicted(engine, now); /* the partner has it, and may be deceived about this side as well */
         } else if (engine->state == PICOLINK_OPEN) {
             answer(engine, now); /* then it is the other one that renews */
         }

@@ -2191,7 +2191,7 @@ def test_own_session_id_with_a_peer_in_force(Engine):
     peer = Peer(new(Engine))
     engine = peer.engine
     now = 0
-    for bad in (hello(NEAR, 9, NEAR, 9), identity(NEAR, 9), bye(NEAR, 9, NEAR, 9, 1)):
+    for bad in (hello(NEAR, 9, NEAR, 9), identity(NEAR, 9, NEAR_ID), bye(NEAR, 9, NEAR, 9, 1)):
         peer.settle(now)
         same((engine.feed(bad, now + 249), engine.wait(now + 249)), (0, -1))
         # The peer may have restarted and drawn it: then it renews when it hears of it.
@@ -2203,8 +2203,38 @@ def test_own_session_id_with_a_peer_in_force(Engine):
         peer.hears_hello(now)
         engine.take_flags()
         same((engine.feed(bad, now), engine.wait(now)), (0, 250))
-    counted(engine, malformed=9)
+    same((engine.feed(identity(NEAR, 9, b"stranger"), now), engine.wait(now)), (0, 250))
+    counted(engine, malformed=10, contradictions=0, strangers=0)
     same(peer.engine_session, NEAR)
+
+
+def test_a_partner_with_the_own_session_id(Engine):
+    for opened in (True, False):
+        peer = Peer(new(Engine))
+        engine = peer.engine
+        peer.settle(0)
+        engine.send(b"kept")
+        peer.hears(0)
+        if not opened:
+            engine.start(247, 10)
+            peer.hears_hello(10)
+            engine.take_flags()
+        same(engine.feed(identity(NEAR, 9), 10), CONTRADICTED | PULL)
+        counted(engine, malformed=1, contradictions=1)
+        peer.hears_hello(10)
+        same(peer.engine_session, renewed(NEAR, NEAR_ID))
+        peer.says_hello(10)
+        peer.hears(10)
+        peer.says(b"", 10)
+        same(peer.hears(10)[5], record(b"kept"))
+
+
+def test_sides_with_the_same_session_id_that_are_deceived_about_each_other(Engine):
+    wire = Healing(Engine(NEAR, NEAR_ID), Engine(NEAR, FAR_ID))
+    for side, name in ((0, FAR_ID), (1, NEAR_ID)):
+        forger = Peer(wire.sides[side], identity=name)
+        forger.settle(wire.now)
+    wire.heals()
 
 
 def test_a_peer_that_restarts_with_the_other_ones_session_id(Engine):

@@ -647,6 +647,13 @@ class Engine:
         self._ack_now = True
         return False
 
+    def _contradicted(self, now):
+        """What this side knows of its peer cannot be true."""
+        self._count[_CONTRADICTIONS] += 1
+        self._flags |= CONTRADICTED | PULL
+        self._renew()
+        self._greet(now)
+
     def _take_greeting(self, packet, now):
         count = self._count
         greeting = self.state == GREETING
@@ -672,8 +679,12 @@ class Engine:
                 self._renew()  # two sides have drawn the same session id
                 self._greet(now)
                 self._flags |= PULL
-            elif good and self.state == OPEN:
-                self._answer(now)  # the peer may have begun anew, with it
+            elif good and (greeting or self.state == OPEN):
+                stranger = self.partner is not None and identity != self.partner
+                if kind == _IDENTITY and not stranger and identity != self._identity:
+                    self._contradicted(now)  # the partner has it, and may be deceived about this side as well
+                elif not greeting:
+                    self._answer(now)  # the peer may have begun anew, with it
         elif not greeting and self.state != OPEN:
             count[_EARLY] += 1
         elif kind == _HELLO:
@@ -726,10 +737,7 @@ class Engine:
                 self._greet(now)
         proof = self.state == GREETING and answers and packet[3] == self._tag
         if proof and session == self._introduced and not self._open(packet, session, now):
-            self._renew()
-            self._count[_CONTRADICTIONS] += 1
-            self._flags |= CONTRADICTED
-            self._greet(now)
+            self._contradicted(now)
         self._heard = session
         self._heard_tag = tag
         if not flags & _READY:
