@@ -648,6 +648,17 @@ static bool settled(void) {
     return !exact() || (!picolink_pending(sides[0].engine) && !picolink_pending(sides[1].engine));
 }
 
+/* A side that has met the forger first, or whom he has given its peer another name, keeps to that until the
+ * user says forget(). */
+static void forget_forger(void) {
+    for (unsigned who = 0; who < 2; who++) {
+        const uint8_t *partner = picolink_partner(sides[who].engine);
+        if (partner && memcmp(partner, identities[!who], PICOLINK_IDENTITY_BYTES)) {
+            side_set_partner(&sides[who], NULL);
+        }
+    }
+}
+
 /*
  * A perfect air, without a forger: whether what both sides say now arrives within so many ms. After an END
  * there is nothing to say: then it is enough that both are open.
@@ -658,6 +669,9 @@ static bool healed(uint32_t ms) {
     world.healing = true;
     world.arrived[0] = world.arrived[1] = false;
     for (uint32_t passed = 0; passed <= ms; passed += ROUND_MS) {
+        if (world.forged || passed == 0) {
+            forget_forger();
+        }
         if (!over()) {
             over_for = 0;
         } else if (passed == 0 || (over_for += ROUND_MS) >= HANG_UP_MS) {
@@ -687,20 +701,9 @@ static bool healed(uint32_t ms) {
     return false;
 }
 
-/* A side that has met the forger first takes him for its partner, until the user says forget(). */
-static void forget_forger(void) {
-    for (unsigned who = 0; who < 2; who++) {
-        const uint8_t *partner = picolink_partner(sides[who].engine);
-        if (partner && memcmp(partner, identities[!who], PICOLINK_IDENTITY_BYTES)) {
-            side_set_partner(&sides[who], NULL);
-        }
-    }
-}
-
 static void finish(void) {
     world.in_air[0] = world.in_air[1] = 0;
     clock_went_back = true; /* the program may have set it back: waits are promises again only later */
-    forget_forger();
     CHECK(healed(world.injected ? HIDDEN_MS : HEALING_MS));
     if (exact() && !world.ended) {
         for (unsigned from = 0; from < 2; from++) {
