@@ -72,12 +72,12 @@ FAULTS = {
         "if (credit > distance(pos, engine->edge)) {",
         "if (!(flags & FLAG_GAP) && credit > distance(pos, engine->edge)) {",
     ),
-    "the same session id": ("structured", "if (greeting && !engine->peer) {", "if (false) {"),
-    "a stranger": (
+    "the same session id": (
         "structured",
-        "if (partner && !same_identity(partner, identity)) {",
-        "if (!partner && identity == partner) {",
+        "if (is_nonsense(packet, size)) {",
+        "if (is_nonsense(packet, size) || get32(packet + 4) == engine->session) {",
     ),
+    "a stranger": ("structured", "if (is_stranger(engine, identity)) {", "if (false) {"),
     "the stream that made no sense": ("structured", "if (engine->broken) {", "if (false) {"),
     "what is not committed": ("structured", "if (!engine->peer_commits) {", "if (true) {"),
 }
