@@ -8,10 +8,10 @@
  * At every step the promises of docs/protocol.md are checked as far as the program has left them standing:
  *   - nobody has forged: every message arrives once, in order, unchanged; of a board that has restarted or to
  * one: as the section "Promises" says, exactly;
- *   - whatever has happened: when the forger has gone, both directions carry messages again within 10 s. The
- * sides hang up as a link does, after the end of a connection. Except, as the section "Forgers" says: after
- * an END; in place of a partner that was met first, once he is forgotten; and behind forged stream bytes, as
- * soon as no record can hide messages any more.
+ *   - whatever has happened: when the forger has gone, both directions carry messages again within 10 s and
+ * the time in which passes what is queued already. The sides hang up as a link does, after the end of a
+ * connection. Except, as the section "Forgers" says: after an END; in place of a partner that was met first,
+ * once he is forgotten; and behind forged stream bytes, as soon as no record can hide messages any more.
  */
 #include <string.h>
 
@@ -26,6 +26,7 @@ enum {
     ROUND_MS = 10,
     HEALING_MS = 10000,
     HIDDEN_MS = 120000, /* in which a record of the largest ring has passed, and the link is in order again */
+    ROUND_BYTES = 8,    /* of stream, in the smallest packet: at least so many pass in a round */
     HANG_UP_MS = 1000,  /* from the end of a connection to the next one */
     LATE_BYTES = 32000, /* docs/protocol.md, "Limits": later packets than this may be mistaken */
     LATE_STARTS = 60,
@@ -701,10 +702,17 @@ static bool healed(uint32_t ms) {
     return false;
 }
 
+/* What is queued already goes first. */
+static uint32_t backlog_ms(void) {
+    uint32_t near = (uint32_t)picolink_pending(sides[0].engine);
+    uint32_t far = (uint32_t)picolink_pending(sides[1].engine);
+    return (near > far ? near : far) * ROUND_MS / ROUND_BYTES;
+}
+
 static void finish(void) {
     world.in_air[0] = world.in_air[1] = 0;
     clock_went_back = true; /* the program may have set it back: waits are promises again only later */
-    CHECK(healed(world.injected ? HIDDEN_MS : HEALING_MS));
+    CHECK(healed((world.injected ? HIDDEN_MS : HEALING_MS) + backlog_ms()));
     if (exact() && !world.ended) {
         for (unsigned from = 0; from < 2; from++) {
             for (; world.next[from] < world.sent[from] && too_large(from, world.next[from]);
