@@ -22,6 +22,27 @@ def play(program, how, *steps, stack=STAND_IN, **radio):
     return asyncio.run(traffic.run(RadioSettings(**radio), stack, program, how, 18, list(steps)))
 
 
+def test_a_pc_as_the_other_end_is_counted_like_a_board(monkeypatch, tmp_path):
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    steps = [traffic.Step("both", 1, rate=50), traffic.Step("central", 60, limit=30)]
+    found, cpu_s = asyncio.run(
+        traffic.run_with_pc(RadioSettings(interval_ms=7.5), "with_picolink.py", "native", 18, steps)
+    )
+    to_central, to_peripheral = found.steps[0]
+    for way in (to_central, to_peripheral):
+        assert 40 <= way.sent <= 51
+        assert (way.received, way.wrong) == (way.sent, 0)
+    assert [(way.sent, way.received) for way in found.steps[1]] == [(30, 30)]
+    assert [stats["messages_received"] for stats in found.stats] == [
+        to_peripheral.sent + 30 + 1,  # the last one is the end
+        to_central.sent + 1,
+    ]
+    assert 0 < cpu_s < 60
+    with pytest.raises(BoardError, match=r"(?s)the PC's side failed; it printed:.*no such engine"):
+        asyncio.run(traffic.run_with_pc(RadioSettings(), "with_picolink.py", "no such engine", 18, steps))
+
+
 @pytest.fixture
 def real_aioble(stack):
     return traffic.Stack(**stack)

@@ -19,7 +19,8 @@ def said(monkeypatch):
         monkeypatch.setattr(bootsel, "find_drives", lambda: list(drives))
         monkeypatch.setattr(bootsel, "count_on_usb", lambda: 0)
         monkeypatch.setattr(bootsel, "usb_devices", list)
-        monkeypatch.setattr(extras, "_PACKAGES", {"virtual": "click" if extra else "nothing_of_that_name"})
+        package = "click" if extra else "nothing_of_that_name"
+        monkeypatch.setattr(extras, "_PACKAGES", {"virtual": package, "pc": package})
         result = CliRunner().invoke(cli.main, [])
         assert result.exit_code == 0, result.output
         return result.stdout.splitlines()
@@ -31,6 +32,7 @@ def test_boards_lead_to_doctor(said):
     assert said(ports=["/dev/ttyACM0", "COM3"]) == [
         "Boards: /dev/ttyACM0, COM3",
         "What is on them, and what to do next: picolink doctor",
+        "This PC as the other end of a board: picolink scan",
         "Without a board, two virtual ones: picolink demo",
         "All commands: picolink --help",
     ]
@@ -46,11 +48,12 @@ def test_no_board_says_how_to_connect_one(said):
     assert said()[0].startswith("No board found: connect one with a USB data cable")
 
 
-def test_without_its_packages_the_demo_names_them_first(said):
-    assert said(extra=False)[1].endswith('pip install "picolink[virtual]", then picolink demo')
+def test_without_their_packages_commands_name_them_first(said):
+    assert said(extra=False)[1].endswith('pip install "picolink[pc]", then picolink scan')
+    assert said(extra=False)[2].endswith('pip install "picolink[virtual]", then picolink demo')
 
 
 def test_commands_are_named_that_there_are(said):
     said_words = " ".join(said(ports=["COM3"], drives=["D:"])).split()
     named = {after for word, after in itertools.pairwise(said_words) if word == "picolink"}
-    assert named - {"--help"} == {"doctor", "flash", "demo"} <= set(cli.main.modules)
+    assert named - {"--help"} == {"doctor", "flash", "scan", "demo"} <= set(cli.main.modules)

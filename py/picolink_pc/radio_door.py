@@ -35,7 +35,10 @@ def is_open() -> bool:
 
 
 class RadioDoor:
-    """Use it with `async with`: meanwhile the radio can be entered.  radio: it."""
+    """Use it with `async with`: meanwhile the radio can be entered.
+
+    radio: it.   file: for enter(), while it is open.
+    """
 
     def __init__(self, radio: "VirtualRadio") -> None:
         self._radio = radio
@@ -47,13 +50,13 @@ class RadioDoor:
         self._server = await asyncio.get_running_loop().create_server(self._visitor, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
         folder().mkdir(parents=True, exist_ok=True)
-        self._file = folder() / f"{os.getpid()}-{port}"
-        with os.fdopen(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        self.file = folder() / f"{os.getpid()}-{port}"
+        with os.fdopen(os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(f"{port} {self._token.hex()}\n")
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        self._file.unlink(missing_ok=True)
+        self.file.unlink(missing_ok=True)
         self._server.close()
         for visitor in list(self._visitors):
             visitor.close()
@@ -114,9 +117,10 @@ class _Visitor(asyncio.Protocol):
         self._transport.abort()
 
 
-async def enter(lost: Callable[[], None]) -> "Host":
-    """A Bumble host on the radio whose door was opened last.
+async def enter(lost: Callable[[], None], door: Path | None = None) -> "Host":
+    """A Bumble host on a radio.
 
+    door: RadioDoor.file; None: the one that was opened last.
     lost: called when that radio is gone.   Raises OSError, which says what to do, when there is none.
     """
     from bumble.host import Host
@@ -129,7 +133,7 @@ async def enter(lost: Callable[[], None]) -> "Host":
             lost()
 
     loop = asyncio.get_running_loop()
-    for file in _newest_first():
+    for file in [door] if door else _newest_first():
         try:
             port, token = file.read_text().split()
             transport, source = await loop.create_connection(Source, "127.0.0.1", int(port))

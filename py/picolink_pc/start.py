@@ -16,8 +16,11 @@ def tell_next_steps() -> None:
     else:
         why = pc.why_no_board()
         click.echo(f"{why[0].upper()}{why[1:]}")
-    demo = "picolink demo"
-    if not extras.is_there("virtual"):
-        demo = f"{extras.how_to_install('virtual')}, then {demo}"
-    click.echo(f"Without a board, two virtual ones: {demo}")
+    click.echo(f"This PC as the other end of a board: {_with('pc', 'picolink scan')}")
+    click.echo(f"Without a board, two virtual ones: {_with('virtual', 'picolink demo')}")
     click.echo("All commands: picolink --help")
+
+
+def _with(extra: str, command: str) -> str:
+    """The command, and before it what brings the packages that it needs."""
+    return command if extras.is_there(extra) else f"{extras.how_to_install(extra)}, then {command}"

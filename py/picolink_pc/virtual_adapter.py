@@ -7,6 +7,7 @@ async with picolink.connect("PicoA", radio=radio) as link: ...
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient
@@ -258,11 +259,11 @@ def on(radio: VirtualRadio, address: str) -> Radio:
     return radio_of(Adapter(power_on))
 
 
-def radio() -> Radio:
-    """An adapter on the virtual radio of the `picolink run` that has begun last."""
+def radio(door: Path | None = None) -> Radio:
+    """An adapter on the virtual radio of the `picolink run` that has begun last; door: on another one's."""
 
     async def power_on(adapter: Adapter) -> Device:
-        return await _powered(await radio_door.enter(adapter.lost))
+        return await _powered(await radio_door.enter(adapter.lost, door))
 
     return radio_of(Adapter(power_on))
 

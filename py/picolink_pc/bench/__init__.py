@@ -7,6 +7,7 @@ from ..cli import Commands
 # As in cli.py. The last two are for maintainers.
 _COMMANDS = {
     "link": (".bench.link", "What two boards carry, how late, and what aioble alone loses."),
+    "pc": (".bench.pc", "A PC as the other end, beside two boards on the same radio."),
     "engine": (".bench.engine", "What one message costs: each step of its way, and the whole of it."),
     "cpu": (".bench.cpu", "How busy picolink keeps a Pico's CPU at the radio's full rate."),
     "sweep": (".bench.sweep", "What would two boards do? Simulated in virtual time."),
@@ -22,6 +23,7 @@ def bench() -> None:
 
     \b
     picolink bench link      two boards: messages/s, latency, loss; picolink beside aioble alone
+    picolink bench pc        a PC and a board beside two boards: messages/s, the PC's CPU time
     picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
     picolink bench cpu       how busy a Pico is at the radio's full rate
     picolink bench sweep     what your boards would do, in a simulation

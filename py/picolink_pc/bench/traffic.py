@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..board_power import process_options
 from ..boards import BoardError, Room, VirtualBoard
 from ..radio.air import RadioSettings
+from ..radio_door import RadioDoor
 from . import real_boards
 
 ROLES = ("peripheral", "central")
@@ -121,6 +124,42 @@ async def run(
             await asyncio.gather(*(_finish(board, limit) for board in boards))
             outputs = [board.output for board in boards]
             late_events = room.radio.statistics.late_events
+    return _found(outputs, steps, late_events)
+
+
+async def run_with_pc(
+    settings: RadioSettings, program: str, how: str, size: int, steps: list[Step]
+) -> tuple[Run, float]:
+    """As run(), with this PC as the central, by a virtual adapter; and the CPU time of its process, in s."""
+    script = [json.dumps(step.for_board()) for step in steps]
+    limit = sum(step.seconds for step in steps) + _SPARE_S
+    path = _PROGRAMS / program
+    async with Room(settings) as room, RadioDoor(room.radio) as door:
+        board = room.board("peripheral")
+        await board.start(path, "peripheral", how, str(size), *script)
+        peer = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "picolink_pc.bench.pc_peer", door.file, path, "central", how, str(size)),
+            *script,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            **process_options(),
+        )
+        try:
+            async with asyncio.timeout(limit):
+                printed, _ = await peer.communicate()
+        except TimeoutError:
+            peer.kill()
+            raise BoardError(f"the PC's side still ran after {limit:g} s") from None
+        output = printed.decode().splitlines()
+        if peer.returncode:
+            raise BoardError("\n    ".join(("the PC's side failed; it printed:", *output[-20:])))
+        await _finish(board, limit)
+        cpu_s = next(float(line.split()[1]) for line in output if line.startswith("cpu "))
+        late_events = room.radio.statistics.late_events
+        return _found([board.output, output], steps, late_events), cpu_s
+
+
+def _found(outputs: list[list[str]], steps: list[Step], late_events: int | None) -> Run:
     found = {role: _read(output, len(steps)) for role, output in zip(ROLES, outputs, strict=True)}
     return Run(
         [_ways(found, step, number) for number, step in enumerate(steps)],
