@@ -18,12 +18,13 @@ STAMPS := $(OUT)/stamps
 VENV := $(OUT)/venv/bin
 C_FILES := $(wildcard native/*.c native/*.h)
 STANDIN_C := $(wildcard py/picolink_pc/standin/native/*)
+SCRIPTS := $(wildcard build/*.sh) .ci/run
 LINTED_C := $(C_FILES) $(wildcard py/picolink_pc/standin/native/*.c) $(wildcard tests/*/*.c tests/*/*.h)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-firmware bench fuzz chaos soak native firmware dist lint format clean setup
+.PHONY: help demo check test test-firmware bench fuzz chaos soak native firmware dist lint format clean setup
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
@@ -36,6 +37,9 @@ help: ## this list
 
 demo: setup ## two virtual boards greet each other, then send at full speed; ENGINE=native (default) or python
 	@$(VENV)/picolink demo --engine $(ENGINE) --json $(OUT)/demo.json
+
+check: lint setup ## lint and the fast tests, under a minute once everything is set up; no firmware, no emulator
+	@$(VENV)/pytest -q -n 2 --dist worksteal -m "not slow"
 
 test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse ## everything: lint, then all tests
 	@$(VENV)/pytest -n 4 --dist worksteal
@@ -68,10 +72,11 @@ firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picoli
 dist: setup $(STAMPS)/native-rv32imc ## a release: wheel, source, files for mip and Thonny, checksums; with MPY_DIR firmware too
 	@build/dist.sh
 
-lint: $(STAMPS)/venv ## check style and common mistakes, Python and C
+lint: $(STAMPS)/venv ## check style and common mistakes: Python, C and shell
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
 	@$(VENV)/clang-format --dry-run -Werror $(LINTED_C)
+	@$(VENV)/shellcheck -x -P build $(SCRIPTS)
 
 format: $(STAMPS)/venv ## format the Python and C sources
 	@$(VENV)/ruff check --fix

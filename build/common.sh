@@ -1,5 +1,5 @@
 # Sourced by the scripts in this folder: where things are, progress lines, logs, clear failures.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # the variables are for those scripts
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 OUT=${PICOLINK_OUT:-$ROOT/build/out}   # PICOLINK_OUT: another folder for what is made (build/test_firmware.py)

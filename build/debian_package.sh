@@ -13,6 +13,7 @@ command -v apt-get >/dev/null && [ -r "$keyring" ] || exit 2
 
 if [ ! -s "$apt/lists.done" ]; then
     # The mirror that this machine already uses; ORIGIN and LABEL are known once its index has been read.
+    # shellcheck disable=SC2016  # apt-get expands them
     sites=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)')
     site=$(awk '$1 == "Debian" && $2 == "Debian" {print $3; exit}' <<<"$sites")
     [ -n "$site" ] || site=$(awk '{print $NF}' <<<"$sites" | grep -m1 '/debian/*$') || exit 2
@@ -31,7 +32,7 @@ CONF
     date >"$apt/lists.done"
 fi
 
-rm -rf "$apt/$name" "$folder" "$folder.part"
+rm -rf "${apt:?}/${name:?}" "$folder" "$folder.part"
 mkdir -p "$apt/$name" "$folder.part"
 cd "$apt/$name"
 if [ "$kind" = source ]; then

@@ -8,7 +8,7 @@ work=$OUT/firmware/$board${TUNED:+-tuned}
 
 [ -r "$(board_settings "$board")" ] ||
     fail "MicroPython's rp2 port has no board called '$board'. It has:" \
-        "$(cd "$MICROPYTHON/ports/rp2/boards" && ls -d -- */ | tr -d /)"
+        "$(cd "$MICROPYTHON/ports/rp2/boards" && printf '%s\n' */ | tr -d /)"
 [ -z "${TUNED:-}" ] || board_has "$board" MICROPY_PY_BLUETOOTH ||
     fail "TUNED=1 is for boards with Bluetooth. $board has none."
 

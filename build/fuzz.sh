@@ -10,7 +10,7 @@ targets=(feed structured)
 compile() {
     local warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
     local flags=(-std=c99 -O2 -g -fno-omit-frame-pointer -I"$ROOT/native" "${warnings[@]}"
-        -fsanitize=address,undefined -fno-sanitize-recover=all)
+        "-fsanitize=address,undefined" -fno-sanitize-recover=all)
     # Counters in the engine and in the target, not in the checks: they would take half of the time.
     local coverage=-fsanitize-coverage=inline-8bit-counters,pc-table
     clang "${flags[@]}" -c "$ROOT/tests/fuzz/side.c" -o "$fuzz/side.o"

@@ -1,8 +1,11 @@
 """Fixtures for tests on virtual boards, and the options that put them on a real Bluetooth stack."""
 
 import asyncio
+import os
+import re
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,9 @@ from picolink_pc.boards import INTERPRETERS
 
 _LIMIT_S = 120
 """Generous: a test waits for what it expects, and fails by this only if that never comes."""
+
+_FAST_S = 10
+"""`make check` leaves out the tests that are marked slow. One that takes longer than this needs the mark."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +49,43 @@ def _names(item: pytest.Item) -> set[str]:
     for value in item.callspec.params.values() if hasattr(item, "callspec") else ():
         names.update(value if isinstance(value, tuple) else (value,))
     return names
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Fails a test that is slow and not marked so: `make check` stays fast."""
+    clock = SlownessClock()
+    yield
+    if not item.get_closest_marker("slow") and clock.seconds() > _FAST_S:
+        why = f"took {clock.seconds():.0f} s by itself: mark it slow (pytest.mark.slow)"
+        pytest.fail(why, pytrace=False)
+
+
+class SlownessClock:
+    """How long something takes by itself, since this was made: a busy machine makes it no longer.
+
+    That is the CPU time of this process and its children, or the time in which nothing on this machine had to
+    wait for a CPU (Linux tells), whichever is more.
+    """
+
+    def __init__(self) -> None:
+        self._began = self._cpu_s(), self._quiet_s()
+
+    def seconds(self) -> float:
+        cpu_s, quiet_s = self._began
+        return max(self._cpu_s() - cpu_s, self._quiet_s() - quiet_s)
+
+    @staticmethod
+    def _cpu_s() -> float:
+        return sum(os.times()[:4])
+
+    @staticmethod
+    def _quiet_s() -> float:
+        try:
+            pressure = Path("/proc/pressure/cpu").read_text()
+        except OSError:
+            return 0
+        return time.monotonic() - int(re.search(r"^some .*total=(\d+)", pressure)[1]) / 1e6
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from picolink_pc.emulator import Emulator
 from serial import serial_for_url
 from test_install import EMPTY, READY, error_line, picolink
 
+pytestmark = pytest.mark.slow
+
 PORT = "/dev/ttyACM0"
 
 

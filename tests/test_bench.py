@@ -135,6 +135,7 @@ def test_the_sum_of_what_the_air_allows():
     assert link.arithmetic(few, 18, both_ways=True).endswith(": 332 messages/s each way")
 
 
+@pytest.mark.slow
 def test_a_run_over_a_lossy_radio_loses_nothing_with_picolink():
     run = play(
         "with_picolink.py",
@@ -203,6 +204,7 @@ def test_a_radio_that_cannot_be_is_explained(option, value, told):
     assert told in outcome.output
 
 
+@pytest.mark.slow
 def test_a_short_run_looks_at_the_heap_of_both_boards(tmp_path):
     outcome = CliRunner().invoke(heap.heap, ["--messages", "4000", "--out", str(tmp_path)])
     assert outcome.exit_code == 0, outcome.output
@@ -258,6 +260,7 @@ async def on_ports(*steps):
         return await traffic.run(RadioSettings(), stack, "with_picolink.py", "native", 18, list(steps))
 
 
+@pytest.mark.slow
 def test_boards_at_ports_are_measured_as_virtual_ones_are():
     run = asyncio.run(on_ports(traffic.Step("both", 1, rate=50), traffic.Step("central", 0.5)))
     both, one = run.steps

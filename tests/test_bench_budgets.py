@@ -23,6 +23,8 @@ from picolink_pc.simulation.engines import engines
 from picolink_pc.simulation.faults import PacketFaults
 from picolink_pc.simulation.simulation import Setup, Simulation
 
+pytestmark = pytest.mark.slow
+
 BUDGETS = json.loads(Path(__file__).with_name("budgets.json").read_text())
 MAY_GROW = 1.05
 ANOTHER_COMPILER = 0.15  # GCC 14.2.1 makes recv() of 236 bytes 9 % quicker than GCC 12.2.1, the others 1 %

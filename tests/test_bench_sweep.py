@@ -232,6 +232,7 @@ def test_slow_and_lossy_radios_are_used(radio, stack):
     assert min(outcome.rates) >= 0.75 * max(outcome.rates)
 
 
+@pytest.mark.slow
 def test_the_slow_part_names_the_worst_cell_and_draws(tmp_path, monkeypatch):
     monkeypatch.setattr(slow, "SHORT", slow.Grid((15.0, 100.0), (0.0, 0.2), (4, None), 2, (3, 5)))
     outcome = invoke("slow", "--seed", 5, "--plot", "--out", tmp_path)

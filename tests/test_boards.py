@@ -12,6 +12,8 @@ import pytest
 from picolink_pc import boards, products
 from picolink_pc.boards import BoardError, Room
 
+pytestmark = pytest.mark.slow
+
 PICOLINK = Path(sys.executable).with_name("picolink")
 
 COUNT = """

@@ -25,6 +25,8 @@ from picolink_pc.simulation.simulation import Moment, Packet, Setup, Simulation,
 from rich.console import Console
 from test_boards import PICOLINK
 
+pytestmark = pytest.mark.slow
+
 FULL_SPEED = (Traffic(), Traffic())
 
 

@@ -16,6 +16,8 @@ from picolink_pc import boards, products
 from picolink_pc.boards import BoardError, Room
 from picolink_pc.standin.board_socket import BoardStream
 
+pytestmark = pytest.mark.slow
+
 PICOLINK = Path(sys.executable).with_name("picolink")
 NUMBERS = Path(__file__).parent / "programs" / "numbers.py"
 

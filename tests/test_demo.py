@@ -8,6 +8,8 @@ from picolink_pc import demo
 from picolink_pc.boards import Board
 from rich.console import Console
 
+pytestmark = pytest.mark.slow
+
 
 class Blasting(Board):
     """Plays blast.py: prints the score when the time is over."""

@@ -77,6 +77,7 @@ def test_a_ctrl_c_that_a_starting_board_loses_is_sent_again(tmp_path, monkeypatc
     os.close(terminal)
 
 
+@pytest.mark.slow
 def test_what_fails_on_a_board_is_said_in_one_line(tmp_path):
     with Emulator(write_plain_firmware(tmp_path)) as pico:
         divided = pytest.raises(ProgramError, match=r"failed: ZeroDivisionError: .*zero$")

@@ -17,6 +17,8 @@ from pico_firmware import write_plain_firmware
 from picolink_pc import findings, products
 from picolink_pc.emulator import Emulator
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "build" / "dist.py"
 ARCHITECTURES = {"x64", "armv6m", "armv7m", "armv7emsp", "rv32imc", "python"}

@@ -18,6 +18,8 @@ from picolink_pc import products
 from picolink_pc.emulate import emulate
 from picolink_pc.emulator import CYCLE_COUNTER, Emulator, EmulatorError, packages
 
+pytestmark = pytest.mark.slow
+
 LICENSE = Path(__file__).parents[1] / "LICENSE"
 
 COUNT_CYCLES = f"""

@@ -9,7 +9,10 @@ from pico_firmware import WITH_PICOLINK, write_plain_firmware
 from picolink_pc import products
 from picolink_pc.emulator import Emulator, write_files
 
-pytestmark = pytest.mark.timeout(1800)  # half a minute, but much more on a PC that is busy
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+]  # half a minute, but much more on a PC that is busy
 
 SILENCE_S = 600
 

@@ -19,6 +19,8 @@ from picolink_pc.emulator import Emulator
 from picolink_pc.uf2 import read_uf2
 from test_install import READY, error_line
 
+pytestmark = pytest.mark.slow
+
 INFO = "UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\nBoard-ID: {}\n"
 
 

@@ -5,6 +5,8 @@ import pytest
 from fuzz import differential, inputs
 from picolink_pc import c_engine
 
+pytestmark = pytest.mark.slow
+
 COMPARED = 500  # changed inputs
 CHECKED = 5000
 

@@ -23,6 +23,8 @@ from picolink_pc.findings import Findings
 from picolink_pc.flash import flash
 from serial import SerialException, serial_for_url
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = {"install": install_module.install, "flash": flash, "doctor": doctor_module.doctor}
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 120

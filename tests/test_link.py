@@ -11,6 +11,8 @@ import pytest
 from picolink_pc.boards import Room
 from picolink_pc.radio.air import RadioSettings
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = Path(__file__).parent / "programs"
 NUMBERS = PROGRAMS / "numbers.py"
 EXAMPLES = PROGRAMS.parents[1] / "examples"

@@ -14,6 +14,8 @@ from picolink_pc.boards import Room
 from picolink_pc.products import EXAMPLES
 from picolink_pc.radio.air import RadioSettings
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = Path(__file__).parent / "programs" / "numbers.py"
 ADDRESS = "28:CD:C1:00:01:{:02X}"
 

@@ -22,6 +22,8 @@ from picolink_pc.radio.air import RadioSettings
 from picolink_pc.run import run
 from picolink_pc.uf2 import make_rp2040, read_uf2
 
+pytestmark = pytest.mark.slow
+
 UNIT_TESTS = Path(__file__).parent / "emulator"
 GSPI = (Path(__file__).parent / "programs" / "gspi.py").read_text()
 

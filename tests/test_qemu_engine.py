@@ -6,7 +6,7 @@ from board_suite import VECTORS, assert_engines_do_the_same, failures, package_f
 from picolink_pc import products
 from qemu_board import ARM, RISCV, QemuBoard
 
-pytestmark = pytest.mark.timeout(1800)  # seconds, but much more on a PC that is busy
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # seconds, but much more on a PC that is busy
 
 # Module: the board that loads it, and its number in the module's header (MicroPython, py/persistentcode.h).
 MODULES = {"armv6m": (ARM, 4), "armv7m": (ARM, 5), "armv7emsp": (ARM, 7), "rv32imc": (RISCV, 11)}

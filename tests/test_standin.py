@@ -7,6 +7,8 @@ import pytest
 from picolink_pc.boards import Room
 from picolink_pc.radio.air import RadioSettings
 
+pytestmark = pytest.mark.slow
+
 # Both boards: the service, the events that came (as `event number, data`), and ways to wait.
 COMMON = """
 import asyncio, aioble, bluetooth, micropython, sys, time

@@ -14,6 +14,8 @@ from pico_firmware import WITH_PICOLINK, write_plain_firmware
 from picolink_pc import cli, products
 from picolink_pc.emulator import Emulator
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 300
 ARCHITECTURES = ("x64", "armv6m", "armv7m", "armv7emsp", "rv32imc")
