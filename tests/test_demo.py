@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import virtual_time
+from click.testing import CliRunner
 from picolink_pc import demo
 from picolink_pc.boards import Board
 from rich.console import Console
@@ -39,3 +40,13 @@ def test_the_score_is_waited_for_as_long_as_the_demo_takes(seconds):
     work = demo._blast(Console(quiet=True), "native", seconds, Room)
     scores, _ = virtual_time.run(work)
     assert len(scores) == 2
+
+
+def test_a_picture_of_the_output(tmp_path):
+    picture = tmp_path / "demo.svg"
+    result = CliRunner().invoke(demo.demo, ["--seconds", "1", "--svg", str(picture)])
+    assert result.exit_code == 0, result.output
+    svg = picture.read_text().replace("&#160;", " ")
+    assert "Hello from Pico B!" in svg
+    assert "messages both ways at once" in svg
+    assert "url(http" not in svg.replace('"', "")

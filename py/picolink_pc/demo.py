@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ _MESSAGE = 18
 _SCORE_S = 30
 """After the time at full speed the rest has to arrive; a slow radio takes its time for that."""
 
+_PICTURE_COLUMNS = 80
+
 _TUTORIAL_PER_SECOND = 0.5
 """The tutorial's two boards greet each other every 2 seconds."""
 
@@ -44,6 +47,12 @@ _COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
 @click.option(
     "--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there, too."
 )
+@click.option(
+    "--svg",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a picture of the output there, too.",
+)
 @radio_options
 @boards_option
 @stack_or_firmware_options
@@ -52,6 +61,7 @@ def demo(
     interpreter: str | None,
     seconds: int,
     target: Path | None,
+    picture: Path | None,
     settings: RadioSettings,
     micropython: Path | None,
     aioble: Path | None,
@@ -68,7 +78,7 @@ def demo(
     Runs examples/pico_a.py, pico_b.py and blast.py as they are on the radio of a Pico W, and checks all
     messages. Fails if one was lost, doubled or out of order.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, record=picture is not None, width=picture and _PICTURE_COLUMNS)
     make_room = functools.partial(
         Room, settings, micropython, aioble, firmware=firmware, interpreter=interpreter
     )
@@ -90,6 +100,10 @@ def demo(
             f"the controller is a model. {greeted_s + sent_s:.1f} s on the boards took "
             f"{time.monotonic() - began:.0f} s here."
         )
+    if picture is not None:
+        svg = console.export_svg(title="picolink demo")
+        picture.write_text(re.sub(r"@font-face {.*?}\s*", "", svg, flags=re.DOTALL))  # no fonts from the web
+        click.echo(f"picture: {picture}")
     if target is not None:
         target.write_text(json.dumps(result, indent=2) + "\n")
         console.print(f"written to {target}")
