@@ -1,6 +1,7 @@
 """The fault harness: that it hits what it aims at, that its oracles notice, and that picolink stands it."""
 
 import contextlib
+import importlib.util
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import test_fuzz
 from click.testing import CliRunner
 from picolink import flags, policy, pyengine
 from picolink_pc import c_engine
@@ -21,6 +23,7 @@ from picolink_pc.chaos.soak import Duration, soak
 from picolink_pc.simulation import chaos
 from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
 from picolink_pc.simulation.engines import engines
+from picolink_pc.simulation.forger import INJECTING, Lie
 from picolink_pc.simulation.simulation import Moment, Packet, Setup, Simulation, Trap
 from rich.console import Console
 from test_boards import PICOLINK
@@ -28,6 +31,27 @@ from test_boards import PICOLINK
 pytestmark = pytest.mark.slow
 
 FULL_SPEED = (Traffic(), Traffic())
+
+# Faults of the C engine that only a forger shows (test_fuzz.FAULTS), and what a run says then.
+FORGED = {
+    "a forged acknowledgement": "not both directions carried messages",
+    "a tag far ahead": "not both directions carried messages",
+    "forged gaps": "not both directions carried messages",
+    "the same session id": "not both directions carried messages",
+    "a stranger": "was not turned away",
+    "the stream that made no sense": "not both directions carried messages",
+}
+
+
+@pytest.fixture(scope="session")
+def forged_seed():
+    """Of the first run that has a forger who injects nothing."""
+    return next(seed for seed in range(100) if _forged(seed))
+
+
+def _forged(seed):
+    counts = chaos.play(engines("native", seed), seed).counts
+    return counts["forger", "runs"] and not any(counts["forger", lie] for lie in INJECTING)
 
 
 def run(*arguments):
@@ -63,8 +87,10 @@ def test_many_runs_and_every_fault_in_them(tmp_path):
         assert counts["write refused", error] > 0
     for fault in ("clock wrapped", "freezes", "heap exhausted", "reader slowed down", "reader stalled"):
         assert counts["boards", fault] > 0
-    for fault in ("connected", "borne until he had to greet"):
+    for fault in ("connected", "borne until he had to greet", "a third board connected"):
         assert counts["strangers", fault] > 0
+    for lie in Lie:
+        assert counts["forger", lie] > 0
     for end in ("by one board, then by the other", "by both boards at once", "by one board, among faults"):
         assert counts["closed", end] > 0
     assert counts["closed", "messages undelivered, and told so"] > 0
@@ -119,6 +145,29 @@ def test_one_run_is_told_step_by_step():
     assert outcome.exit_code == 0
     assert "no more faults" in outcome.output
     assert "every promise was kept" in outcome.output
+
+
+def test_a_run_with_a_forger_names_what_he_says_and_repeats(forged_seed):
+    first, again = (run("--seed", forged_seed).output for _ in range(2))
+    assert first == again
+    assert "the forger's lies" in first
+    assert re.search(r"forger to the (central|peripheral): [a-zA-Z]", first)
+    assert "both directions carry messages again" in first
+    assert "every promise was kept" in first
+
+
+@pytest.mark.parametrize(("fault", "error"), FORGED.items())
+def test_a_fault_that_a_forger_needs_is_found_within_100_seeds(fault, error, tmp_path):
+    core, crc = c_engine.CORE
+    _, right, wrong = test_fuzz.FAULTS[fault]
+    tmp_path.joinpath(core.name).write_text(core.read_text().replace(right, wrong))
+    library = c_engine.extension(tmp_path, (tmp_path / core.name, crc))
+    spec = importlib.util.spec_from_file_location("_picolink", library)
+    faulty = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(faulty)
+    classes = (faulty.Engine, faulty.Engine)
+    broken = (chaos.play(classes, seed, forger=True).errors for seed in range(100))
+    assert any(re.search(error, line) for lines in broken for line in lines)
 
 
 class Forgets(pyengine.Engine):

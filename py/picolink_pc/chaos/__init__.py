@@ -77,7 +77,8 @@ def chaos(
 
     In simulation a run is decided by its seed: connections dropped at any moment, boards restarted, packets
     lost, corrupted, truncated, doubled and delayed above the radio, host stacks that are full, refuse or
-    stall, readers that stand still, frozen boards, exhausted heaps, clocks that wrap.
+    stall, readers that stand still, frozen boards, exhausted heaps, clocks that wrap. In every
+    other run a third device forges packets, and third boards connect first.
 
     On virtual boards the whole of picolink runs, in real time: connections are dropped while messages flow
     and while boards connect, power is cut, radios go out of range, processors freeze.

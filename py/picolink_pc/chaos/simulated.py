@@ -31,6 +31,7 @@ _GROUPS = (
     "write refused",
     "hung up",
     "strangers",
+    "forger",
     "closed",
     "boards",
     "engine",

@@ -27,7 +27,7 @@ _TICK_US = TICK_MS * 1000
 _OTHERS_US = 1000  # from one turn to the next when others have theirs in between
 _LOST = "the connection was lost"
 _CLOSED = "this side has closed the link"
-_NUMBER = struct.Struct("<IH")  # at the beginning of a message: its number, and the sender's life
+NUMBER = struct.Struct("<IH")  # at the beginning of a message: its number, and the sender's life
 _FILLING = bytes(range(256)) * 130  # behind it
 _TICKS = 0x3FFFFFFF  # ms modulo 2^30, as on boards
 
@@ -91,6 +91,7 @@ class Board:
 
     read_every_us: pause of the application after each message it has read; 0: it reads all at once.
     clock_ms: what the board's clock shows when the simulation begins.
+    session: of its first life; None: as in the others a random one.
 
     address: of the board, for its peer.   policy: of the link in this life of the board.
     cpu_us: time that the CPU has worked (CallCosts).
@@ -111,6 +112,7 @@ class Board:
         costs: CallCosts,
         read_every_us: int,
         clock_ms: int,
+        session: int | None = None,
     ):
         self.name = self.address = name
         self.traffic = traffic
@@ -130,6 +132,7 @@ class Board:
         self._costs = costs
         self.read_every_us = read_every_us
         self._clock_ms = clock_ms
+        self._session = session
         self._stopped = False
         self._first_numbers: dict[tuple[int, int], int] = {}  # (own life, peer's life): first message for it
         self._had: dict[tuple[int, int], int] = {}  # (own life, peer's life): first message it did not have
@@ -141,7 +144,8 @@ class Board:
             self._take_stock()
         self.life += 1
         self.connection += 1
-        self.engine: Any = self._engine_class(self._rng.randrange(1, 1 << 32), self._identity, **self._rings)
+        session, self._session = self._session or self._rng.randrange(1, 1 << 32), None
+        self.engine: Any = self._engine_class(session, self._identity, **self._rings)
         self.policy = Policy(
             self.engine,
             "simulated",
@@ -243,6 +247,10 @@ class Board:
         self.undelivered = 0
         self.policy.tell_undelivered()
         return 0
+
+    def shuns_peer(self) -> bool:
+        """Whether the other board has said a moment ago that it serves another one."""
+        return self.policy.shuns(self._ticks(), self.peer.address)
 
     @property
     def connected(self) -> bool:
@@ -391,8 +399,11 @@ class Board:
         else:
             self.counts["hung up on a silent peer"] += 1
         if self.engine.state == fl.CLOSED:
-            self.received.errors.append(f"{self.name}: what the peer says makes no sense to the engine")
+            self._complain()
         self._hang_up()
+
+    def _complain(self) -> None:
+        self.received.errors.append(f"{self.name}: what the peer says makes no sense to the engine")
 
     def _hang_up(self) -> None:
         self._scheduler.at(0, self._hang_up_now, self.connection)
@@ -458,7 +469,7 @@ class Board:
         """At the end of a life: what has come of the peer's messages, read or unread."""
         had = dict(self._expected)
         while message := self.engine.recv():
-            number, life = _NUMBER.unpack_from(message[1])
+            number, life = NUMBER.unpack_from(message[1])
             had[life] = number + 1
             self.counts["messages lost unread with a board's memory"] += 1
         for life, number in had.items():
@@ -488,7 +499,7 @@ class Board:
             self._due_at_us.append(self._due_us)
             size = self.traffic.size
             self._size = size if isinstance(size, int) else self._rng.randint(*size)
-        message = _message(self.sent, self.life, self._size)
+        message = message_of(self.sent, self.life, self._size)
         try:
             taken = self.policy.send_nowait(message, self.sent & 15)
         except LinkClosedError:
@@ -530,8 +541,8 @@ class Board:
 
     def _check(self, channel: int, message: bytes) -> None:
         received = self.received
-        number, life = _NUMBER.unpack_from(message.ljust(_NUMBER.size))
-        if message != _message(number, life, len(message)) or channel != number & 15:
+        number, life = NUMBER.unpack_from(message.ljust(NUMBER.size))
+        if message != message_of(number, life, len(message)) or channel != number & 15:
             received.errors.append(f"{self.name}: a message is not what was sent: {message.hex()}")
             return
         expected = self._expected.get(life)
@@ -546,6 +557,6 @@ class Board:
             received.latencies_us.append(self._scheduler.now_us - self.peer._due_at_us[number])
 
 
-def _message(number: int, life: int, size: int) -> bytes:
+def message_of(number: int, life: int, size: int) -> bytes:
     start = number & 0xFF
-    return (_NUMBER.pack(number, life) + _FILLING[start : start + size])[:size]
+    return (NUMBER.pack(number, life) + _FILLING[start : start + size])[:size]

@@ -10,18 +10,26 @@ from enum import StrEnum
 
 from picolink.policy import FULL_ERRNOS
 
-from picolink_pc.radio.air import RadioSettings
+from picolink_pc.radio.air import RadioSettings, ceiling, record_octets
 
-from .board import Traffic
+from .board import Board, Traffic
 from .faults import NO_FAULTS, PacketFaults
+from .forger import INJECTING, DeceivedBoard, Forger, Lie
+from .guest import Guest
 from .host_stack import ERRNOS
-from .simulation import Moment, Packet, Setup, Simulation, Trap
+from .simulation import Moment, Packet, Setup, Simulation, Trap, packet_octets
 
 DRAIN_S = 120
 """Virtual time that everything gets to arrive when the faults are over; it takes seconds."""
 
 _CLOSE_S = 20
 """Virtual time in which links close when everything has arrived; it takes less than a second."""
+
+HEAL_S = 10
+"""Virtual time in which both directions carry messages again, when a forger has gone."""
+
+_UNCOVER_S = 120
+"""Likewise when he has hidden messages behind the beginning of a record: until that has passed."""
 
 _TICKS_END = 1 << 30
 _LEAST_SIZE = 6  # bytes of a message
@@ -57,16 +65,24 @@ def play(
     seed: int,
     restarts: bool = True,
     tell: Callable[[float, str], None] = lambda _seconds, _text: None,
+    forger: bool | None = None,
 ) -> Outcome:
     """A run that `seed` (int) alone decides: radio, rings, messages, faults, and when they strike.
 
     engines: classes with the interface of picolink.pyengine.Engine.   restarts: may boards lose their memory?
     tell: called with the virtual time and a line for each thing that is done to the boards.
+    forger: does somebody forge packets? None: in every other run, as the seed says.
     """
+    if forger is None:
+        forger = bool(random.Random(f"forger {seed}").randrange(2))
+    if forger:
+        return _ForgedRun(engines, seed, tell).play()
     return _Run(engines, seed, restarts, tell).play()
 
 
 class _Run:
+    BOARD: type[Board] = Board
+
     def __init__(
         self, engines: tuple[type, type], seed: int, restarts: bool, tell: Callable[[float, str], None]
     ):
@@ -74,9 +90,9 @@ class _Run:
         self._rng = random.Random(seed)
         self._tell = tell
         self._counts: Counter[Count] = Counter()
-        setup = _setup(self._rng)
+        setup = self._setup()
         self._stack = setup.stack
-        self._simulation = Simulation(engines, setup)
+        self._simulation = Simulation(engines, setup, self.BOARD)
         for field in dataclasses.fields(setup):
             tell(0, f"{field.name}: {getattr(setup, field.name)}")
         # With weights: a full or stalled host stack makes thousands of refusals, and a run slow.
@@ -97,15 +113,10 @@ class _Run:
             self._strikes |= {self._restart: 1, self._restart_at_a_packet: 2}
 
     def play(self) -> Outcome:
-        simulation, rng = self._simulation, self._rng
+        simulation = self._simulation
         simulation.connect()
-        for _ in range(rng.randrange(2, 9)):
-            simulation.faults = _faults(rng)
-            self._tell(self._now_s, str(simulation.faults))
-            simulation.run(rng.choice((0.001, 0.02, 0.1, 0.5)) * rng.random() + 0.2 * rng.randrange(2))
-            (strike,) = rng.choices(list(self._strikes), list(self._strikes.values()))
-            strike()
-        ending = rng.choice(list(_Ending))
+        self._strike(self._rng.randrange(2, 9))
+        ending = self._rng.choice(list(_Ending))
         if ending == _Ending.GIVEN_UP:
             self._give_up()
         self._tell(self._now_s, "no more faults, no more messages to send")
@@ -113,16 +124,35 @@ class _Run:
         if ending == _Ending.GIVEN_UP:
             errors = self._close_the_other()
         else:
-            errors = [] if simulation.drain(DRAIN_S) else [f"not everything had arrived after {DRAIN_S} s"]
+            errors = self._drain()
             errors += self._close(ending)
         errors += simulation.broken_promises()
+        return self._outcome(errors)
+
+    def _setup(self) -> Setup:
+        return _setup(self._rng)
+
+    def _strike(self, times: int) -> None:
+        """Let faults strike so often, in between some time."""
+        simulation, rng = self._simulation, self._rng
+        for _ in range(times):
+            simulation.faults = _faults(rng)
+            self._tell(self._now_s, str(simulation.faults))
+            simulation.run(rng.choice((0.001, 0.02, 0.1, 0.5)) * rng.random() + 0.2 * rng.randrange(2))
+            (strike,) = rng.choices(list(self._strikes), list(self._strikes.values()))
+            strike()
+
+    def _drain(self) -> list[str]:
+        return [] if self._simulation.drain(DRAIN_S) else [f"not everything had arrived after {DRAIN_S} s"]
+
+    def _outcome(self, errors: list[str]) -> Outcome:
         for error in errors:
             self._tell(self._now_s, error)
         return Outcome(
             self._seed,
             errors,
             self._counted(),
-            sum(board.received.messages for board in simulation.boards),
+            sum(board.received.messages for board in self._simulation.boards),
             self._now_s,
         )
 
@@ -294,13 +324,153 @@ class _Run:
         board.stack.stall()
 
 
+class _ForgedRun(_Run):
+    """A run with a forger, in which no board restarts: so that all which is lost has one cause."""
+
+    BOARD = DeceivedBoard
+
+    def __init__(self, engines: tuple[type, type], seed: int, tell: Callable[[float, str], None]):
+        super().__init__(engines, seed, False, tell)
+        rng = self._rng
+        del self._strikes[self._stall_host_stack]  # what the forger says would hide that from the peer
+        self._strikes |= {self._forge: 12, self._invite: 1}
+        self._engines = engines
+        honest = [lie for lie in Lie if lie not in INJECTING]
+        lies = rng.sample(honest, rng.choice((1, 2, 4, len(honest))))
+        if rng.random() < 0.25:
+            lies += rng.sample(INJECTING[:-1], rng.randint(1, 3))
+            if rng.random() < 0.2:
+                lies.append(Lie.END)
+        tell(0, f"the forger's lies: {', '.join(lies)}")
+        self._forger = Forger(self._simulation, rng, lies, self._overheard)
+        self._until_us_forged = 0
+        self._met = False
+        self._guests: list[Guest] = []
+        if rng.random() < 0.5:
+            tell(0, "the boards know each other")
+            for board in self._simulation.boards:
+                board.know(board.peer)
+
+    def _setup(self) -> Setup:
+        """Short queues, so that what is sent when the forger has gone comes soon."""
+        rng = self._rng
+        setup = _setup(rng)
+        rings = tuple({**ring, "tx_size": min(ring["tx_size"], 2048)} for ring in setup.rings)
+        most = min(*(ring[size] for ring in rings for size in ("tx_size", "rx_size"))) - _RECORD_HEADER
+        volume = 80 * setup.radio.mtu
+        session = rng.choice((None, None, 0xFFFFFFFF, 7))
+        sessions = rng.choice(((session, None), (session, session)))
+        traffic = tuple(_traffic(rng, most, volume) for _ in range(2))
+        return dataclasses.replace(setup, rings=rings, traffic=traffic, sessions=sessions)
+
+    def play(self) -> Outcome:
+        simulation, rng = self._simulation, self._rng
+        if rng.random() < 0.2:
+            self._invite()  # before they have met
+        else:
+            simulation.connect()
+        self._strike(rng.randrange(3, 12))
+        while any(board.troubled for board in simulation.boards) or simulation.far:
+            self._forge()
+            simulation.run(0.1)
+        simulation.run(max(0, self._until_us_forged / 1e6 - self._now_s))
+        self._look_for_strangers()
+        self._tell(self._now_s, "the forger has gone, and no more faults")
+        simulation.faults = NO_FAULTS
+        simulation.jam_nobody()
+        simulation.dismiss_guest()
+        errors = self._heal()
+        if not errors and not self._ended:
+            errors = self._drain() + self._close(rng.choice((_Ending.OPEN, _Ending.ONE, _Ending.BOTH)))
+        for side, board in enumerate(simulation.boards):
+            deceits = self._forger.deceits
+            errors += board.received.errors
+            errors += board.wrongs(deceits[side], deceits[1 - side], self._met)
+        if any(guest.turned_up_late and (guest.opened or guest.got) for guest in self._guests):
+            errors.append("a third board was not turned away by one that serves another")
+        return self._outcome(errors)
+
+    @property
+    def _ended(self) -> bool:
+        """Whether a forged END, or a message that looks like one, has closed a link."""
+        return any(board.closed for board in self._simulation.boards) and any(
+            deceit.injected for deceit in self._forger.deceits
+        )
+
+    def _overheard(self, side: int, what: str) -> None:
+        self._tell(self._now_s, f"forger to the {self._simulation.boards[side].name}: {what}")
+
+    def _forge(self) -> None:
+        """Some lies, one after the other."""
+        rng, scheduler = self._rng, self._simulation.scheduler
+        at_us = scheduler.now_us
+        for _ in range(rng.choice((1, 3, 30)) * rng.randint(1, 3)):
+            at_us += rng.choice((0, 1_000, 20_000, 200_000)) if rng.random() < 0.5 else 0
+            scheduler.at(at_us, self._forger.forge)
+        self._until_us_forged = max(self._until_us_forged, at_us + 200_000)
+
+    def _invite(self) -> None:
+        """A third board connects to one of the two."""
+        board = self._board()
+        guest = Guest(self._engines[0], self._simulation.scheduler, self._rng)
+        self._guests.append(guest)
+        self._did("strangers", "a third board connected", f"({board.name})")
+        self._simulation.visit(self._simulation.boards.index(board), guest)
+
+    def _look_for_strangers(self) -> None:
+        """Who has met a stranger first forgets him."""
+        for board in self._simulation.boards:
+            if board.forget_strangers():
+                self._met = True
+                self._did("strangers", "taken for the partner, and forgotten", f"({board.name})")
+
+    def _heal(self) -> list[str]:
+        """Whether both directions carry messages again by themselves."""
+        simulation = self._simulation
+        since_s = self._now_s
+        sent = [board.sent for board in simulation.boards]
+        injected = any(deceit.injected for deceit in self._forger.deceits)
+        for board in simulation.boards:
+            board.read_every_us = 0
+            # A record that only the forger has begun may be as long as the largest ring: it has to be filled.
+            board.talk(Traffic(size=(_LEAST_SIZE, 20), per_second=50 if injected else 5))
+        limit_s = _UNCOVER_S if injected else HEAL_S + self._backlog_s()
+        while self._now_s < since_s + limit_s:
+            self._look_for_strangers()
+            simulation.run(0.05)
+            if self._ended:
+                self._counts["forger", "runs that an END has closed"] += 1
+                return []
+            if all(board.next_from_peer() > sent[1 - side] for side, board in enumerate(simulation.boards)):
+                self._tell(self._now_s, "both directions carry messages again")
+                return []
+        states = [board.next_from_peer() for board in simulation.boards]
+        return [f"not both directions carried messages after {limit_s:.0f} s: {states} of {sent}"]
+
+    def _backlog_s(self) -> float:
+        """How long it takes until what was queued before has passed."""
+        radio = self._simulation.setup.radio
+        octets = max(board.engine.pending() for board in self._simulation.boards)
+        per_second = ceiling(radio, packet_octets(radio.mtu), 16, True) * record_octets(16)
+        return 4 * octets / per_second
+
+    def _counted(self) -> Counter[Count]:
+        counts = super()._counted()
+        for lie, number in self._forger.counts.items():
+            counts["forger", lie] += number
+        counts["forger", "runs"] += 1
+        return counts
+
+
 _SIMULATION_GROUPS = {
+    "jammed": "forger",
     "supervision timeouts": "connection dropped",
     "borne until he had to greet": "strangers",
 }
 """Group of a simulation's counts; the others are faults of packets."""
 
 _GROUPS = {
+    "told that a message never fits": "forger",
     "handshakes": "engine",
     "messages sent again to a restarted peer": "engine",
     "messages lost unread with a board's memory": "engine",

@@ -16,6 +16,7 @@ from picolink_pc.radio.link_layer import CENTRAL, PERIPHERAL, Kind, LinkLayer, R
 from .air_time import PURPOSES, AirTime
 from .board import Board, CallCosts, Traffic
 from .faults import NO_FAULTS, PacketFaults
+from .guest import Guest
 from .host_stack import CONTROLLER_BUFFERS, STACKS, acl_octets
 from .scheduler import Scheduler
 
@@ -23,6 +24,7 @@ CENTRAL_TO_PERIPHERAL, PERIPHERAL_TO_CENTRAL = 0, 1
 """The two directions."""
 
 _STRANGER = "a stranger"
+_LOOK_US = 100_000
 _NO_COUNTERS = ("rtt_ms", "flight_limit")  # of what Engine.stats() gives
 
 
@@ -67,6 +69,7 @@ class Setup:
     read_every_us: pause of an application after each message it has read.
     clocks_ms: what the boards' clocks show at the beginning.
     reconnect_ms: from connect(), or the loss of a connection, until packets can flow.
+    sessions: of the boards' first lives; None: random.
     """
 
     radio: RadioSettings = field(default_factory=RadioSettings)
@@ -78,6 +81,7 @@ class Setup:
     read_every_us: tuple[int, int] = (0, 0)
     clocks_ms: tuple[int, int] = (0, 0)
     reconnect_ms: int = 300
+    sessions: tuple[int | None, int | None] = (None, None)
     seed: int = 0
 
 
@@ -111,10 +115,13 @@ class Simulation:
     faults: what happens to packets from now on; may be set at any time.
     trap: strikes once, at one packet; may be set at any time, and is None when it has struck.
     counts: how often each of the faults has struck a packet.
-    boards: the central and the peripheral.
+    boards: the central and the peripheral, of board_class.
+    ear: hears each packet that a side (int) sends, or None.
     """
 
-    def __init__(self, engines: tuple[type, type], setup: Setup | None = None):
+    def __init__(
+        self, engines: tuple[type, type], setup: Setup | None = None, board_class: type[Board] = Board
+    ):
         self.setup = setup = setup or Setup()
         self.scheduler = Scheduler()
         self.faults: PacketFaults = NO_FAULTS
@@ -127,9 +134,12 @@ class Simulation:
         self._connections = 0
         self._far_until_us = 0
         self._visited: int | None = None  # the side to which a stranger connects next
+        self._guest: Guest | None = None  # who it is, if it says anything
+        self._jammed_until_us = [0, 0]  # each side hears nothing of the other one
+        self.ear: Callable[[int, bytes], None] | None = None
         self._radio_rng = random.Random(self._rng.random())
         self.boards = tuple(
-            Board(
+            board_class(
                 name,
                 self.scheduler,
                 random.Random(self._rng.random()),
@@ -139,6 +149,7 @@ class Simulation:
                 setup.costs[side],
                 setup.read_every_us[side],
                 setup.clocks_ms[side],
+                setup.sessions[side],
             )
             for side, name in ((CENTRAL, "central"), (PERIPHERAL, "peripheral"))
         )
@@ -177,6 +188,11 @@ class Simulation:
             self._layer.in_range = False
         self.scheduler.at(until_us, self._come_back)
 
+    @property
+    def far(self) -> bool:
+        """Whether the boards are out of range."""
+        return self.scheduler.now_us < self._far_until_us
+
     def restart(self, side: int, unheard: bool = False) -> None:
         """One board loses its memory. unheard: the peer has to notice by its supervision timeout."""
         self.boards[side].power_on()
@@ -188,10 +204,26 @@ class Simulation:
         else:
             self.connect()
 
-    def visit(self, side: int) -> None:
-        """The connection is lost, and the next one of this side is a stranger's, who says nothing."""
-        self._visited = side
+    def visit(self, side: int, guest: Guest | None = None) -> None:
+        """The connection is lost, and the next one of this side is a stranger's.
+
+        guest: who that is; None: somebody who says nothing.
+        """
         self.drop()
+        self._visited, self._guest = side, guest
+
+    def dismiss_guest(self) -> None:
+        """Who has come leaves, and nobody else comes."""
+        guest, self._visited = self._guest, None
+        if guest:
+            self.drop()
+
+    def jam(self, side: int, us: int) -> None:
+        """This side hears nothing of the other one for so long."""
+        self._jammed_until_us[side] = self.scheduler.now_us + us
+
+    def jam_nobody(self) -> None:
+        self._jammed_until_us = [0, 0]
 
     def close(self, sides: tuple[int, ...], timeout_ms: int = 3000) -> None:
         """The applications of these sides close their links at the same time."""
@@ -289,10 +321,13 @@ class Simulation:
         if self.scheduler.now_us < self._far_until_us:
             self.connect()
             return
-        settings = self.setup.radio
         if self._visited is not None:
             self._let_in(self.boards[self._visited])
             return
+        if self.boards[CENTRAL].shuns_peer():  # it looks for another board of that name
+            self.scheduler.at(self.scheduler.now_us + _LOOK_US, self._connected, connection)
+            return
+        settings = self.setup.radio
         self._layer = LinkLayer(settings, self.scheduler.now_us, statistics=self.air, rng=self._radio_rng)
         for side, board in enumerate(self.boards):
             board.connect(settings.mtu, side == CENTRAL, board.peer.address)
@@ -301,8 +336,12 @@ class Simulation:
     def _let_in(self, board: Board) -> None:
         """A stranger has connected to this board."""
         self._visited = None
-        self.counts["borne until he had to greet"] += 1
-        board.connect(self.setup.radio.mtu, False, _STRANGER)
+        guest = self._guest
+        if not guest:
+            self.counts["borne until he had to greet"] += 1
+        board.connect(self.setup.radio.mtu, bool(guest) and board is self.boards[CENTRAL], _STRANGER)
+        if guest:
+            guest.connect(board)
 
     def _come_back(self) -> None:
         if self._layer and self.scheduler.now_us >= self._far_until_us:
@@ -313,6 +352,9 @@ class Simulation:
         board = self.boards[side]
         board.stack.disconnected()
         board.disconnect()
+        if self._guest and self._visited is None:
+            self._guest.leave()
+            self._guest = None
         if self._layer and not any(board.connected for board in self.boards):
             self._layer.close()
             self._layer = None
@@ -320,12 +362,21 @@ class Simulation:
 
     def _transmitter(self, side: int) -> Callable[[bytes, int], None]:
         def transmit(value: bytes, now_us: int) -> None:
+            if self.ear and value:
+                self.ear(side, value)
+            if self._guest and not self._layer:
+                self._guest.hear(value)
+                self.scheduler.at(0, self._taken, side, self._guest)
             if self._layer:
                 if self._catches(value, Moment.SENT, self.boards[side]):
                     self.scheduler.at(0, self._strike())
                 self._layer.send(side, value, acl_octets(value), now_us)
 
         return transmit
+
+    def _taken(self, side: int, guest: Guest) -> None:
+        if guest is self._guest:
+            self.boards[side].stack.completed(self.scheduler.now_us)
 
     def _play(self, layer: LinkLayer) -> None:
         """One exchange; the next one when its time has come."""
@@ -347,6 +398,8 @@ class Simulation:
             if outcome.token:
                 self._air_time.count(outcome.side, outcome.token)
             board.stack.completed(self.scheduler.now_us)
+        elif self.scheduler.now_us < self._jammed_until_us[outcome.side]:
+            self.counts["jammed"] += 1
         elif self.faults is NO_FAULTS:
             self._arrive(layer, board, outcome.token)
         else:
