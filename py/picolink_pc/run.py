@@ -203,7 +203,7 @@ def run(
     picolink run --loss 0.1 --engine python examples/pico_a.py examples/pico_b.py
     picolink run --firmware picolink-0.1.0-RPI_PICO_W.uf2 examples/pico_a.py examples/pico_b.py
 
-    Meanwhile, in other terminals, this PC can be the other end of a board:
+    Meanwhile, in other terminals, this PC can be the other end of a virtual board:
 
     \b
     picolink scan --radio virtual
