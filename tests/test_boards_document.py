@@ -53,4 +53,4 @@ def test_what_doctor_and_install_refuse_is_what_the_table_says():
 def test_the_readme_names_the_oldest_versions():
     readme = (ROOT / "README.md").read_text()
     pico_w, pico_2_w = (next(b.oldest for b in BOARDS if b.build == n) for n in ("RPI_PICO_W", "RPI_PICO2_W"))
-    assert f"MicroPython {text(pico_w)} or newer, on a Pico 2 W {text(pico_2_w)} or newer" in readme
+    assert f"MicroPython {text(pico_w)} or newer, or {text(pico_2_w)} or newer on a Pico 2 W" in readme
