@@ -81,7 +81,7 @@ def test_a_third_board_is_turned_away_before_a_byte_of_the_stream_and_both_sides
         assert of(told, "refused")[0] == (
             "this is not the board that the link has met, and it was turned away (spare)"
         )
-        assert of(spares, "refused")[1].endswith(" has turned this one away (A, 2 times so far)")
+        assert of(spares, "refused")[1].endswith(" has turned this one away (A, 3 times so far)")
         assert not spare.connected
         assert spare.stats["messages_received"] == 0
         assert a.stats["strangers"] >= 3
