@@ -209,7 +209,8 @@ def test_what_one_monitor_has_not_told_comes_to_the_next(boards):
         str(len(messages[-1]["text"])),
         f"n {len(messages)}",
     ]
-    assert picolink("monitor", "Nobody", "--csv", "--seconds", "1").returncode == 1
+    done = picolink("monitor", "Nobody", "--csv", "--seconds", "1")
+    assert (done.returncode, done.stderr) == (1, "Error: 'Nobody' did not come within 1 s\n")
 
 
 def test_the_monitors_table(boards):

@@ -195,7 +195,7 @@ def monitor(name: str, radio: str, as_json_lines: bool, as_csv: bool, seconds: f
     with contextlib.suppress(KeyboardInterrupt):
         came = play(_monitor(name, adapter, told, seconds))
     if not came:
-        raise SystemExit(1)
+        raise click.ClickException(f"{name!r} did not come within {seconds:g} s")
 
 
 async def _monitor(name: str, radio: "Radio", told: Told, seconds: float | None) -> bool:

@@ -103,7 +103,7 @@ def _virtual_one() -> str:
 
     if "virtual" in sys.argv or not radio_door.is_open():
         return ""
-    return "\nVirtual boards are running: --radio virtual"
+    return ". Virtual boards are running: --radio virtual"
 
 
 def readable(message: bytes) -> str:
