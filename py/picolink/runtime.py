@@ -21,6 +21,7 @@ try:
             self._answer = {3: 0, 4: -1, 10: -1}
             self.ioctl = self._answer.get
             self._is_set = self._is_awaited = 0
+            self._entry = None  # asyncio's, of who waits
 
         def register(self):
             queue = core._io_queue
@@ -29,6 +30,7 @@ try:
                 entry = [None, self, self]  # who waits to read, and to write: nobody, but that keeps it there
                 queue.poller.register(self, 1)  # 1: readable
                 queue.map[id(self)] = entry
+            self._entry = queue.map[id(self)]
 
         def release(self):
             queue = core._io_queue
@@ -42,7 +44,11 @@ try:
         async def wait(self):
             self._is_awaited = 1
             if not self._is_set:
-                yield core._io_queue.queue_read(self)
+                # As queue_read(), which would look for the entry and tell the poller what ioctl() knows.
+                task = core.cur_task
+                task.data = core._io_queue
+                self._entry[0] = task
+                yield
             self._is_awaited = self._is_set = self._answer[3] = 0
 
 except ImportError:
