@@ -425,7 +425,7 @@ class Link:
             elif wait == 0:
                 await sleep_ms(0)
             elif wait == FULL:
-                await sleep_ms(FULL_MS)
+                await sleep_ms(policy.full_ms)
             elif wait == HANG_UP:
                 return policy.why if role.handle >= 0 else _LOST
         return _LOST

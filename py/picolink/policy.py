@@ -15,6 +15,7 @@ from .wire import HEADER, MTU_LEAST, MTU_MOST, PACKET
 TICK_MS = const(10)  # how finely times are kept
 LOOK_MS = const(250)  # the longest from one turn to the next
 FULL_MS = const(2)  # how long the host stack gets when it is full: it says nothing when it has room again
+FULL_MAX_MS = const(4)  # or longer, while nothing leaves in that time: a turn costs more than a packet
 BURST = const(32)  # messages read in a row before others get a turn
 HANG_UP_MS = const(3000)  # longer than any supervision timeout: a host stack without an answer is stuck
 
@@ -76,6 +77,7 @@ class Policy:
         room for one.
 
     transmit: hands a packet (memoryview) to the host stack; raises OSError when that does not take it.
+    full_ms: how long the host stack gets when it is full.
     life, connection: states of picolink.lifecycle.
     peer: the address at which the other board was met last; None when it was not found there.
     met: called when the boards have greeted each other, or None.
@@ -107,6 +109,7 @@ class Policy:
         self._packet = memoryview(bytearray(PACKET))
         self._idle = False  # was nothing left to do in the last turn?
         self._full = False  # the host stack could not take the last packet
+        self.full_ms = FULL_MS
         self._mtu = MTU_LEAST
         self._address = self._label = None
         self._limit_at = self._sought_at = 0
@@ -388,8 +391,8 @@ class Policy:
         """What is due in a connection: packets to the host stack, and what the engine has to say.
 
         A generator. After next(), send(now) has a turn, and gives the ms until the next one, unless it is
-        woken before: 0 lets others have theirs first. Or FULL: after FULL_MS, woken or not, for the host
-        stack is full. Or HANG_UP: `why` says why.
+        woken before: 0 lets others have theirs first. Or FULL: after `full_ms`, woken or not, for the
+        host stack is full. Or HANG_UP: `why` says why.
         """
         self._connect(lc.BEGIN)
         engine = self.engine
@@ -410,11 +413,13 @@ class Policy:
                 greeting = True
             if greeting:
                 full = False
+                taken = 0
                 try:
                     while size or (size := engine.pull_into(packet, now)):
                         transmit(packet[:size])
                         size = 0
                         sent_at = now
+                        taken += 1
                     quiet_ms = ticks_diff(now, sent_at)
                     due = quiet_ms >= _ALIVE_MS and (quiet_ms >= _WAITING_MS or not engine.pending())
                     if due and self.connection == CONNECTED:
@@ -436,6 +441,10 @@ class Policy:
                 self._idle = True  # before it looks: what is queued from here on wakes it
                 if full:
                     wait = FULL
+                    if not taken:
+                        self.full_ms = min(self.full_ms + FULL_MS, FULL_MAX_MS)
+                    elif taken > 1:
+                        self.full_ms = FULL_MS
                 else:
                     wait = engine.wait(now)
                     if not 0 <= wait < LOOK_MS:

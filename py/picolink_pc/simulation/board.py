@@ -16,7 +16,7 @@ from typing import Any
 from picolink import flags as fl
 from picolink.errors import LinkClosedError
 from picolink.lifecycle import CLOSED, CONNECTED, READY, SETTING_UP
-from picolink.policy import BURST, FULL, FULL_MS, HANG_UP, TICK_MS, Policy
+from picolink.policy import BURST, FULL, HANG_UP, TICK_MS, Policy
 
 from picolink_pc.radio.air import record_octets
 
@@ -369,7 +369,7 @@ class Board:
             return self._cost_us
         self._check_told()
         if wait == FULL:
-            self._wake_pump(now_us + FULL_MS * 1000)
+            self._wake_pump(now_us + self.policy.full_ms * 1000)
         elif wait:
             self._wake_pump(math.ceil((now_us + wait * 1000 + 1) / _TICK_US) * _TICK_US)
         else:
