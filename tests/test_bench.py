@@ -22,6 +22,7 @@ def play(program, how, *steps, stack=STAND_IN, **radio):
     return asyncio.run(traffic.run(RadioSettings(**radio), stack, program, how, 18, list(steps)))
 
 
+@pytest.mark.slow
 def test_a_pc_as_the_other_end_is_counted_like_a_board(monkeypatch, tmp_path):
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
