@@ -83,6 +83,7 @@ def test_what_an_argument_does_is_done_before_the_call(run):
     assert wrong == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "function"), FAULTS)
 def test_a_binding_that_looks_for_the_buffer_too_early_is_noticed(file, function, tmp_path):
     native = tmp_path / "native"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PICOLINK = Path(sys.executable).with_name("picolink")
 LIMIT_S = 60
 
