@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 PICOLINK = Path(sys.executable).with_name("picolink")
 
+HINT = "This PC can talk to them, in another terminal: picolink scan --radio virtual\n"
 COUNT = """
 import time
 i = 0
@@ -188,7 +189,7 @@ def test_run_shows_lines_under_their_board_and_returns_the_worst_exit_code(tmp_p
     programs = [tmp_path / "first.py", tmp_path / "second.py", tmp_path / "first.py"]
     done = picolink_run(*programs)
     assert sorted(done.stdout.splitlines()) == [" second  two", "first 1  one", "first 2  one"]
-    assert (done.returncode, done.stderr) == (4, "")
+    assert (done.returncode, done.stderr) == (4, HINT)
 
 
 def test_run_tells_of_a_program_that_failed_before_its_time(tmp_path):
@@ -213,7 +214,7 @@ def test_run_ends_cleanly(tmp_path, end):
         if end == "ctrl-c":
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         output, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (0, "")
+    assert (process.returncode, errors) == (0, HINT)
     assert ("The boards are off." in output) == (end == "ctrl-c")
     assert all(gone(int(child)) for child in children)
 

@@ -66,7 +66,8 @@ def boards(home, ctrl_c):  # noqa: ARG001
                 programs[-1].write_text(TALKER.replace("NAME", name).replace("PAUSE", str(pause)))
             printed = home / "printed"
             with printed.open("w") as file:
-                running = subprocess.Popen([PICOLINK, "run", *programs], stdout=file, text=True)
+                run = [PICOLINK, "run", *programs]
+                running = subprocess.Popen(run, stdout=file, stderr=subprocess.STDOUT, text=True)
             stack.callback(running.wait, 20)
             stack.callback(running.send_signal, signal.SIGINT)
             wait_until(lambda: "picolink scan --radio virtual" in printed.read_text())

@@ -8,7 +8,7 @@ import click
 _COMMANDS = {
     "demo": (".demo", "Two virtual boards greet each other, then send at full speed."),
     "run": (".run", "Run PROGRAMS on virtual boards, one board each."),
-    "scan": (".terminal.scan", "The boards in sight of this PC's Bluetooth."),
+    "scan": (".terminal.scan", "The picolink boards in sight: name, signal, address."),
     "chat": (".terminal.chat", "Talk with a board: lines to it and from it."),
     "send": (".terminal.send", "Send messages to a board; the exit code tells if it has them."),
     "monitor": (".terminal.monitor", "What a board sends: channels, rates, the link; --csv, --json."),

@@ -161,18 +161,16 @@ def tell_interpreter(console: Console, room: Room) -> None:
         console.print("Boards run in CPython, with picolink's Python engine.", style="dim")
 
 
-async def offer_radio(console: Console, room: Room, doors: contextlib.AsyncExitStack) -> None:
-    """Let other programs of this user onto the radio until `doors` closes, and say how."""
+async def offer_radio(room: Room, doors: contextlib.AsyncExitStack) -> None:
+    """Let other programs of this user onto the radio until `doors` closes, and say how on stderr."""
     from .radio_door import RadioDoor
 
+    told = "This PC can talk to them, in another terminal: picolink scan --radio virtual"
     try:
         await doors.enter_async_context(RadioDoor(room.radio))
     except OSError as error:
-        console.print(f"Other programs cannot use this radio: {error}", style="dim")
-    else:
-        console.print(
-            "This PC can talk to them, in another terminal: picolink scan --radio virtual", style="dim"
-        )
+        told = f"Other programs cannot use this radio: {error}"
+    Console(stderr=True, highlight=False).print(told, style="dim", soft_wrap=True)
 
 
 @click.command()
@@ -228,7 +226,7 @@ def run(
         ):
             tell_interpreter(console, room)
             if not firmware:  # which has a time of its own
-                await offer_radio(console, room, doors)
+                await offer_radio(room, doors)
             boards = [room.board(name, engine) for name in names]
             for board, program in zip(boards, programs, strict=True):
                 await board.start(program)
