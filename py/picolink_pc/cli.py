@@ -9,9 +9,15 @@ _COMMANDS = {
     "demo": (".demo", "Two virtual boards greet each other, then send at full speed."),
     "run": (".run", "Run PROGRAMS on virtual boards, one board each."),
     "scan": (".terminal.scan", "The picolink boards in sight: name, signal, address."),
-    "chat": (".terminal.chat", "Talk with a board: lines to it and from it."),
-    "send": (".terminal.send", "Send messages to a board; the exit code tells if it has them."),
-    "monitor": (".terminal.monitor", "What a board sends: channels, rates, the link; --csv, --json."),
+    "chat": (
+        ".terminal.chat",
+        "Talk with the board NAME: each line that you type is a message, each message a line.",
+    ),
+    "send": (".terminal.send", "Send each MESSAGE to the board NAME, or each line of the input."),
+    "monitor": (
+        ".terminal.monitor",
+        "What the board NAME sends, as it comes: channels, rates, the link and its events.",
+    ),
     "install": (".install", "Put picolink onto a board with stock MicroPython."),
     "flash": (".flash", "Put a firmware (UF2) onto a Pico board, and read it back."),
     "doctor": (".doctor", "Tell what is on a board, and what to do next."),
