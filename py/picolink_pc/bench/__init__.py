@@ -7,7 +7,10 @@ from ..cli import Commands
 # As in cli.py. The last two are for maintainers.
 _COMMANDS = {
     "link": (".bench.link", "What two boards carry, how late, and what aioble alone loses."),
-    "pc": (".bench.pc", "A PC as the other end, beside two boards on the same radio."),
+    "pc": (
+        ".bench.pc",
+        "What a PC and a board carry, beside two boards on the same radio, and what it costs the PC.",
+    ),
     "engine": (".bench.engine", "What one message costs: each step of its way, and the whole of it."),
     "cpu": (".bench.cpu", "How busy picolink keeps a Pico's CPU at the radio's full rate."),
     "sweep": (".bench.sweep", "What would two boards do? Simulated in virtual time."),
