@@ -195,13 +195,14 @@ class Policy:
 
     def close(self, now):
         """This side sends nothing more: closing() tells when it may shut()."""
-        self._link(lc.CLOSE)
-        self._acknowledged = self.engine.acknowledged()
-        self._quiet_at = now
+        self._go(lc.CLOSE, now)
 
     def leave(self, now):
         """The program has failed: as close(), but the peer is not to take it for the end of the link."""
-        self._link(lc.LEAVE)
+        self._go(lc.LEAVE, now)
+
+    def _go(self, event, now):
+        self._link(event)
         self._acknowledged = self.engine.acknowledged()
         self._quiet_at = now
 

@@ -43,6 +43,21 @@ pdus_per_event_option = click.option(
     "[default: as many as fit]",
 )
 
+
+def intervals_option(*default: float) -> Callable:
+    """Connection intervals (ms) that a benchmark goes through."""
+    return click.option(
+        "--interval",
+        "intervals",
+        type=float,
+        multiple=True,
+        metavar="MS",
+        default=default,
+        show_default=True,
+        help="Connection interval; can be given again.",
+    )
+
+
 _RADIO_OPTIONS = (
     _option("interval_ms", "MS", "Connection interval: 7.5 to 4000 ms in steps of 1.25."),
     _option("data_length", "OCTETS", "Link-layer payload: 27, up to 251 with data length extension."),

@@ -5,17 +5,7 @@ import sys
 import time
 
 import picolink
-from picolink.policy import FULL_ERRNOS
-
-
-def transmit(link, packet):
-    while True:
-        try:
-            return link._policy.transmit(packet)
-        except OSError as e:
-            if e.errno not in FULL_ERRNOS:
-                raise
-            time.sleep_ms(2)
+from raw_packets import transmit
 
 
 async def main(role):
@@ -33,7 +23,7 @@ async def main(role):
             link.send_nowait("now")
             packet = memoryview(bytearray(236))
             size = link._policy.engine.pull_into(packet, time.ticks_ms())
-            transmit(link, packet[:size])  # here, so that it is busy before its peer knows
+            await transmit(link, packet[:size])  # here, so that it is busy before its peer knows
             time.sleep_ms(2000)
     async with getattr(picolink, role)("Close cancelled") as link:
         await link.send("again")

@@ -6,7 +6,7 @@ import struct
 import sys
 
 import picolink
-from picolink.policy import FULL_ERRNOS
+from raw_packets import transmit
 
 
 def sealed(body):
@@ -15,16 +15,6 @@ def sealed(body):
 
 def hello(version, session):
     return sealed(struct.pack("<BBBBIIBBH", 1, version, 1, 0, session, 0, 13, 0, 0))
-
-
-async def transmit(link, packet):
-    while True:
-        try:
-            return link._policy.transmit(packet)
-        except OSError as e:
-            if e.errno not in FULL_ERRNOS:
-                raise
-            await asyncio.sleep_ms(2)
 
 
 async def main(role):

@@ -52,6 +52,18 @@ def sealed(body, start=0):
     return bytes(body) + struct.pack("<I", pyengine.crc32(body, start))
 
 
+def constructed(session, identity, tx_size, rx_size, window, commit):
+    """How an engine was made, as a file says it."""
+    return {
+        "session": f"{session:08x}",
+        "identity": identity.hex(),
+        "tx_size": tx_size,
+        "rx_size": rx_size,
+        "window": window,
+        "commit": commit,
+    }
+
+
 class Exchange:
     """Engines whose calls are written down."""
 
@@ -65,14 +77,7 @@ class Exchange:
     def engine(self, name, session, tx_size=1024, rx_size=1024, window=4096, commit=False, identity=None):
         identity = identity or (A_ID if name == "a" else B_ID)
         self.engines[name] = pyengine.Engine(session, identity, tx_size, rx_size, window, commit)
-        self.arguments[name] = {
-            "session": f"{session:08x}",
-            "identity": identity.hex(),
-            "tx_size": tx_size,
-            "rx_size": rx_size,
-            "window": window,
-            "commit": commit,
-        }
+        self.arguments[name] = constructed(session, identity, tx_size, rx_size, window, commit)
 
     def _write(self, *step):
         self.steps.append(step)

@@ -10,10 +10,12 @@ import random
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "py")]
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "py")]
 
 from engine_differential import IDENTITIES, RINGS, VALUES, Link, Twins  # noqa: E402
 from engine_suite import Numbers  # noqa: E402
+from make import constructed  # noqa: E402
 from picolink.pyengine import Engine  # noqa: E402
 
 
@@ -31,14 +33,7 @@ class Recorder(Twins):
         super().__init__(kinds, session, identity, tx_size, rx_size, window, commit)
         self.name = f"e{len(record['engines'])}"
         self.steps = record["steps"]
-        record["engines"][self.name] = {
-            "session": f"{session:08x}",
-            "identity": identity.hex(),
-            "tx_size": tx_size,
-            "rx_size": rx_size,
-            "window": window,
-            "commit": commit,
-        }
+        record["engines"][self.name] = constructed(session, identity, tx_size, rx_size, window, commit)
 
     def same(self, _, results):
         return results[0]

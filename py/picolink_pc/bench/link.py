@@ -13,7 +13,7 @@ from .. import extras
 from ..boards import BoardError
 from ..percentile import percentile
 from ..radio import air
-from ..run import pdus_per_event_option, radio_settings, stack_options
+from ..run import intervals_option, pdus_per_event_option, radio_settings, stack_options
 from .report import Result, Row, new_console, publish, report_options
 from .targets import STOCK_LATENCY, idle_ms
 from .traffic import LEAST_BYTES, Run, Stack, Step, Way, run
@@ -328,16 +328,7 @@ _PARTS = ("rate", "latency", "load")
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(_PARTS))
-@click.option(
-    "--interval",
-    "intervals",
-    type=float,
-    multiple=True,
-    metavar="MS",
-    default=(7.5, 15.0, 30.0),
-    show_default=True,
-    help="Connection interval; can be given again.",
-)
+@intervals_option(7.5, 15.0, 30.0)
 @click.option("--data-length", type=int, default=27, show_default=True, help="27 to 251, link-layer payload.")
 @click.option("--phy", type=click.Choice(("1M", "2M")), default="1M", show_default=True)
 @pdus_per_event_option

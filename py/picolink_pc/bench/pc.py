@@ -10,7 +10,7 @@ from rich.progress import Progress
 from .. import extras
 from ..boards import BoardError
 from ..radio import air
-from ..run import radio_settings
+from ..run import intervals_option, radio_settings
 from .report import Result, Row, new_console, out_option, publish
 from .traffic import LEAST_BYTES, Run, Stack, Step, run, run_with_pc
 
@@ -25,16 +25,7 @@ _NOTES = (
 
 
 @click.command()
-@click.option(
-    "--interval",
-    "intervals",
-    type=float,
-    multiple=True,
-    metavar="MS",
-    default=(15.0, 30.0, 48.75, 60.0),
-    show_default=True,
-    help="Connection interval; can be given again.",
-)
+@intervals_option(15.0, 30.0, 48.75, 60.0)
 @click.option("--engine", type=click.Choice(("native", "python")), default="native", show_default=True)
 @click.option("--seconds", type=click.IntRange(1, 60), default=4, show_default=True, help="At full speed.")
 @click.option(

@@ -16,6 +16,7 @@ from ..radio.air import RadioSettings, ceiling
 from .cases import AIR
 from .cycles import RP2040_HZ
 from .report import Result, Row
+from .slow import SHARE_GOAL
 
 _STYLE = {
     "figure.dpi": 110,
@@ -282,7 +283,7 @@ def draw_slow(result: Result, path: Path) -> None:
                     color=colour[interval],
                     label=f"{interval:g} ms, {stack}",
                 )
-        panel.axhline(80, color="#c0392b", lw=1, ls=":")
+        panel.axhline(SHARE_GOAL, color="#c0392b", lw=1, ls=":")
         panel.set_xticks(range(len(losses)), [f"{loss:g}" for loss in losses])
         most = "as many pairs as fit" if count == "fit" else f"pairs an event: {count}"
         panel.set(xlabel="PDUs lost, %", title=most, ylim=(0, 105))

@@ -93,7 +93,7 @@ class Board:
     clock_ms: what the board's clock shows when the simulation begins.
     session: of its first life; None: as in the others a random one.
 
-    address: of the board, for its peer.   policy: of the link in this life of the board.
+    address, identity: of the board, for its peer.   policy: of the link in this life of the board.
     cpu_us: time that the CPU has worked (CallCosts).
     counts: how often something befell this board.
     undelivered: messages that it said were not acknowledged when it closed; None: it has not closed yet.
@@ -127,7 +127,7 @@ class Board:
         self._scheduler = scheduler
         self._rng = rng
         self._engine_class = engine_class
-        self._identity = name.encode()[:8].ljust(8, b" ")
+        self.identity = name.encode()[:8].ljust(8, b" ")
         self._rings = rings
         self._costs = costs
         self.read_every_us = read_every_us
@@ -145,7 +145,7 @@ class Board:
         self.life += 1
         self.connection += 1
         session, self._session = self._session or self._rng.randrange(1, 1 << 32), None
-        self.engine: Any = self._engine_class(session, self._identity, **self._rings)
+        self.engine: Any = self._engine_class(session, self.identity, **self._rings)
         self.policy = Policy(
             self.engine,
             "simulated",

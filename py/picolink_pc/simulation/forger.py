@@ -434,17 +434,13 @@ class DeceivedBoard(Board):
         self._next = 0  # behind all that were read
         super().__init__(*arguments)
 
-    @property
-    def identity(self) -> bytes:
-        return self._identity
-
     def know(self, peer: Board) -> None:
         """It has met the peer before, and remembers it."""
-        self.engine.set_partner(peer._identity)
+        self.engine.set_partner(peer.identity)
 
     def forget_strangers(self) -> bool:
         """What a user does whose board has met a stranger first. Returns whether it had."""
-        stranger = self.engine.partner not in (None, self.peer._identity)
+        stranger = self.engine.partner not in (None, self.peer.identity)
         if stranger:
             self.policy.forget()
         return stranger
@@ -476,11 +472,11 @@ class DeceivedBoard(Board):
         met: one of the boards took the forger for its partner.
         """
         peer = self.peer
-        errors = []
-        if self.foreign and not (to_it.injected or met):
-            errors.append(f"{self.name}: a message that was not sent: {self.foreign[0]}")
         if to_it.injected or met:
-            return errors
+            return []
+        errors = []
+        if self.foreign:
+            errors.append(f"{self.name}: a message that was not sent: {self.foreign[0]}")
         both = self.engine.stats(), peer.engine.stats()
         told = sum(stats["contradictions"] + stats["peer_restarts"] for stats in both)
         if self.jumps > told:

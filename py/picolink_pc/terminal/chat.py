@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from platformdirs import user_state_path
 
-from .visit import check_name, open_radio, play, radio_option, readable, round_trip, visit
+from .visit import check_name, open_radio, play, radio_option, readable, round_trip, state, visit
 
 if TYPE_CHECKING:
     from picolink.link import Link
@@ -110,9 +110,8 @@ async def _type(link: "Link", session: "PromptSession", channel: int, say: objec
 
 def _bar(link: "Link") -> str:
     stats = link.stats
-    state = "connected" if link.connected else "not connected: it is looked for"
     return (
-        f" {link.name}: {state} | sent {stats['messages_sent']:,}, "
+        f" {link.name}: {state(link)} | sent {stats['messages_sent']:,}, "
         f"it has {stats['messages_acknowledged']:,} | received {stats['messages_received']:,} | "
         f"round trip {round_trip(stats)}"
     )

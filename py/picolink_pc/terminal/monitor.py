@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .visit import check_name, open_radio, play, radio_option, readable, round_trip, visit
+from .visit import check_name, open_radio, play, radio_option, readable, round_trip, state, visit
 
 if TYPE_CHECKING:
     from picolink.link import Link
@@ -117,9 +117,8 @@ class Screen(Told):
         if self.link is None:
             return Text(f"{self._name}: looking for it ... (Ctrl-C ends)", style="bold")
         stats = self.link.stats
-        state = "connected" if self.link.connected else "not connected: it is looked for"
         return Text.assemble(
-            (f"{self._name}: {state}", "bold"),
+            (f"{self._name}: {state(self.link)}", "bold"),
             f"   round trip {round_trip(stats)}   connections {stats['connections']:,}   "
             f"sent again {stats['retransmitted']:,}   damaged {stats['corrupt']:,}",
         )

@@ -55,8 +55,8 @@ def send(
     outcome = Outcome(sent=0, expected=len(messages), last=f"no board named {name!r} in sight")
     lines = _lines() if not messages else _each(messages)
     play(_send(name, lines, open_radio(radio), channel, timeout, replies, outcome))
-    if outcome.delivered < max(outcome.sent, outcome.expected) or outcome.trouble:
-        left = max(outcome.sent, outcome.expected) - outcome.delivered
+    left = max(outcome.sent, outcome.expected) - outcome.delivered
+    if left > 0 or outcome.trouble:
         what = f"{count(left)} not delivered" if left else "all is delivered, but"
         raise click.ClickException(f"{what}: {outcome.trouble or outcome.last}")
     click.echo(f"delivered: {count(outcome.delivered)}", err=True)
@@ -112,9 +112,7 @@ async def _send(
                 reader.cancel()
     except TimeoutError:
         outcome.trouble = f"gave up after {timeout:g} s: {outcome.last}"
-    except LinkClosedError as error:
-        outcome.trouble = str(error)
-    except ValueError as error:  # longer than any message can be
+    except (LinkClosedError, ValueError) as error:  # ValueError: longer than any message can be
         outcome.trouble = str(error)
     if link:
         outcome.delivered = link.stats["messages_acknowledged"]

@@ -115,6 +115,11 @@ def readable(message: bytes) -> str:
     return message.hex(" ")
 
 
+def state(link: "Link") -> str:
+    """Whether the board is there."""
+    return "connected" if link.connected else "not connected: it is looked for"
+
+
 def round_trip(stats: dict[str, int]) -> str:
     """That of a link, as soon as something was sent."""
     return f"{stats['rtt_ms']} ms" if stats["rtt_ms"] else "-"

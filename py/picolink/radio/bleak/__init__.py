@@ -17,8 +17,9 @@ class Radio:
         _need_bleak()
         from .turns import Turns
 
-        self.client_options = {"bluez": {"adapter": adapter} if adapter else {}, "backend": client}
-        self.scanner_options = {"bluez": {"adapter": adapter} if adapter else {}, "backend": scanner}
+        bluez = {"adapter": adapter} if adapter else {}
+        self.client_options = {"bluez": bluez, "backend": client}
+        self.scanner_options = {"bluez": bluez, "backend": scanner}
         self.turns = Turns()
 
     def advertise(self, name, services=()):

@@ -11,7 +11,7 @@ from ... import wire
 from ...policy import HANG_UP_MS
 from ...runtime import ticks_ms
 from . import files
-from .errors import BluetoothError, explain
+from .errors import explain, unusable
 
 _LOOK_S = 0.25
 _SCAN_LOOKS = 20
@@ -60,7 +60,7 @@ class Central:
                 async with bleak.BleakScanner(None, [wire.SERVICE], **self._radio.scanner_options):
                     pass
             except Exception as e:
-                raise BluetoothError(explain(e) or "Bluetooth cannot be used: %r" % e) from e
+                raise unusable(e) from e
         self._open = True
 
     def release(self):

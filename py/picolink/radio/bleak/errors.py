@@ -28,6 +28,11 @@ class BluetoothError(RuntimeError):
     """Bluetooth of this PC cannot be used; the message says why and what to do."""
 
 
+def unusable(error):
+    """The BluetoothError that says why Bluetooth cannot be used: bleak has raised `error`."""
+    return BluetoothError(explain(error) or "Bluetooth cannot be used: %r" % error)
+
+
 def explain(error):
     """What is wrong with Bluetooth of this PC, and what to do, as a str; None: something else is."""
     if isinstance(error, BleakBluetoothNotAvailableError):

@@ -5,7 +5,7 @@ import contextlib
 import bleak
 
 from ... import wire
-from .errors import BluetoothError, explain
+from .errors import unusable
 
 
 @contextlib.asynccontextmanager
@@ -20,5 +20,5 @@ async def watch(radio, see):
         try:
             await stack.enter_async_context(scanner)
         except Exception as e:
-            raise BluetoothError(explain(e) or "Bluetooth cannot be used: %r" % e) from e
+            raise unusable(e) from e
         yield
