@@ -6,12 +6,17 @@ source "$(dirname "$0")/common.sh"
 has() { command -v "$1" >/dev/null; }
 has_header() { echo "#include <$2>" | "$1" -E - >/dev/null 2>&1; }
 
+has_python_header() {
+    "$PYTHON" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2>/dev/null
+}
+
 # "Debian package | what it is for | check that it works", per group
 group() {
     case $1 in
     host) cat <<'LIST' ;;
 python3|everything on the PC|has "$PYTHON"
 python3-venv|keeping our Python packages apart|"$PYTHON" -c 'import ensurepip, venv' 2>/dev/null
+python3-dev|the native engine for this PC's Python|has_python_header
 gcc|C compiler|has gcc
 libc6-dev|C library headers|has_header gcc stdio.h
 make|build tool|has make
