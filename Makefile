@@ -17,9 +17,10 @@ OUT := build/out
 STAMPS := $(OUT)/stamps
 VENV := $(OUT)/venv/bin
 C_FILES := $(wildcard native/*.c native/*.h)
+CPYTHON_C := $(wildcard native/cpython/*.c)
 STANDIN_C := $(wildcard py/picolink_pc/standin/native/*)
 SCRIPTS := $(wildcard build/*.sh) .ci/run
-LINTED_C := $(C_FILES) $(wildcard py/picolink_pc/standin/native/*.c) $(wildcard tests/*/*.c tests/*/*.h)
+LINTED_C := $(C_FILES) $(CPYTHON_C) $(wildcard py/picolink_pc/standin/native/*.c) $(wildcard tests/*/*.c tests/*/*.h)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -110,7 +111,8 @@ $(STAMPS)/micropython: build/micropython.sh build/mpy_cross.sh build/unix_manife
 	@build/micropython.sh '[3/5]' '[4/5]'
 	@touch $@
 
-$(STAMPS)/native: build/native.sh build/natmod.mk $(C_FILES) $(STAMPS)/micropython
+# The module for this PC's Python lies in the venv, and needs that Python's headers.
+$(STAMPS)/native: build/native.sh build/natmod.mk $(C_FILES) $(CPYTHON_C) $(STAMPS)/micropython $(STAMPS)/venv $(STAMPS)/tools
 	@build/native.sh '[5/5]'
 	@touch $@
 
