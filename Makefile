@@ -42,7 +42,7 @@ demo: setup ## two virtual boards greet each other, then send at full speed; ENG
 check: lint setup ## lint and the fast tests, under a minute once everything is set up; no firmware, no emulator
 	@$(VENV)/pytest -q -n 2 --dist worksteal -m "not slow"
 
-test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse ## everything: lint, then all tests
+test: lint setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse $(STAMPS)/platform-tools $(STAMPS)/platform ## everything: lint, then all tests
 	@$(VENV)/pytest -n 4 --dist worksteal
 
 test-firmware: $(STAMPS)/native $(STAMPS)/firmware-tools $(STAMPS)/emulator-tools ## the firmware of every board in docs/boards.md, from one or more checkouts in MPY_DIR
@@ -70,7 +70,7 @@ native: $(STAMPS)/micropython ## the native modules (.mpy), for every architectu
 firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picolink inside; BOARD=RPI_PICO (default), RPI_PICO_W, RPI_PICO2_W ...
 	@build/firmware.sh "$(BOARD)"
 
-dist: setup $(STAMPS)/native-rv32imc ## a release: wheel, source, files for mip and Thonny, checksums; with MPY_DIR firmware too
+dist: setup $(STAMPS)/native-rv32imc $(STAMPS)/platform ## a release: wheels, source, files for mip and Thonny, checksums; with MPY_DIR firmware too
 	@build/dist.sh
 
 lint: $(STAMPS)/venv ## check style and common mistakes: Python, C and shell
@@ -123,6 +123,10 @@ $(STAMPS)/native-rv32imc: $(STAMPS)/native | $(STAMPS)/qemu-tools
 
 $(STAMPS)/qemu: build/qemu.sh $(STAMPS)/micropython | $(STAMPS)/qemu-tools
 	@build/qemu.sh
+	@touch $@
+
+$(STAMPS)/platform: build/platform.sh build/zig.lock build/unix_manifest.py $(C_FILES) $(CPYTHON_C) $(STANDIN_C) $(STAMPS)/micropython
+	@build/platform.sh
 	@touch $@
 
 $(STAMPS)/wheelhouse: build/wheelhouse.sh build/requirements.lock pyproject.toml | $(STAMPS)/venv

@@ -1,6 +1,8 @@
 """Makes a release in build/out/dist, the same bytes each time: what CONTRIBUTING.md says how to publish.
 
     picolink-VERSION-py3-none-any.whl           for every system
+    picolink-VERSION-cp311-abi3-manylinux*.whl  for Linux on one architecture: with MicroPython for virtual
+                                                boards, and the engine in C for the PC
     picolink-VERSION.tar.gz                     the source; pip makes the same wheel of it, without a compiler
     picolink-VERSION-files-ARCHITECTURE.zip     for a board's /lib, copied with Thonny or mpremote
     mip/ARCHITECTURE/package.json               the same for mip, from any web server or this folder
@@ -28,6 +30,9 @@ from picolink_pc import products
 ROOT = Path(__file__).parents[1]
 DATE = (2020, 2, 2, 0, 0, 0)
 """Of files in archives, as hatchling has it."""
+
+PLATFORMS = ("x86_64", "aarch64")
+"""Architectures of Linux that get a wheel of their own (build/platform.sh)."""
 
 PURE_PYTHON = "python"
 """Stands for an architecture: a tree without a native module, for boards that we cannot build one for."""
@@ -80,6 +85,9 @@ def _build_python_packages(out: Path, files: Path) -> None:
     environment["PICOLINK_BOARD_FILES"] = str(files)
     for target in ("wheel", "sdist"):
         subprocess.run([*command, "-t", target], check=True, cwd=ROOT, env=environment, umask=0o022)
+    for platform in PLATFORMS:
+        more = environment | {"PICOLINK_PLATFORM": str(products.OUT / "platform" / platform)}
+        subprocess.run([*command, "-t", "wheel"], check=True, cwd=ROOT, env=more, umask=0o022)
 
 
 def _make_mip_tree(tree: Path, files: Path, architecture: str, version: str) -> None:
@@ -113,7 +121,10 @@ def _check(out: Path) -> None:
     """What PyPI would refuse, or should have."""
     wheels, source = sorted(out.glob("*.whl")), sorted(out.glob("*.tar.gz"))
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *wheels, *source], check=True)
-    subprocess.run([sys.executable, "-m", "check_wheel_contents", *wheels], check=True)
+    for wheel in wheels:
+        packages = "picolink,picolink_pc" + ("" if wheel.name.endswith("-any.whl") else ",_picolink.abi3.so")
+        command = [sys.executable, "-m", "check_wheel_contents", "--toplevel", packages, wheel]
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

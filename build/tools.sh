@@ -47,6 +47,9 @@ LIST
 nodejs|the emulated Pico|has node
 npm|the emulated Pico|has npm
 LIST
+    platform) cat <<'LIST' ;;
+qemu-user|trying what the wheel for aarch64 brings|has qemu-aarch64
+LIST
     fuzz) cat <<'LIST' ;;
 clang|fuzzing the C engine|has clang
 libclang-rt-dev|libFuzzer and the sanitizers|echo 'int LLVMFuzzerTestOneInput(const void *d, long n) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null

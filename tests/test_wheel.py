@@ -38,12 +38,17 @@ def wheel(tmp_path_factory):
     return file
 
 
-def install(wheel, folder, extra=""):
-    """run(*arguments): one of the commands of an environment that has the wheel and what it depends on."""
+def install(wheel, folder, extra="", wheels=None):
+    """run(*arguments): one of the commands of an environment that has the wheel and what it depends on.
+
+    wheel: a file, or the name of a package in the folder `wheels`.
+    """
     venv.create(folder / "venv", with_pip=True)
     bin_folder = folder / "venv" / "bin"
     wheelhouse = products.OUT / "wheelhouse"
     command = [bin_folder / "pip", "install", "--no-index", "--find-links", wheelhouse, f"{wheel}{extra}"]
+    if wheels:
+        command[3:3] = ["--find-links", wheels]
     subprocess.run(command, check=True, capture_output=True)
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # they stand on Bumble, which takes a second to import: too l
     from .emulator.firmware import Firmware
     from .standin.host import StandinHost
 
-_NATIVE = products.native_module("x64")
+_NATIVE = products.native_on_this_pc()
 
 _ADDRESS = "28:CD:C1:00:00:{:02X}"
 """Public addresses of boards: the first three octets are Raspberry Pi's."""
@@ -303,7 +303,7 @@ class Room:
         path = [products.ON_BOARDS]
         host = None
         if engine != "python":
-            module = _require(_NATIVE, "the native module for x86_64 (other PCs: --engine python)")
+            module = _require(_NATIVE, "the native module for this PC (without it: --engine python)")
             path.insert(0, module.parent)
         if self._real_stack:
             path.append(self._aioble)

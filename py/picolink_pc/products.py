@@ -1,5 +1,6 @@
 """Where things are that go onto boards: `make` leaves them in build/out, a wheel brings its own."""
 
+import platform
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -66,6 +67,16 @@ def board_sources() -> list[Path]:
 def native_module(architecture: str) -> Path:
     """The native engine for an architecture as MicroPython names it, such as "armv6m"."""
     return (OUT if CHECKOUT else _INSTALLED) / "native" / architecture / "_picolink.mpy"
+
+
+def native_on_this_pc() -> Path:
+    """What gives virtual boards in MicroPython the native engine: its folder goes onto their sys.path.
+
+    On aarch64 the engine is inside the MicroPython of a wheel, under another name: no .mpy file can hold it.
+    """
+    if platform.machine() == "aarch64":
+        return native_module("aarch64").with_suffix(".py")
+    return native_module("x64")
 
 
 def how_to_get(target: str) -> str:
