@@ -67,6 +67,7 @@ enum { QUEUE_MS = 6000 };  /* flight limit times round trip, at most: a slow way
 enum { FLIGHT_FIRST = 2 }; /* packets: the flight limit at first, and the least but after a timeout */
 enum { FLIGHT_LOSSY = 4 }; /* packets: gaps do not push the flight limit below this */
 enum { ASK_AHEAD = 2 };    /* packets: after losses an answer is asked for this many before half the limit */
+enum { ANSWERS_MAX = 4 };  /* to HELLO, in HELLO_MS */
 enum { DOUBTS_MAX = 4 };   /* packets in a row that say what is impossible, until it is a contradiction */
 
 /* -- small tools ---------------------------------------------------------------------------------------- */
@@ -810,6 +811,18 @@ static void contradicted(picolink_engine_t *engine, uint32_t now) {
     greet(engine, now);
 }
 
+/* Whether one more HELLO is answered: who says many of them does not fill the way to the peer with answers.
+ */
+static bool may_answer(picolink_engine_t *engine, uint32_t now) {
+    if (!left_since(HELLO_MS, now, engine->answers_at)) {
+        engine->answers = 0;
+    }
+    if (!engine->answers) {
+        engine->answers_at = now;
+    }
+    return engine->answers < ANSWERS_MAX && ++engine->answers;
+}
+
 static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t now) {
     uint32_t session = get32(hello + 4);
     uint32_t tag = hello[2];
@@ -841,7 +854,7 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
     engine->heard = session;
     engine->heard_tag = (uint8_t)tag;
     engine->flags |= PICOLINK_PULL;
-    if (!(hello[0] & FLAG_READY)) {
+    if (!(hello[0] & FLAG_READY) && (engine->due == DUE_GREETING || may_answer(engine, now))) {
         engine->due = DUE_GREETING;
         /* The peer has taken nothing since its handshake began: tell it its credit. */
         engine->ack_now = true;
@@ -1143,6 +1156,7 @@ void picolink_start(picolink_engine_t *engine, size_t mtu, uint32_t now_ms) {
         engine->broken = false;
         renew(engine); /* what the peer's stream held next is unknown */
     }
+    engine->answers = 0;
     greet(engine, now_ms);
 }
 

@@ -183,6 +183,7 @@ typedef struct {
     bool ack_owed;
     uint8_t extra; /* flags for the next data packet */
 
+    uint8_t answers;   /* to HELLO, the first one at answers_at */
     uint8_t doubts;    /* packets in a row that said what is impossible, the first one at doubt_at */
     bool peer_commits; /* what the peer has acknowledged counts only when it has committed it */
     bool commits;      /* likewise this side */
@@ -237,6 +238,7 @@ typedef struct {
     uint32_t heard;         /* session last heard from in this handshake */
     uint32_t heard_session; /* of the last IDENTITY on this connection; 0: none yet */
     uint32_t hello_at;
+    uint32_t answers_at;
     uint32_t doubt_at;
     uint32_t commit_at;
 

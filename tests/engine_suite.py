@@ -2208,6 +2208,46 @@ def test_own_session_id_with_a_peer_in_force(Engine):
     same(peer.engine_session, NEAR)
 
 
+def test_answers_to_hello_are_bounded(Engine):
+    """Many HELLOs, of whoever: four greetings in 250 ms, and one more when the side's own time has come."""
+    for opened in (False, True):
+        peer = Peer(new(Engine))
+        engine = peer.engine
+        if opened:
+            peer.settle(0)
+        else:
+            engine.start(247, 0)
+            peer.hears_hello(0)
+        greetings = []
+        for now in range(1, 500):
+            peer.says_identity(now)
+            if opened:
+                engine.feed(peer.hello(flags=0), now)
+            else:
+                engine.feed(hello(FAR, now, 0, 0), now)  # another tag each time
+            data = pulled(engine, now)
+            while data:
+                if data[0] & 0x61 == HELLO_PACKET:
+                    greetings.append(now)
+                data = pulled(engine, now)
+        same(greetings, [1, 2, 3, 4, 251, 252, 253, 254])
+        same(engine.state, OPEN if opened else GREETING)
+
+
+def test_a_new_connection_is_answered_at_once(Engine):
+    peer = Peer(new(Engine))
+    engine = peer.engine
+    engine.start(247, 0)
+    for now in (1, 2, 3, 4, 5):
+        engine.feed(hello(FAR, 9), now)
+        while pulled(engine, now):
+            pass
+    engine.start(247, 6)
+    peer.hears_hello(6)
+    engine.feed(hello(FAR, 9), 7)
+    peer.hears_hello(7)
+
+
 def test_a_partner_with_the_own_session_id(Engine):
     for opened in (True, False):
         peer = Peer(new(Engine))

@@ -82,6 +82,7 @@ _RTO_MIN_MS = const(300)
 _RTO_MAX_MS = const(8000)
 _PATIENCE_MIN_MS = const(10)
 _DOUBT_MS = const(500)
+_ANSWERS = const(4)  # to HELLO, in _HELLO_MS
 _DOUBTS = const(4)  # impossible packets in a row
 _COMMIT_MS = const(30)
 _BACKOFF_MAX = const(3)
@@ -303,6 +304,8 @@ class Engine:
         # Impossible packets in a row, and since when.
         self._doubts = 0
         self._doubt_at = 0
+        self._answers = 0  # to HELLO, and since when they are counted
+        self._answers_at = 0
 
         # Transmit ring: tail <= committed <= una <= nxt <= high <= head, all modulo 2^16.
         self._tail = 0  # first byte of the first message that is not wholly acknowledged (or committed)
@@ -392,6 +395,7 @@ class Engine:
                 self._renew()  # what the peer's stream held next is unknown
             self._largest = min(mtu - _ATT_HEADER, _MAX_PACKET)
             self._introduced = _NOBODY
+            self._answers = 0
             self._greet(now)
         finally:
             self._done()
@@ -740,10 +744,21 @@ class Engine:
             self._contradicted(now)
         self._heard = session
         self._heard_tag = tag
-        if not flags & _READY:
+        if not flags & _READY and (self._due == _DUE_GREETING or self._may_answer(now)):
             self._due = _DUE_GREETING
             self._ack_now = True  # the peer has taken nothing since its handshake began: tell it its credit
         self._flags |= PULL
+
+    def _may_answer(self, now):
+        """Whether one more HELLO is answered: many of them do not fill the way to the peer with answers."""
+        if (now - self._answers_at) & _TICKS >= _HELLO_MS:
+            self._answers = 0
+        if not self._answers:
+            self._answers_at = now
+        if self._answers >= _ANSWERS:
+            return False
+        self._answers += 1
+        return True
 
     def _open(self, packet, session, now):
         """The peer has answered this very handshake: resume the streams, or begin new ones.
