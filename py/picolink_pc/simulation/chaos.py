@@ -452,7 +452,8 @@ class _ForgedRun(_Run):
         radio = self._simulation.setup.radio
         octets = max(board.engine.pending() for board in self._simulation.boards)
         per_second = ceiling(radio, packet_octets(radio.mtu), 16, True) * record_octets(16)
-        return 4 * octets / per_second
+        # A lossy one carries much less than it could, until it is known how slow it is.
+        return (8 if radio.loss else 4) * octets / per_second
 
     def _counted(self) -> Counter[Count]:
         counts = super()._counted()
