@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -39,6 +39,9 @@ _ADDRESS = "28:CD:C1:00:00:{:02X}"
 
 _LINE_OCTETS = 1 << 20
 """Longest line that a board may print."""
+
+_PROMPT_S = 0.2
+"""A line that goes on for so long without its end waits for a person."""
 
 ENGINES = ("native", "python")
 
@@ -127,6 +130,24 @@ class VirtualBoard(Board):
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task | None = None
         self._program: tuple[str, ...] = ()
+        self._typing = False
+
+    def allow_typing(self) -> None:
+        """From the next start on, the program's input() waits for `type`; else it finds the end of its input.
+
+        A prompt without an end of line is then printed as soon as the program waits.
+        """
+        self._typing = True
+
+    def type(self, line: str) -> None:
+        """One line for the program's input(). Lost where no program reads it any more."""
+        if self.running and self._process.stdin:
+            self._process.stdin.write(f"{line}\n".encode())
+
+    def end_typing(self) -> None:
+        """input() finds the end: EOFError."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
 
     async def start(self, program: str | os.PathLike, *args: str) -> None:
         """Switch on and run the file `program` with `args`.  Raises BoardError if it runs already."""
@@ -150,7 +171,7 @@ class VirtualBoard(Board):
             *program,
             env=os.environ | self._power.on(),
             cwd=self._folder,  # aioble may leave a file where it runs
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if self._typing else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=_LINE_OCTETS,
@@ -160,7 +181,7 @@ class VirtualBoard(Board):
         self._reader = asyncio.create_task(self._read(self._process))
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        async for raw in process.stdout:
+        async for raw in _lines_and_prompts(process.stdout) if self._typing else process.stdout:
             self._print(raw.decode(errors="replace").rstrip("\r\n"))
         await process.wait()
         self._power.off()
@@ -203,6 +224,27 @@ class VirtualBoard(Board):
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
+
+
+async def _lines_and_prompts(output: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """What a program prints, by lines; what has no end of line, after _PROMPT_S."""
+    waiting = b""
+    more: asyncio.Task | None = None
+    while True:
+        more = more or asyncio.create_task(output.read(_LINE_OCTETS))
+        done, _ = await asyncio.wait([more], timeout=_PROMPT_S if waiting else None)
+        if not done:
+            yield waiting
+            waiting = b""
+            continue
+        octets, more = more.result(), None
+        *lines, waiting = (waiting + octets).split(b"\n")
+        for line in lines:
+            yield line
+        if not octets:
+            if waiting:
+                yield waiting
+            return
 
 
 class Room:

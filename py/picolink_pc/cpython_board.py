@@ -8,6 +8,7 @@ where modules are.
 import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 
@@ -26,8 +27,20 @@ def main():
         else:
             sys.path.insert(0, str(Path(sys.argv[0]).absolute().parent))
             runpy.run_path(sys.argv[0], run_name="__main__")
+    except Exception as error:
+        traceback.print_exception(_from_the_program_on(error))
+        raise SystemExit(1) from None
     finally:
         standin_socket.leave()
+
+
+def _from_the_program_on(error):
+    """Without what has started the program, if anything else is left."""
+    ours = (__file__, runpy.__file__, "<frozen runpy>")
+    frame = error.__traceback__
+    while frame and frame.tb_frame.f_code.co_filename in ours:
+        frame = frame.tb_next
+    return error.with_traceback(frame or error.__traceback__)
 
 
 def _use_aioble():

@@ -1,10 +1,10 @@
 """`picolink run`: programs on virtual boards, one each."""
 
-import asyncio
 import contextlib
 import dataclasses
 import functools
 import itertools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from . import board_parts
 from .boards import ENGINES, INTERPRETERS, BoardError, Room, play
 from .radio.air import RadioSettings
+from .run_session import Session, help_lines
 
 if TYPE_CHECKING:
     from .emulator.firmware import Firmware
@@ -198,6 +200,12 @@ async def offer_radio(room: Room, doors: contextlib.AsyncExitStack) -> None:
     metavar="S",
     help="Switch the boards off after this time.",
 )
+@click.option(
+    "--stdin",
+    "from_script",
+    is_flag=True,
+    help="Take lines and commands from standard input though it is no terminal.",
+)
 @stack_or_firmware_options
 def run(
     programs: tuple[Path, ...],
@@ -205,6 +213,7 @@ def run(
     engine: str | None,
     interpreter: str | None,
     seconds: float | None,
+    from_script: bool,
     micropython: Path | None,
     aioble: Path | None,
     firmware: "Firmware | None",
@@ -222,19 +231,35 @@ def run(
     picolink scan --radio virtual
     picolink chat PicoA --radio virtual
 
-    Shows what they print.  Exit code 1 if a program fails.
+    Shows what they print.  A program that fails leaves the others running; the exit code is the highest.
+    Lines that you type go to a program's input().  Those that begin with a colon are commands:
+
+    \b
+    :restart  :off  :away  :back [BOARD]   power off and on, off, out of range, in range
+    :BOARD                                 lines go to this board from now on; at first to the first one
+    :quit                                  all off
+
+    Pins and the LED of a virtual board (machine.Pin) print their changes; Timer and WDT work.
     A board is a MicroPython process that finds picolink; its program is the same as for a real board.
     The radio is that of a Pico W unless options say otherwise.  Ctrl-C switches the boards off.
     """
+    if from_script and firmware:
+        raise click.UsageError("--stdin is for virtual boards: emulated ones have a time of their own")
     console = Console(highlight=False)
     names = _board_names(programs)
     width = max(map(len, names))
     colours = dict(zip(names, itertools.cycle(_COLOURS), strict=False))
+    typed = not firmware and (from_script or sys.stdin.isatty())
 
     def show(name: str, line: str) -> None:
         console.print(Text.assemble((name.rjust(width), colours[name]), "  ", line), soft_wrap=True)
 
-    async def run_in_room() -> int:
+    def tell(line: str) -> None:
+        Console(stderr=True, highlight=False).print(Text(line, style="dim"), soft_wrap=True)
+
+    exit_codes = [0]
+
+    async def run_in_room() -> None:
         async with (
             Room(settings, micropython, aioble, show, firmware, interpreter) as room,
             contextlib.AsyncExitStack() as doors,
@@ -242,21 +267,32 @@ def run(
             tell_interpreter(console, room)
             if not firmware:  # which has a time of its own
                 await offer_radio(room, doors)
+                _tell_missing_parts(names, programs, tell)
+            for line in help_lines(names) if typed else ():
+                tell(line)
             boards = [room.board(name, engine) for name in names]
-            for board, program in zip(boards, programs, strict=True):
-                await board.start(program)
-            ends = [asyncio.create_task(board.exit_code()) for board in boards]
-            ended, running = await asyncio.wait(ends, timeout=seconds)
-            for end in running:
-                end.cancel()
-            return max((abs(end.result()) for end in ended), default=0)
+            async with Session(room, boards, programs, tell) as session:
+                try:
+                    await session.start(typed)
+                    await session.wait(seconds)
+                finally:
+                    exit_codes.append(session.exit_code)
 
     try:
-        raise SystemExit(play(run_in_room(), firmware))
+        play(run_in_room(), firmware)
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         console.print("The boards are off.")
+    raise SystemExit(max(exit_codes))
+
+
+def _tell_missing_parts(names: list[str], programs: tuple[Path, ...], tell: Callable[[str], None]) -> None:
+    for name, program in zip(names, programs, strict=True):
+        parts = board_parts.missing(program.read_text(encoding="utf-8", errors="replace"))
+        if parts:
+            there = ", ".join(board_parts.HAS)
+            tell(f"{name} uses what a virtual board has not: {', '.join(parts)}. Of machine it has {there}.")
 
 
 def _board_names(programs: tuple[Path, ...]) -> list[str]:

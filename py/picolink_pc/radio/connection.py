@@ -94,6 +94,7 @@ class AirConnection:
     ):
         """controllers, addresses: the central's and the peripheral's."""
         self.radio = radio
+        self.controllers = controllers
         self.layer = LinkLayer(
             radio.settings,
             radio.now_us() + _FIRST_EVENT_US,
@@ -101,7 +102,7 @@ class AirConnection:
             radio.statistics,
             radio.random,
         )
-        self.layer.in_range = radio.in_range
+        self.layer.in_range = radio.reach(*controllers)
         self.ends: list[ConnectionEnd | None] = [
             ConnectionEnd(self, side, controllers[side], addresses) for side in (CENTRAL, PERIPHERAL)
         ]

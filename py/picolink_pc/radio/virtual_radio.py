@@ -33,6 +33,7 @@ class VirtualRadio:
         self.connections: list[AirConnection] = []
         self.tap: Callable[[RadioController, bytes, bool], None] | None = None
         self._in_range = True
+        self._away: set[str] = set()
 
     def add_controller(self, name: str, public_address: str | hci.Address) -> RadioController:
         """A new controller, ready for a host: HciPty, or whatever takes HCI packets, as its `host`.
@@ -62,8 +63,20 @@ class VirtualRadio:
     @in_range.setter
     def in_range(self, value: bool) -> None:
         self._in_range = value
+        self._set_ranges()
+
+    def set_away(self, name: str, away: bool) -> None:
+        """Take the board of this name out of range of all others, or bring it back."""
+        (self._away.add if away else self._away.discard)(name)
+        self._set_ranges()
+
+    def reach(self, *controllers: RadioController) -> bool:
+        """Do these hear each other?"""
+        return self._in_range and not any(controller.name in self._away for controller in controllers)
+
+    def _set_ranges(self) -> None:
         for connection in self.connections:
-            connection.layer.in_range = value
+            connection.layer.in_range = self.reach(*connection.controllers)
 
     def drop(self) -> None:
         """All connections are over, and all hosts hear of it at once."""
@@ -81,10 +94,11 @@ class VirtualRadio:
 
     def advertise(self, advertisement: Advertisement) -> None:
         """Send one advertisement to every other controller that listens."""
-        if self._in_range:
-            for controller in list(self.controllers):
-                if controller is not advertisement.controller:
-                    controller.on_advertisement(advertisement)
+        for controller in list(self.controllers):
+            if controller is not advertisement.controller and self.reach(
+                controller, advertisement.controller
+            ):
+                controller.on_advertisement(advertisement)
 
     def hears(self, window: int, interval: int) -> bool:
         """Does a scanner that listens for `window` of every `interval` catch one advertisement?"""

@@ -3,6 +3,11 @@
 import os
 import threading
 
+import interrupts
+import standin_timer
+from standin_pins import Pin, Signal  # noqa: F401
+from standin_timer import Timer  # noqa: F401
+
 _SIGALRM = 128 + 14  # as a shell tells of the signal that ends a board in MicroPython
 
 
@@ -21,3 +26,7 @@ class WDT:
         if self._timer:
             self._timer.cancel()
         self._timer = timer
+
+
+standin_timer.pause = lambda ms: threading.Event().wait(ms / 1000)
+standin_timer.schedule = interrupts.schedule

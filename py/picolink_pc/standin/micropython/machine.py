@@ -1,9 +1,16 @@
-# Simulator code for virtual boards, never installed on a board: adds a watchdog to MicroPython's `machine`.
+# Simulator code for virtual boards, never installed on a board: takes the place of MicroPython's `machine`.
 #
-# It switches the virtual board off where a real one restarts the board.
+# Pins print their changes. The watchdog switches the virtual board off where a real one restarts the board.
 
 import _standin
+import micropython
+import standin_pins
+import standin_timer
 from umachine import *  # noqa: F403 - all of MicroPython's own
+
+Pin = standin_pins.Pin
+Signal = standin_pins.Signal  # MicroPython's own wants pins in C
+Timer = standin_timer.Timer
 
 
 class WDT:
@@ -13,3 +20,12 @@ class WDT:
 
     def feed(self):
         _standin.alarm(self._seconds)
+
+
+def _schedule(function, argument):
+    micropython.schedule(function, argument)
+    _standin.interrupt()
+
+
+standin_timer.pause = _standin.pause
+standin_timer.schedule = _schedule

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "py/objarray.h"
@@ -28,7 +29,17 @@ static void *buffer_of(mp_obj_t object, size_t *length, mp_uint_t flags) {
     return buffer.buf;
 }
 
-// connect(path) -> file descriptor of the PC's socket there. Called by the program's main thread.
+// Called when the module is imported, by the program's main thread.
+static mp_obj_t standin_init(void) {
+    // A signal ends the system call in which the program waits, so that the handler runs at once.
+    struct sigaction action = {.sa_handler = do_nothing};
+    sigaction(SIGUSR1, &action, NULL);
+    main_thread = pthread_self();
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(init_object, standin_init);
+
+// connect(path) -> file descriptor of the PC's socket there.
 static mp_obj_t standin_connect(mp_obj_t path_object) {
     size_t length;
     const char *path = mp_obj_str_get_data(path_object, &length);
@@ -41,10 +52,6 @@ static mp_obj_t standin_connect(mp_obj_t path_object) {
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
         mp_raise_OSError(errno);
     }
-    // A signal ends the system call in which the program waits, so that the handler runs at once.
-    struct sigaction action = {.sa_handler = do_nothing};
-    sigaction(SIGUSR1, &action, NULL);
-    main_thread = pthread_self();
     return MP_OBJ_NEW_SMALL_INT(fd);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(connect_object, standin_connect);
@@ -97,6 +104,16 @@ static mp_obj_t standin_alarm(mp_obj_t seconds) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(alarm_object, standin_alarm);
 
+// pause(ms): of the thread that calls it, which does no scheduled work meanwhile.
+static mp_obj_t standin_pause(mp_obj_t ms_object) {
+    mp_int_t ms = mp_obj_get_int(ms_object);
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    while (nanosleep(&left, &left) < 0 && errno == EINTR) {
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(pause_object, standin_pause);
+
 // copy(target, start, source, from, length) -> bytes copied: no more than there are, nor than there is room
 // for.
 static mp_obj_t standin_copy(size_t count, const mp_obj_t *arguments) {
@@ -142,12 +159,14 @@ static MP_DEFINE_CONST_FUN_OBJ_3(packet_event_object, standin_packet_event);
 
 static const mp_rom_map_elem_t globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__standin)},
+    {MP_ROM_QSTR(MP_QSTR___init__), MP_ROM_PTR(&init_object)},
     {MP_ROM_QSTR(MP_QSTR_connect), MP_ROM_PTR(&connect_object)},
     {MP_ROM_QSTR(MP_QSTR_receive), MP_ROM_PTR(&receive_object)},
     {MP_ROM_QSTR(MP_QSTR_send), MP_ROM_PTR(&send_object)},
     {MP_ROM_QSTR(MP_QSTR_interrupt), MP_ROM_PTR(&interrupt_object)},
     {MP_ROM_QSTR(MP_QSTR_leave), MP_ROM_PTR(&leave_object)},
     {MP_ROM_QSTR(MP_QSTR_alarm), MP_ROM_PTR(&alarm_object)},
+    {MP_ROM_QSTR(MP_QSTR_pause), MP_ROM_PTR(&pause_object)},
     {MP_ROM_QSTR(MP_QSTR_copy), MP_ROM_PTR(&copy_object)},
     {MP_ROM_QSTR(MP_QSTR_fill), MP_ROM_PTR(&fill_object)},
     {MP_ROM_QSTR(MP_QSTR_packet_event), MP_ROM_PTR(&packet_event_object)},
