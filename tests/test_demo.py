@@ -1,6 +1,7 @@
 """`picolink demo`: its waits are as long as the user asks for."""
 
 import asyncio
+import io
 
 import pytest
 import virtual_time
@@ -50,3 +51,25 @@ def test_a_picture_of_the_output(tmp_path):
     assert "Hello from Pico B!" in svg
     assert "messages both ways at once" in svg
     assert "url(http" not in svg.replace('"', "")
+
+
+def test_a_narrow_terminal_shows_every_figure():
+    way = {
+        "sent": 1234567,
+        "received": 1234567,
+        "lost": 0,
+        "duplicated": 0,
+        "reordered": 0,
+        "per_second": 1300.0,
+    }
+    result = demo._result([{"engine": "native", "seconds": 3} | way] * 2, demo.RadioSettings(), "stand-in")
+    shown = {}
+    for width in (40, 100):
+        console = Console(width=width, record=True, quiet=False, file=io.StringIO())
+        demo._print(console, demo._table(result))
+        shown[width] = " ".join(console.export_text().split())
+    for text in shown.values():
+        assert "1,234,567" in text
+        assert "…" not in text
+    assert "A to B: 1,234,567 sent, 1,234,567 received, 0 lost" in shown[40]
+    assert "sent received lost" in shown[100]

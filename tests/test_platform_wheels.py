@@ -89,6 +89,12 @@ def test_two_boards_race_with_the_native_engine_and_no_compiler(installed):
     assert re.search(r"Pico A  picolink: connected: .*, python engine", slow.stdout)
 
 
+def test_the_commands_of_the_public_ci_work(installed):
+    done = installed("/bin/bash", products.OUT.parents[1] / "build" / "try_commands.sh")
+    assert done.stdout.endswith("\nAll commands work.\n"), done.stdout + done.stderr
+    assert done.returncode == 0
+
+
 def test_the_pc_has_the_engine_in_c(installed):
     loaded = installed("python", "-c", "from picolink.engine import load; print(load()[1])")
     assert loaded.stdout == "native\n", loaded.stderr

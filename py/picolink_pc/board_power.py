@@ -46,6 +46,7 @@ class CPythonPower:
             "PICOLINK_PATH": os.pathsep.join(map(str, path)),
             "PICOLINK_STANDIN": address,
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONIOENCODING": "utf-8",  # stronger than -X utf8
         }
 
     def on(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Where operating systems put a drive by themselves: Linux desktops, macOS. On Windows every letter is tried.
-_MOUNTS = ("/media/*", "/media/*/*", "/run/media/*/*", "/mnt/*", "/Volumes/*")
+_MOUNTS = ("media/*", "media/*/*", "run/media/*/*", "mnt/*", "Volumes/*")
 
 # Where Linux tells about USB devices, and which of them are such boards: the boot ROMs of RP2040 and RP2350.
 _USB = Path("/sys/bus/usb/devices")
@@ -40,11 +40,18 @@ def count_on_usb() -> int | None:
 
 def find_drives() -> list[Drive]:
     """All drives of boards in BOOTSEL mode that are mounted."""
-    if os.name == "nt":
-        folders = [Path(f"{letter}:/") for letter in string.ascii_uppercase]
-    else:
-        folders = [folder for pattern in _MOUNTS for folder in Path("/").glob(pattern.lstrip("/"))]
-    return [drive for folder in folders if (drive := read_drive(folder)) is not None]
+    folders = windows_drives() if os.name == "nt" else mounted()
+    return [drive for folder in folders if (drive := read_drive(Path(folder))) is not None]
+
+
+def windows_drives() -> list[str]:
+    """The root folder of each drive letter, there or not: reading tells which is a board's."""
+    return [f"{letter}:\\" for letter in string.ascii_uppercase]
+
+
+def mounted(root: Path = Path("/")) -> list[Path]:
+    """The folders where Linux and macOS mount drives by themselves.  root: of the file system."""
+    return [folder for pattern in _MOUNTS for folder in root.glob(pattern)]
 
 
 def read_drive(folder: Path) -> Drive | None:

@@ -1,6 +1,8 @@
 """The command `picolink`."""
 
 import importlib
+import io
+import sys
 
 import click
 
@@ -62,6 +64,10 @@ def main(context: click.Context) -> None:
     picolink                                               what to do next
     picolink COMMAND --help                                what a command does, with examples
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Boards print any letter. Windows gives a pipe an encoding that has few of them.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     if context.invoked_subcommand is None:
         from .start import tell_next_steps
 

@@ -89,7 +89,7 @@ def demo(
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     result = _result(scores, settings, _stack_name(micropython, firmware))
-    console.print(_table(result))
+    _print(console, _table(result))
     if firmware:
         result["cpu_percent"] = {
             name: round(score["cpu"], 1) for name, score in zip("ab", scores, strict=True)
@@ -102,10 +102,12 @@ def demo(
         )
     if picture is not None:
         svg = console.export_svg(title="picolink demo")
-        picture.write_text(re.sub(r"@font-face {.*?}\s*", "", svg, flags=re.DOTALL))  # no fonts from the web
+        picture.write_text(
+            re.sub(r"@font-face {.*?}\s*", "", svg, flags=re.DOTALL), encoding="utf-8"
+        )  # no fonts from the web
         click.echo(f"picture: {picture}")
     if target is not None:
-        target.write_text(json.dumps(result, indent=2) + "\n")
+        target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         console.print(f"written to {target}")
     ways = result["messages"].values()
     flaws = [f"{way[f]} {f}" for way in ways for f in ("lost", "duplicated", "reordered") if way[f]]
@@ -200,6 +202,19 @@ def _result(scores: list[dict], settings: RadioSettings, stack: str) -> dict:
         "messages": {"a_to_b": way(a, b), "b_to_a": way(b, a)},
         "tutorial_per_second": _TUTORIAL_PER_SECOND,
     }
+
+
+def _print(console: Console, table: Table) -> None:
+    """On a narrow terminal a line of words for each row."""
+    if console.measure(table, options=console.options.update(max_width=1000)).maximum <= console.width:
+        console.print(table)
+        return
+    console.print(table.title)
+    headings = [str(column.header) for column in table.columns]
+    for name, *cells in zip(*(column.cells for column in table.columns), strict=True):
+        figures = [f"{cell} {word}" for word, cell in zip(headings[1:], cells, strict=True) if cell]
+        console.print(f"{name}: {', '.join(figures)}")
+    console.print(table.caption)
 
 
 def _table(result: dict) -> Table:
