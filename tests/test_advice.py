@@ -4,9 +4,12 @@ import http.server
 import json
 import re
 import shlex
+import signal
 import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mpremote import mip
@@ -194,6 +197,30 @@ def start_main(pico):
     with serial_for_url(pico.port, timeout=60) as port:
         port.write(b"\x04")
         assert port.read_until(b"soft reboot").endswith(b"soft reboot")
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_in_mpremote_run_leaves_the_program_running_until_the_readmes_line_stops_it(pico, tmp_path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    said = re.search(r"^Ctrl-C in `mpremote run` ends mpremote, .*? `(mpremote .*?)` stops it", readme, re.M)
+    program = tmp_path / "greeting.py"
+    program.write_text("import time\nwhile True:\n    print('greeting')\n    time.sleep_ms(50)\n")
+    mpremote = Path(sys.executable).with_name("mpremote")
+    command = [mpremote, "connect", pico.port, "run", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
+        assert running.stdout.readline() == b"greeting\r\n"
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
+    assert b"greeting" in listen(pico)
+    stop = said[1].replace("mpremote", str(mpremote), 1).replace("PORT_A", pico.port)
+    subprocess.run(stop, shell=True, check=True)
+    assert b"greeting" not in listen(pico)
+
+
+def listen(pico):
+    """What the board prints in a while in which the program would print more than once."""
+    with serial_for_url(pico.port, timeout=2) as port:
+        return port.read(100)
 
 
 CIRCUITPYTHON = replace(
