@@ -224,6 +224,8 @@ class Terminal:
 
     def __init__(self, *arguments, columns=80, **environment):
         self.process_id, self._fd = pty.fork()
+        if not self.process_id and arguments[0] == "bash":
+            os.execvp("bash", arguments)
         if not self.process_id:
             kept = {name: text for name, text in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
             kept |= {"TERM": "xterm-256color", "COLUMNS": str(columns)} | environment
@@ -276,6 +278,15 @@ def test_ctrl_c_does_not_hide_that_a_program_failed(tmp_path):
     terminal.wait_for("bad has failed: exit code 3; good still running")
     os.kill(terminal.process_id, signal.SIGINT)
     assert terminal.end() == 3
+
+
+def test_in_a_shells_background_it_does_not_stop_to_read(tmp_path):
+    (program,) = write(tmp_path, quick="print('done')\n")
+    terminal = Terminal("bash", "-c", f"set -m; {PICOLINK} run {program} & wait $!; echo ended: $?")
+    terminal.wait_for("^ended: 0$")
+    assert "quick" in terminal.text
+    assert "Lines that you type" not in terminal.text
+    terminal.end()
 
 
 def test_no_color_and_narrow_terminals(tmp_path):

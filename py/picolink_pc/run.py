@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from rich.text import Text
 from . import board_parts
 from .boards import ENGINES, INTERPRETERS, BoardError, Room, play
 from .radio.air import RadioSettings
-from .run_session import Session, help_lines
+from .run_session import Session, help_lines, somebody_types
 
 if TYPE_CHECKING:
     from .emulator.firmware import Firmware
@@ -249,7 +248,7 @@ def run(
     names = _board_names(programs)
     width = max(map(len, names))
     colours = dict(zip(names, itertools.cycle(_COLOURS), strict=False))
-    typed = not firmware and (from_script or sys.stdin.isatty())
+    typed = not firmware and (from_script or somebody_types())
 
     def show(name: str, line: str) -> None:
         console.print(Text.assemble((name.rjust(width), colours[name]), "  ", line), soft_wrap=True)

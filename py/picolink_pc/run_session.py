@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -31,6 +32,16 @@ def help_lines(names: list[str]) -> list[str]:
         whom += f"; after {PREFIX}{names[1]}, to {names[1]}"
     commands = ", ".join(f"{PREFIX}{name} ({text})" for name, text in COMMANDS.items())
     return [f"{whom}.", f"Commands: {commands}. For one board: {example}."]
+
+
+def somebody_types() -> bool:
+    """Is standard input a terminal, and this process in its foreground?  Elsewhere reading stops it."""
+    if not sys.stdin.isatty():
+        return False
+    try:
+        return os.name == "nt" or os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # a terminal that controls another session
+        return True
 
 
 class Session:
