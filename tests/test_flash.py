@@ -306,7 +306,7 @@ def test_for_a_board_in_bootsel_mode_the_cores_are_said_before_anything_is_writt
 def test_a_board_at_a_port_is_not_mixed_up_with_one_in_bootsel_mode(drive):
     (drive / "INFO_UF2.TXT").write_text(INFO.format("RPI-RP2"))
     line = error_line(flash(WITH_PICOLINK, "--port", "/dev/ttyACM0", "--drive", drive))
-    assert "another board than that at /dev/ttyACM0 is in BOOTSEL mode" in line
+    assert "a board other than the one at /dev/ttyACM0 is in BOOTSEL mode" in line
     assert [path.name for path in drive.iterdir()] == ["INFO_UF2.TXT"]
 
 
@@ -339,7 +339,7 @@ def test_a_board_in_bootsel_mode_is_waited_for_before_another_is_touched(usb, dr
     monkeypatch.setattr(flash_module, "_MOUNT_LIMIT_S", 0.3)
     assert "its drive did not appear: mount it" in error_line(flash(WITH_PICOLINK))
     line = error_line(flash(WITH_PICOLINK, "--port", "/dev/ttyACM0"))
-    assert "another board than that at /dev/ttyACM0 is in BOOTSEL mode" in line
+    assert "a board other than the one at /dev/ttyACM0 is in BOOTSEL mode" in line
     (usb / "1-1").rename(usb / "1-2")
     connect_in_bootsel_mode(usb)
     assert "several boards in BOOTSEL mode" in error_line(flash(WITH_PICOLINK))
@@ -387,7 +387,7 @@ def test_a_drive_that_may_not_be_written_is_told_from_one_that_fails(drive, monk
     (drive / "INFO_UF2.TXT").write_text(INFO.format("RPI-RP2"))
     monkeypatch.setattr(Path, "open", refuse)
     line = error_line(flash(WITH_PICOLINK, "--drive", drive))
-    assert f"{drive} cannot be written (Permission denied): mount it writable for you" in line
+    assert f"{drive} cannot be written (Permission denied): mount it so that you can write to it" in line
 
 
 def test_a_board_may_come_back_at_another_port(pico, plain_firmware, tmp_path, monkeypatch):

@@ -275,7 +275,7 @@ def test_half_of_aioble_is_fetched_again(installed, monkeypatch):
     monkeypatch.setattr(install_module, "_install", lambda *_arguments: None)  # picolink is there
     monkeypatch.setattr(install_module, "do_mip", lambda *_arguments: None)
     line = error_line(picolink("install", "--port", installed.port))
-    assert "aioble was fetched, but the board finds another (broken: incomplete): remove that" in line
+    assert "aioble was fetched, but the board finds another one (broken: incomplete): remove that" in line
     monkeypatch.setattr(install_module, "do_mip", fetch)
     assert "aioble is installed" in picolink("install", "--port", installed.port).output
 

@@ -61,7 +61,7 @@ def test_ports_of_windows_and_macos(monkeypatch, connected, boards):
 def test_a_port_in_use_there(monkeypatch, port):
     listed(monkeypatch, (port, 0x2E8A, 5))
     assert pc.why_not_opened(port).startswith(f"cannot open {port}: another program uses it.")
-    assert f"there is no such port, but {port}" in pc.why_not_opened("COM99")
+    assert f"there is no such port; found: {port}" in pc.why_not_opened("COM99")
 
 
 def test_without_linux_nothing_is_said_of_its_drivers(monkeypatch, tmp_path):

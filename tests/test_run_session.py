@@ -117,7 +117,7 @@ def test_a_script_types_to_the_chosen_board(tmp_path, interpreter):
     done = picolink_run("--boards", interpreter, "--stdin", *write(tmp_path, a=ASKING, b=ASKING), typed=typed)
     for expected in ("a  .*hello Ann", "a  .*and :colon", "a  .*no more", "b  .*hello Bob", "b  .*and last"):
         assert re.search(f"^{expected}$", done.stdout, re.MULTILINE), done.stdout
-    assert "You type to b.\n" in done.stderr
+    assert "Your lines now go to b.\n" in done.stderr
     assert "There is no :nowhere; there is: :restart, :off, :away, :back, :quit, :a, :b.\n" in done.stderr
     assert done.returncode == 0
 
@@ -321,7 +321,7 @@ def test_what_a_virtual_board_has_not_is_found_in_the_program(source, missing):
 def test_what_a_virtual_board_has_not_is_said_before_it_runs(tmp_path):
     done = picolink_run(*write(tmp_path, servo="from machine import PWM\n"))
     assert (
-        "servo uses what a virtual board has not: machine.PWM. Of machine it has Pin, Signal, Timer, WDT.\n"
+        "servo uses what virtual boards lack: machine.PWM. Of machine they have Pin, Signal, Timer, WDT.\n"
         in done.stderr
     )
 

@@ -80,10 +80,10 @@ def _no_radio(port: str, found: Findings) -> str | None:
         return None
     board, with_radio = _WITH_RADIO.get(build(found), ("", ""))
     if not board:
-        return "no link can start here: this firmware has no Bluetooth. A Pico W's and a Pico 2 W's have."
+        return "no link can start here: this firmware has no Bluetooth. That of a Pico W or a Pico 2 W has."
     return (
         f"no link can start here: this is the firmware of a board without Bluetooth. If yours is a {board} "
-        f"(it says so on it), give it its own: {_flash_newest(port, with_radio)} "
+        f"(it says so on the board), give it its own firmware: {_flash_newest(port, with_radio)} "
         "(this erases the files on it)"
     )
 

@@ -13,7 +13,7 @@ _COMMANDS = {
     "scan": (".terminal.scan", "The picolink boards in sight: name, signal, address."),
     "chat": (
         ".terminal.chat",
-        "Talk with the board NAME: each line that you type is a message, each message a line.",
+        "Talk to the board NAME: each line that you type is a message, each message a line.",
     ),
     "send": (".terminal.send", "Send each MESSAGE to the board NAME, or each line of the input."),
     "monitor": (
@@ -21,8 +21,8 @@ _COMMANDS = {
         "What the board NAME sends, as it comes: channels, rates, the link and its events.",
     ),
     "install": (".install", "Put picolink onto a board with stock MicroPython."),
-    "flash": (".flash", "Put a firmware (UF2) onto a Pico board, and read it back."),
-    "doctor": (".doctor", "Tell what is on a board, and what to do next."),
+    "flash": (".flash", "Put firmware (UF2) onto a Pico board, and read it back."),
+    "doctor": (".doctor", "Show what is on a board, and what to do next."),
     "emulate": (".emulate", "A REPL on an emulated Pico, or the output of one program."),
     "bench": (".bench", "Benchmarks: tables, JSON and, with --plot, pictures on a page."),
     "chaos": (".chaos", "Break what can be broken around two boards: is a message lost?"),

@@ -45,13 +45,13 @@ _COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
     "--seconds", type=click.IntRange(1, 3600), default=5, show_default=True, help="Time at full speed."
 )
 @click.option(
-    "--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there, too."
+    "--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there too."
 )
 @click.option(
     "--svg",
     "picture",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a picture of the output there, too.",
+    help="Write a picture of the output there too.",
 )
 @radio_options
 @boards_option
@@ -75,7 +75,7 @@ def demo(
     picolink demo --interval 30        another connection interval
     picolink demo --firmware FILE.uf2  two emulated Pico Ws that run this firmware
 
-    Runs examples/pico_a.py, pico_b.py and blast.py as they are on the radio of a Pico W, and checks all
+    Runs examples/pico_a.py, pico_b.py and blast.py, unchanged, on the radio of a Pico W, and checks all
     messages. Fails if one was lost, doubled or out of order.
     """
     console = Console(highlight=False, record=picture is not None, width=picture and _PICTURE_COLUMNS)

@@ -14,11 +14,11 @@ from .findings import Findings, look, try_imports
 @click.command()
 @ports_option
 def doctor(ports: tuple[str, ...]) -> None:
-    """Tell what is on a board, and what to do next.
+    """Show what is on a board, and what to do next.
 
-    Looks at all boards that are connected, or at those named: firmware, architecture, engine, aioble, free
-    memory and files, what starts by itself; and whether their versions are the same. Exits with 0 when links
-    can start on all of them. The boards start their main.py again.
+    Looks at all connected boards, or at those named: firmware, architecture, engine, aioble, free memory and
+    files, what starts by itself; and whether their versions are the same. The exit code is 0 when links can
+    start on all of them. The boards start their main.py again.
 
     \b
     picolink doctor

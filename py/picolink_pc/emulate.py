@@ -35,7 +35,7 @@ def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port
     picolink emulate hello.py           run a program and end
     picolink emulate micropython.uf2    any firmware for the Pico (not the Pico 2)
     picolink emulate micropython.uf2 hello.py
-    picolink emulate --port             tells its port, for mpremote elsewhere
+    picolink emulate --port             shows its port, for mpremote elsewhere
 
     The chip is emulated at up to half of a Pico's speed.  It has no radio.
     """

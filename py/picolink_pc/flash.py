@@ -60,26 +60,26 @@ console = Console(stderr=True, highlight=False)
 @click.option(
     "--drive",
     type=click.Path(path_type=Path),
-    help="Drive of the board in BOOTSEL mode, when it is not found by itself; with --port: where it will be.",
+    help="Drive of the board in BOOTSEL mode, if it is not found by itself; with --port: where it will be.",
 )
 @click.option(
     "--erase-files",
     is_flag=True,
-    help="Erase all files on the board, too; for a main.py that lets nobody in. (Boards by Raspberry Pi.)",
+    help="Erase all files on the board too, if its main.py lets nobody in. (Boards by Raspberry Pi.)",
 )
 @click.option(
     "--switch-cores",
     is_flag=True,
-    help="Allow firmware for the other cores of an RP2350 (ARM or RISC-V) than those that run now.",
+    help="Allow firmware for cores of an RP2350 (ARM or RISC-V) other than those that run now.",
 )
 def flash(
     firmware: Path | None, port: str | None, drive: Path | None, erase_files: bool, switch_cores: bool
 ) -> None:
-    """Put a firmware (UF2) onto a Pico board, and read it back.
+    """Put firmware (UF2) onto a Pico board, and read it back.
 
     A board that runs MicroPython is restarted into its USB bootloader. For any other, hold its BOOTSEL button
-    while you connect the cable. The files on the board stay (but not from a Pico's to a Pico W's firmware),
-    and in the end it starts its main.py.
+    while you connect the cable. The files on the board stay (but not when a Pico's firmware gives way to a
+    Pico W's), and at the end it starts its main.py.
 
     Without a file, a board that has picolink's firmware gets the same variant of it again: tuned stays tuned.
 
@@ -95,7 +95,7 @@ def flash(
         firmware, image = _restart_into_bootloader(port, firmware, image, switch_cores)
     elif image is None:
         raise DeviceError(
-            "name the firmware to flash: a board in BOOTSEL mode does not tell which board it is"
+            "name the firmware to flash: a board in BOOTSEL mode does not say which board it is"
         )
     cores = f", for its {image.cores} cores" if image.chip == "RP2350" else ""
     click.echo(f"Putting {firmware.name} onto the {image.chip}{cores}.")
@@ -106,7 +106,7 @@ def flash(
         raise DeviceError(
             f"interrupted: the board may be in BOOTSEL mode, with a part of {firmware.name}. Flash it again"
         ) from None
-    click.echo(f"{firmware.name} is on the board, which read it back and found it whole.")
+    click.echo(f"{firmware.name} is on the board, which read it back without an error.")
 
 
 def _put(
@@ -153,7 +153,7 @@ def _in_bootsel_mode(drive: Path | None) -> bool:
         return True
     if drive is not None:
         raise DeviceError(
-            f"no board in BOOTSEL mode at {drive}: to restart a running one name its --port, too"
+            f"no board in BOOTSEL mode at {drive}: to restart a running one, name its --port too"
         )
     connected = count_on_usb()
     if connected == 0 or (connected is None and device.list_ports()):
@@ -174,7 +174,7 @@ def _find_running(port: str | None, drive: Path | None) -> str:
             )
         return device.find_port(None)
     if _find_bootloader(drive) is not None or count_on_usb():
-        raise DeviceError(f"another board than that at {port} is in BOOTSEL mode: disconnect it")
+        raise DeviceError(f"a board other than the one at {port} is in BOOTSEL mode: disconnect it")
     # A root such as Windows' E: is not there before.
     if drive is not None and drive != drive.parent and not drive.parent.is_dir():
         raise DeviceError(f"no drive can appear at {drive}: there is no folder {drive.parent}")
@@ -209,7 +209,7 @@ def _restart_into_bootloader(
         if image.cores != cores and not switch_cores:
             raise DeviceError(
                 f"{firmware.name} is for the RP2350's {image.cores} cores, the board runs its {cores} cores: "
-                "nothing was done. With --switch-cores it changes over; native modules on it must follow "
+                "nothing was done. --switch-cores allows it; then replace the native modules on the board "
                 "(picolink install)"
             )
         board.exec_raw_no_follow(_START_BOOTLOADER)
@@ -221,13 +221,13 @@ def _own_firmware(found: Findings) -> Path:
     build = found.own_build or found.build
     if not build:
         raise DeviceError(
-            f"MicroPython {found.version_text} does not tell which board it is on: name the firmware to flash"
+            f"MicroPython {found.version_text} does not say which board it is on: name the firmware to flash"
         )
     firmware = products.firmware(build)
     tuned = products.firmware(build + products.TUNED)
     if found.package == "firmware" and found.own_build is None and tuned.exists():
         raise DeviceError(
-            "the board's firmware does not tell whether it is tuned: name the one to flash "
+            "the board's firmware does not say whether it is tuned: name the one to flash "
             f"({firmware.name} or {tuned.name})"
         )
     if not firmware.exists():
@@ -276,7 +276,7 @@ def _copy(content: bytes, drive: Drive) -> None:
     except OSError as error:
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             raise DeviceError(
-                f"{drive.folder} cannot be written ({error.strerror}): mount it writable for you"
+                f"{drive.folder} cannot be written ({error.strerror}): mount it so that you can write to it"
             ) from None
         # With the last block the board is off, and the operating system may complain that the drive is gone.
         if written + _CHUNK_BYTES < len(content):

@@ -109,7 +109,7 @@ def install(ports: tuple[str, ...], on_all: bool, engine: str) -> None:
     """Put picolink onto a board with stock MicroPython.
 
     Copies the package and the native module for the board's processor, and aioble if it is missing. The
-    version that is on the board works until the new one is complete. Then the board starts its main.py again.
+    version on the board keeps working until the new one is complete. Then the board starts its main.py again.
 
     \b
     picolink install                        the only board that is connected
@@ -145,7 +145,7 @@ def _install_on(port: str, engine: str) -> None:
                 now = try_imports(board, look(board))
             if not now.aioble_ready:
                 raise DeviceError(
-                    f"aioble was fetched, but the board finds another ({now.aioble}): remove that"
+                    f"aioble was fetched, but the board finds another one ({now.aioble}): remove that"
                 )
             click.echo("aioble is installed.")
         step = advice.next_step(port, now)
@@ -160,7 +160,7 @@ def _refuse(port: str, found: Findings) -> None:
     if found.package == "firmware":
         raise DeviceError(
             "picolink is part of this board's firmware: nothing to install. "
-            "For another version flash a firmware: picolink flash"
+            "For another version, flash the firmware: picolink flash"
         )
     if found.lib is None:
         raise DeviceError(

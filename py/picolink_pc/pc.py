@@ -35,11 +35,11 @@ def why_not_opened(port: str) -> str:
     if "://" in port:
         return f"cannot open {port}: nothing answers there"
     if port not in known and not path.exists():
-        return f"cannot open {port}: there is no such port, but {', '.join(known) or 'no other either'}"
+        return f"cannot open {port}: there is no such port; found: {', '.join(known) or 'none'}"
     if os.name == "posix" and path.exists() and not os.access(path, os.R_OK | os.W_OK):
         group = path.group()
         return (
-            f"cannot open {port}: it is for the group {group}. "
+            f"cannot open {port}: only the group {group} may use it. "
             f"Join it (sudo adduser $USER {group}), then log in again"
         )
     return (

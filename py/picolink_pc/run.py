@@ -63,11 +63,11 @@ _RADIO_OPTIONS = (
     _option("interval_ms", "MS", "Connection interval: 7.5 to 4000 ms in steps of 1.25."),
     _option("data_length", "OCTETS", "Link-layer payload: 27, up to 251 with data length extension."),
     _option("phy", "1M|2M", "Megabits per second in the air.", type=click.Choice(("1M", "2M"))),
-    _option("mtu", "OCTETS", "ATT MTU that hosts agree to at most: 23 to 517."),
+    _option("mtu", "OCTETS", "Largest ATT MTU that hosts agree on: 23 to 517."),
     _option("latency", "EVENTS", "Connection events that an idle peripheral sleeps through."),
     pdus_per_event_option,
     _option("loss", "SHARE", "Share of PDUs lost in the air (and sent again): 0 to below 1."),
-    _option("seed", "NUMBER", "Of all that is random in the radio."),
+    _option("seed", "NUMBER", "Seed for all that is random in the radio."),
 )
 
 
@@ -166,8 +166,8 @@ def boards_option(command: Callable) -> Callable:
         "--boards",
         "interpreter",
         type=click.Choice(INTERPRETERS),
-        help="What runs the programs of virtual boards: MicroPython, by default where there is one, or this "
-        "PC's CPython, everywhere.",
+        help="What runs the programs of virtual boards: MicroPython (the default where there is one), or "
+        "this PC's CPython (on every system).",
     )(command)
 
 
@@ -203,7 +203,7 @@ async def offer_radio(room: Room, doors: contextlib.AsyncExitStack) -> None:
     "--stdin",
     "from_script",
     is_flag=True,
-    help="Take lines and commands from standard input though it is no terminal.",
+    help="Take lines and commands from standard input even if it is not a terminal.",
 )
 @stack_or_firmware_options
 def run(
@@ -230,7 +230,7 @@ def run(
     picolink scan --radio virtual
     picolink chat PicoA --radio virtual
 
-    Shows what they print.  A program that fails leaves the others running; the exit code is the highest.
+    Shows what they print.  If a program fails, the others keep running; the exit code is the highest of all.
     Lines that you type go to a program's input().  Those that begin with a colon are commands:
 
     \b
@@ -291,7 +291,7 @@ def _tell_missing_parts(names: list[str], programs: tuple[Path, ...], tell: Call
         parts = board_parts.missing(program.read_text(encoding="utf-8", errors="replace"))
         if parts:
             there = ", ".join(board_parts.HAS)
-            tell(f"{name} uses what a virtual board has not: {', '.join(parts)}. Of machine it has {there}.")
+            tell(f"{name} uses what virtual boards lack: {', '.join(parts)}. Of machine they have {there}.")
 
 
 def _board_names(programs: tuple[Path, ...]) -> list[str]:

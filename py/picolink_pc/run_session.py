@@ -134,7 +134,7 @@ class Session:
         command = line.removeprefix(PREFIX).strip()
         if command in self._boards:
             self._chosen = self._boards[command]
-            self._tell(f"You type to {command}.")
+            self._tell(f"Your lines now go to {command}.")
             return
         verb, _, name = command.partition(" ")
         name = name.strip()

@@ -27,7 +27,7 @@ _OF_BOARDS = ("drops", "restarts")
 @click.command()
 @click.option("--seeds", type=click.IntRange(min=1), default=1000, show_default=True, help="How many runs.")
 @click.option("--from-seed", type=int, default=0, show_default=True, help="Seed of the first run.")
-@click.option("--seed", type=int, help="This one run only, told step by step.")
+@click.option("--seed", type=int, help="Only this run, shown step by step.")
 @click.option("--boards", is_flag=True, help="On virtual boards in real time, not in simulation.")
 @click.option(
     "--drops",
@@ -72,7 +72,7 @@ def chaos(
 
     \b
     picolink chaos                1,000 simulated runs; some seconds in all
-    picolink chaos --seed 4711    one run again, exactly, told step by step
+    picolink chaos --seed 4711    one run again, exactly, step by step
     picolink chaos --boards       100 drops, 20 restarts of virtual boards; minutes
 
     In simulation a run is decided by its seed: connections dropped at any moment, boards restarted, packets

@@ -55,7 +55,7 @@ class Duration(click.ParamType):
 @click.command()
 @click.option("--duration", type=Duration(), default="1h", show_default=True, help="90s, 20m, 8h ...")
 @click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the faults.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For the faults.")
 @report_options
 def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) -> None:
     """Two virtual boards for a long time, with faults: heap, latency.

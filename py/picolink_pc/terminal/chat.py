@@ -24,21 +24,21 @@ _HISTORY = "chat-history"
 @click.command()
 @click.argument("name", callback=check_name)
 @radio_option
-@click.option("--channel", type=click.IntRange(0, 15), default=0, show_default=True, help="Of what you type.")
+@click.option("--channel", type=click.IntRange(0, 15), default=0, show_default=True, help="For your lines.")
 def chat(name: str, radio: str, channel: int) -> None:
-    """Talk with the board NAME: each line that you type is a message, each message a line.
+    """Talk to the board NAME: each line that you type is a message, each message a line.
 
     \b
     picolink chat PicoA
     picolink chat PicoA --radio virtual      a virtual board of a `picolink run` in another terminal
 
-    Enter sends, also while the board is away: it gets all later. Arrows up and down bring back what you
-    typed, in earlier chats too; what you paste is sent line by line. Ctrl-D or Ctrl-C leaves.
+    Enter sends, even while the board is away: it gets everything later. The up and down arrows bring back
+    what you typed, in earlier chats too; what you paste is sent line by line. Ctrl-D or Ctrl-C leaves.
 
-    What is no text is shown as hexadecimal digits. [3] before a message: it came on channel 3.
-    The line at the bottom tells how many messages were sent, and how many of them the board has.
+    What is not text is shown as hexadecimal digits. [3] before a message: it came on channel 3.
+    The line at the bottom shows how many messages were sent, and how many of them the board has.
 
-    The board's program goes on when you leave, and waits for the next one.
+    When you leave, the board's program continues, and waits for the next connection.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError(

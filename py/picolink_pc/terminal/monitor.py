@@ -180,8 +180,8 @@ def monitor(name: str, radio: str, as_json_lines: bool, as_csv: bool, seconds: f
     picolink monitor PicoA --json | jq .text    for a program
 
     It is the other end of the link: it reads the messages, and no other board gets them. --seconds counts
-    from the start. What is no UTF-8 is written as hexadecimal digits, with --json as "hex" instead of "text".
-    The board's program goes on when this ends. Exit code 1: the board was not there in time.
+    from the start. What is not UTF-8 is written in hexadecimal, with --json as "hex" instead of "text".
+    When this ends, the board's program continues. Exit code 1: the board was not there in time.
     """
     if as_json_lines and as_csv:
         raise click.UsageError("--json or --csv, not both")

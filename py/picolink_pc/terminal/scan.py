@@ -21,7 +21,7 @@ _GONE_S = 10
 _REFRESH_S = 0.5
 _NOBODY = (
     "No picolink board in sight. Does one run picolink.advertise(...)? One that is connected is not seen. "
-    "`picolink doctor` tells what is on a board at a cable."
+    "`picolink doctor` shows what is on a board connected by USB."
 )
 
 
@@ -79,7 +79,7 @@ def bars(signal: float) -> str:
     "--seconds",
     type=click.FloatRange(0, min_open=True),
     metavar="S",
-    help=f"Stop after this time.  [default: until Ctrl-C; {_PIPED_S} when the output is no terminal]",
+    help=f"Stop after this time.  [default: until Ctrl-C; {_PIPED_S} when the output is not a terminal]",
 )
 @click.option("--json", "as_json", is_flag=True, help="At the end, one line of JSON for each board.")
 def scan(radio: str, seconds: float | None, as_json: bool) -> None:

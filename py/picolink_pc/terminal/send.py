@@ -25,17 +25,17 @@ _LINES = 64  # that are read ahead
 @click.argument("name", callback=check_name)
 @click.argument("messages", nargs=-1, metavar="[MESSAGE]...")
 @radio_option
-@click.option("--channel", type=click.IntRange(0, 15), default=0, show_default=True, help="Of the messages.")
+@click.option("--channel", type=click.IntRange(0, 15), default=0, show_default=True, help="For the messages.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     default=30,
     show_default=True,
     metavar="S",
-    help="Give up when the board is not there, or takes nothing, for so long.",
+    help="Give up when the board is not there, or takes nothing, for this long.",
 )
 @click.option(
-    "--replies", type=click.IntRange(0), default=0, metavar="N", help="Wait for N messages of the board."
+    "--replies", type=click.IntRange(0), default=0, metavar="N", help="Wait for N messages from the board."
 )
 def send(
     name: str, messages: tuple[str, ...], radio: str, channel: int, timeout: float, replies: int
@@ -49,8 +49,8 @@ def send(
     tail -f log | picolink send PicoA             each line as it comes
 
     What the board sends meanwhile is printed. Exit code 0: the board has every message, and every reply that
-    was asked for has come. 1: not.
-    The board's program goes on, and waits for the next `picolink send`.
+    was asked for has come. 1: otherwise.
+    The board's program continues, and waits for the next `picolink send`.
     """
     outcome = Outcome(sent=0, expected=len(messages), last=f"no board named {name!r} in sight")
     lines = _lines() if not messages else _each(messages)

@@ -25,8 +25,8 @@ radio_option = click.option(
     default="adapter",
     show_default=True,
     metavar="RADIO",
-    help="adapter: Bluetooth of this PC; on Linux also the name of one, such as hci1. virtual: the radio of "
-    "the virtual boards that a `picolink run` in another terminal has.",
+    help="adapter: this PC's Bluetooth; on Linux also an adapter's name, such as hci1. virtual: the radio of "
+    "the virtual boards of a `picolink run` in another terminal.",
 )
 
 
@@ -38,7 +38,7 @@ def open_radio(name: str) -> "Radio":
     """The radio that the option `--radio` names.  Raises click.ClickException."""
     if name not in ("adapter", "virtual") and not (sys.platform == "linux" and re.fullmatch(r"hci\d+", name)):
         raise click.BadParameter(
-            f"{name!r}: it is adapter, virtual or, on Linux, the name of an adapter, such as hci1",
+            f"{name!r} is not adapter, virtual or, on Linux, the name of an adapter, such as hci1",
             param_hint="--radio",
         )
     extras.require("pc", "links from this PC")
