@@ -212,7 +212,7 @@ def test_a_link_stays_with_its_board_when_another_has_the_same_name(run, pair):
             await start(other, "advertise", send=10, expect=1)
             await b.line("event disconnected")
             await b.line("event refused: this is not the board that the link has met")
-            await other.line("event refused: the other board serves another one")
+            await other.line("event refused: the other board has another partner")
             await a.restart()
             await b.line("event peer restarted", timeout=60)
             await b.line("got 2000", timeout=60)

@@ -28,7 +28,7 @@ def test_other_names_in_sight_are_told():
         a, b = link("advertise", air, []), link("connect", air, told, name="picoA")
         tasks = [asyncio.create_task(a.open()), asyncio.create_task(b.open())]
         await asyncio.sleep(6)
-        assert of(told, "not found") == ["no board named 'picoA' in sight, still looking; there is 'PicoA'"]
+        assert of(told, "not found") == ["no board named 'picoA' in sight, still looking; in sight: 'PicoA'"]
         air.in_range = False
         told.clear()
         await asyncio.sleep(10)
@@ -89,7 +89,7 @@ def test_somebody_who_connects_and_stays_is_told_and_advertising_goes_on():
         phone.cancel()
         said = [(at, detail) for at, event, detail in told if event == "not connected"]
         assert 4000 < said[0][0] < 5000
-        what = "somebody was connected and did not speak picolink, hung up"
+        what = "a device connected and did not speak picolink: hung up"
         assert said[0][1] == f"{what} (phone)"
         assert said[1][1] == f"{what} (phone, 4 times so far)"
         assert all(later[0] - sooner[0] >= 10_000 for sooner, later in itertools.pairwise(said))

@@ -5,7 +5,7 @@
         async for message in link:
             print(message)
 
-Both are context managers that wait for the other board and give a Link. On a PC, which only connects,
+Both are context managers that wait for the other board and give a Link. On a PC, which can only connect,
 connect_sync() is the same without asyncio.
 """
 
@@ -19,7 +19,7 @@ def advertise(name, radio=None, services=(), **options):
     """A link whose board advertises `name` (str, 1 to 28 bytes of UTF-8) and waits for the other one.
 
     radio: see picolink.radio; None: the board's own.   options: see picolink.link.Link.
-    services: of aioble.Service, that the program offers besides; it must not register them itself.
+    services: aioble.Service objects that the program offers too; it must not register them itself.
     Raises TypeError or ValueError for a name that cannot be advertised.
     """
     return _link((radio or _radio.default()).advertise(name, services), options)

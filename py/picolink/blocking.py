@@ -15,11 +15,11 @@ class BlockingLink:
             for message in link:
                 print(message)
 
-    A thread of its own runs it, so events are told (on_event) in that thread, and messages come while the
-    program does something else. Several threads may call it. Calls are as those of picolink.link.Link, with
-    the same errors; Ctrl-C ends a call that waits, and loses nothing.
+    It runs in a thread of its own, so on_event is called in that thread, and messages come while the program
+    does something else. Several threads may call it. Calls are as those of picolink.link.Link, with the same
+    errors; Ctrl-C ends a call that waits, and loses nothing.
 
-    Attributes: as those of Link.
+    Attributes: those of Link.
     """
 
     def __init__(self, name, radio, options):

@@ -42,11 +42,11 @@ class Link:
     timeout_ms: that of open(), for `async with`.
     remember: stay with the first board that this one meets under this name, also after restarts: its identity
         is kept in a small file, until forget().
-    commit: what the program has read is acknowledged for good only by commit(): if it restarts before, it
-        gets that again.
+    commit: what the program has read is acknowledged for good only by commit(): if it restarts before that,
+        it gets those messages again.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
         "restarted", "renewed", "too large", "refused", "not found", "not connected" or "undelivered"; detail:
-        str for a person. Printed by default. An exception that it raises ends the link.
+        a str for people. Events are printed by default. An exception that it raises ends the link.
 
     Each wait takes a timeout_ms (int, ms; None: for ever). When the time is up it raises
     asyncio.TimeoutError, at most 20 ms later, and nothing is lost: a message that has not come is for the
@@ -138,7 +138,7 @@ class Link:
         """Send what is queued, tell the peer, disconnect.
 
         Waits as long as the peer takes something; when it has taken nothing for timeout_ms (int, ms), the
-        rest is given up, with the event "undelivered". Cancelled, it waits no more and disconnects.
+        rest is given up, with the event "undelivered". If cancelled, it stops waiting and disconnects.
         """
         self._policy.close(ticks_ms())
         await self._close(timeout_ms, "this side has closed the link")
@@ -190,13 +190,13 @@ class Link:
     # -- messages -----------------------------------------------------------------------------------------
 
     async def send(self, message, channel=0, timeout_ms=None):
-        """Queue a message; wait while the transmit ring is full. Cancelled, it has queued nothing.
+        """Queue a message; wait while the transmit ring is full. If cancelled, it has queued nothing.
 
         Tasks that send are served in the order in which they came.
 
         message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
-        Raises TypeError or ValueError for what is no message or can never fit, LinkClosedError when the link
-        is closed, RuntimeError when it was not opened.
+        Raises TypeError or ValueError for what is not a message or can never fit, LinkClosedError when the
+        link is closed, RuntimeError when it was not opened.
         """
         if self._line or not self.send_nowait(message, channel):
             await self._send_in_turn(message, channel, timeout_ms)
@@ -204,7 +204,7 @@ class Link:
     async def recv(self, timeout_ms=None):
         """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last.
 
-        Cancelled, it has taken nothing. But see Link on asyncio.wait_for().
+        If cancelled, it has taken nothing. But see Link on asyncio.wait_for().
         """
         burst = self._burst
         message = burst and self._engine.recv()
@@ -260,7 +260,7 @@ class Link:
             await self._wait(self._room, alarm)
 
     def commit(self):
-        """All that was read is safe, on disk for instance: it does not come again when this board restarts.
+        """All that was read is safe, for instance on disk: it does not come again when this board restarts.
 
         Raises ValueError without commit=True.
         """
@@ -268,7 +268,7 @@ class Link:
         self._wake.set()
 
     def forget(self):
-        """Whoever comes next is the partner, also where it was remembered."""
+        """The next board that this one meets is the partner, even if another one was remembered."""
         self._policy.forget()
         if self._partner:
             self._partner.remove(self._role.folder, self.name)

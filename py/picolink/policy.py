@@ -46,7 +46,7 @@ FULL_ERRNOS = (11, 12, 16, 114)
 _REASONS = {
     fl.CLOSING: "the other board closes its link",
     fl.PROGRAM_FAILED: "the other board's program has failed, or was interrupted",
-    fl.PARTNER_KNOWN: "the other board serves another one, and has turned this one away",
+    fl.PARTNER_KNOWN: "the other board has another partner, and has turned this one away",
     fl.OTHER_VERSION: "the other board speaks another version of the protocol",
     fl.NONSENSE: "this board's stream makes no sense to the other one",
 }
@@ -143,8 +143,8 @@ class Policy:
 
         While a task waits in send() it takes only what leaves enough room for that one, so that a large
         message gets its turn among small ones.
-        Handlers of pins and timers may call it, if they are not hard ones; it is False, too, where they
-        interrupt the Python engine. Other threads may not.
+        Handlers of pins and timers may call it, if they are not hard ones; it also returns False where they
+        interrupt the Python engine. Other threads may not call it.
         """
         engine = self.engine
         if self.life or engine.ended:
@@ -156,7 +156,7 @@ class Policy:
         return engine.send(message, channel)
 
     def send_first(self, message, channel):
-        """As send_nowait(), for who is the first in line."""
+        """As send_nowait(), for the first in line."""
         if self.life or self.engine.ended:
             self.check_open()
         if self._idle:
@@ -349,7 +349,7 @@ class Policy:
                 closing = self.life not in (lc.OPEN, lc.OPENING)
                 self.tell("disconnected", "closing" if closing else "%s, looking for it again" % (why,))
             elif why is _NO_GREETING:
-                detail = "somebody was connected and did not speak picolink, hung up"
+                detail = "a device connected and did not speak picolink: hung up"
                 self.tell_again(now, "not connected", detail, self._label)
             self._count_stall(now, connected)
         except MemoryError:
@@ -515,7 +515,7 @@ class Policy:
             resent = self.engine.stats()["resent"]
             self.tell("peer restarted", "%d messages sent again since the start" % resent)
         if flags & fl.FORGOTTEN:
-            self.tell("restarted", "the other board knew this one before: what lay unread here is lost")
+            self.tell("restarted", "the other board knew this one before: what was unread here is lost")
         if flags & fl.TOO_LARGE:
             removed = self.engine.stats()["too_large"]
             self.tell("too large", "%d messages removed that the other board cannot hold" % removed)
@@ -561,7 +561,7 @@ class Policy:
         """The board with this name is not in sight.   others: names of picolink boards that are."""
         detail = "no board named %r in sight, still looking" % name
         if others:
-            detail += "; there is %s" % ", ".join(repr(other) for other in others)
+            detail += "; in sight: %s" % ", ".join(repr(other) for other in others)
         for _, until in self._shunned:
             if ticks_diff(until, now) > 0:
                 detail = "no other board named %r in sight, still looking" % name
