@@ -1,13 +1,14 @@
 """How a link opens and closes, and whose turn it is to send: in virtual time, on the radio in memory."""
 
 import asyncio
+import errno
 
 import picolink
 import pytest
 import virtual_time
 from picolink import lifecycle
 from picolink.link import Link
-from picolink.policy import HANG_UP, Policy
+from picolink.policy import FULL, HANG_UP, Policy
 from picolink.pyengine import Engine
 from picolink.radio import memory
 
@@ -110,12 +111,27 @@ def test_a_packet_that_comes_while_hanging_up_opens_nothing():
     assert told == ["not connected"]
 
 
-@pytest.mark.parametrize("messages, signs", [(0, 8), (1, 1)])
-def test_signs_of_life_are_rarer_while_an_acknowledgement_is_waited_for(messages, signs):
-    """In 8 s. The packet is sent again after 1, 3 and 7 s."""
+class HostStack:
+    """Keeps the packets that it has taken; has no room for more than `room`."""
+
+    room = None
+
+    def __init__(self):
+        self.packets = []
+
+    def transmit(self, packet):
+        if len(self.packets) == self.room:
+            raise OSError(errno.ENOMEM, "full")
+        self.packets.append(bytes(packet))
+
+
+def met():
+    """A policy that has met another board within 600 ms: itself, its turns, its host stack, and
+    exchange(now): a turn in which what that holds, and what the other board says, arrive.
+    """
     policy, other = new_policy(on_event=lambda *_: None), Engine(2, b"abcdefgh")
-    to_other, buffer = [], bytearray(244)
-    policy.transmit = lambda packet: to_other.append(bytes(packet))
+    stack, buffer = HostStack(), bytearray(244)
+    policy.transmit = stack.transmit
     policy.open()
     policy.seek(0)
     policy.adopt(0, "B", "B")
@@ -123,21 +139,47 @@ def test_signs_of_life_are_rarer_while_an_acknowledgement_is_waited_for(messages
     turns = policy.turns(0)
     next(turns)
     other.start(247, 0)
-    for now in range(0, 600, 10):  # no round trip is measured
+
+    def exchange(now):
         turns.send(now)
-        while to_other:
-            other.feed(to_other.pop(0), now)
+        while stack.packets:
+            other.feed(stack.packets.pop(0), now)
+        while other.recv():
+            pass
         while size := other.pull_into(buffer, now):
             policy.feed(bytes(buffer[:size]), now)
+
+    for now in range(0, 600, 10):  # no round trip is measured
+        exchange(now)
     assert policy.connection == lifecycle.CONNECTED
+    return policy, turns, stack, exchange
+
+
+@pytest.mark.parametrize("messages, signs", [(0, 8), (1, 1)])
+def test_signs_of_life_are_rarer_while_an_acknowledgement_is_waited_for(messages, signs):
+    """In 8 s. The packet is sent again after 1, 3 and 7 s."""
+    policy, turns, stack, _ = met()
     for _ in range(messages):
         assert policy.send_nowait(b"?")
-    to_other.clear()
     for now in range(600, 8600, 10):
         if now % 500 == 0:
             policy.feed(b"", now)
         assert turns.send(now) != HANG_UP
-    assert to_other.count(b"") == signs
+    assert stack.packets.count(b"") == signs
+
+
+def test_a_full_host_stack_is_asked_less_often_while_nothing_leaves():
+    """After 2 ms, then every 4 ms; every 2 ms again once two packets have left in a turn."""
+    policy, turns, stack, exchange = met()
+    for now in range(600, 650, 10):
+        exchange(now)
+        while policy.send_nowait(bytes(200)):
+            pass
+    pauses = []
+    for stack.room in (0, 0, 0, 1, 3):
+        assert turns.send(650) == FULL
+        pauses.append(policy.full_ms)
+    assert pauses == [4, 4, 4, 4, 2]
 
 
 def test_a_handler_never_overtakes_a_large_message_that_waits():
