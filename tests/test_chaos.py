@@ -87,7 +87,7 @@ def test_many_runs_and_every_fault_in_them(tmp_path):
         assert counts["write refused", error] > 0
     for fault in ("clock wrapped", "freezes", "heap exhausted", "reader slowed down", "reader stalled"):
         assert counts["boards", fault] > 0
-    for fault in ("connected", "borne until he had to greet", "a third board connected"):
+    for fault in ("connected", "tolerated until it had to greet", "a third board connected"):
         assert counts["strangers", fault] > 0
     for lie in Lie:
         assert counts["forger", lie] > 0

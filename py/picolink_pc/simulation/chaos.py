@@ -29,7 +29,7 @@ HEAL_S = 10
 """Virtual time in which both directions carry messages again, when a forger has gone."""
 
 _UNCOVER_S = 120
-"""Likewise when he has hidden messages behind the beginning of a record: until that has passed."""
+"""Likewise when it has hidden messages behind the beginning of a record: until that has passed."""
 
 _TICKS_END = 1 << 30
 _LEAST_SIZE = 6  # bytes of a message
@@ -418,7 +418,7 @@ class _ForgedRun(_Run):
         self._simulation.visit(self._simulation.boards.index(board), guest)
 
     def _look_for_strangers(self) -> None:
-        """Who has met a stranger first forgets him."""
+        """A board that has met a stranger first forgets it."""
         for board in self._simulation.boards:
             if board.forget_strangers():
                 self._met = True
@@ -466,7 +466,7 @@ class _ForgedRun(_Run):
 _SIMULATION_GROUPS = {
     "jammed": "forger",
     "supervision timeouts": "connection dropped",
-    "borne until he had to greet": "strangers",
+    "tolerated until it had to greet": "strangers",
 }
 """Group of a simulation's counts; the others are faults of packets."""
 

@@ -338,7 +338,7 @@ class Simulation:
         self._visited = None
         guest = self._guest
         if not guest:
-            self.counts["borne until he had to greet"] += 1
+            self.counts["tolerated until it had to greet"] += 1
         board.connect(self.setup.radio.mtu, bool(guest) and board is self.boards[CENTRAL], _STRANGER)
         if guest:
             guest.connect(board)
