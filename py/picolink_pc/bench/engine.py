@@ -236,7 +236,7 @@ def _measure(board: Board, sizes: tuple[int, ...], progress: Progress) -> Result
         notes=[
             "Per message, one way in full packets of 236 bytes; ack: both sides, one for 4 packets.",
             "with recv: recv() makes a bytes object of the message, recv_into() does not. heap B: allocated.",
-            "The loop around a call is not counted, the call is; collections of garbage are not.",
+            "The loop around a call is not counted, the call is; garbage collection is not.",
             "JSON: struct, json and a checksum by hand, a frame for each message that nobody acknowledges.",
             *board.notes,
         ],
@@ -307,7 +307,7 @@ def _firmware_sizes() -> list[str]:
     type=click.IntRange(1, 4000),
     multiple=True,
     metavar="BYTES",
-    help="Of a message; can be given again. By default " + ", ".join(map(str, SIZES)) + ".",
+    help="Size of a message; can be given again. By default " + ", ".join(map(str, SIZES)) + ".",
 )
 @report_options
 def engine(

@@ -61,7 +61,7 @@ def heap(messages: int, engine: str, settings: RadioSettings, out: Path | None) 
         parameters={"engine": engine, "message_bytes": 18, "interval_ms": settings.interval_ms},
         columns={"messages": "messages", **{role: role for role in ROLES}},
         rows=rows,
-        notes=["After a collection of garbage. All messages arrived, in order, none twice."],
+        notes=["After a garbage collection. All messages arrived, in order, none twice."],
     )
     publish(console, [result], out, {})
     for role in ROLES:

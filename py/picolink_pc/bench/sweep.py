@@ -257,7 +257,7 @@ _PARTS = ("point", *SWEEPS, "slow", "targets")
     default=Case.size,
     show_default=True,
     metavar="BYTES",
-    help="Of a message: 6 to 4000.",
+    help="Size of a message: 6 to 4000.",
 )
 @click.option(
     "--window",

@@ -93,7 +93,7 @@ def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) ->
         },
         rows=rows,
         notes=[
-            "Heap in use after a collection of garbage; the least of each period.",
+            "Heap in use after a garbage collection; the least of each period.",
             "Latency includes the time without a connection, and of frozen boards.",
             f"Faults: {', '.join(counts)}.",
             "Broken promises: " + (f"{len(errors)}." if errors else "none."),
