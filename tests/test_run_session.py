@@ -41,9 +41,11 @@ from machine import Timer
 import time
 fired = []
 Timer().init(period=20, mode=Timer.ONE_SHOT, callback=lambda timer: fired.append("once"))
-Timer(period=10_000, callback=lambda timer: fired.append("not yet"))
-stopped = Timer(freq=100, callback=lambda timer: fired.append("stopped"))
+Timer(period=600_000, callback=lambda timer: fired.append("not yet"))
+early = []
+stopped = Timer(freq=100, callback=early.append)
 stopped.deinit()
+before = len(early)
 count = 0
 def tick(timer):
     global count
@@ -55,7 +57,7 @@ Timer(period=10, mode=Timer.PERIODIC, callback=tick)
 while "five" not in fired or "once" not in fired:  # a busy loop is interrupted
     pass
 time.sleep_ms(200)
-print(count, sorted(fired))
+print(count, sorted(fired), len(early) == before)
 """
 
 ASKING = """
@@ -109,7 +111,7 @@ def test_pins_print_their_changes(tmp_path, interpreter):
 
 def test_timers_interrupt_the_program(tmp_path, interpreter):
     done = picolink_run("--boards", interpreter, *write(tmp_path, timers=TIMERS))
-    assert done.stdout.splitlines()[-1] == "timers  5 ['five', 'once']", done.stdout
+    assert done.stdout.splitlines()[-1] == "timers  5 ['five', 'once'] True", done.stdout
 
 
 def test_a_script_types_to_the_chosen_board(tmp_path, interpreter):
