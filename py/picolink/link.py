@@ -45,8 +45,9 @@ class Link:
     commit: what the program has read is acknowledged for good only by commit(): if it restarts before that,
         it gets those messages again.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
-        "restarted", "renewed", "too large", "refused", "not found", "not connected" or "undelivered"; detail:
-        a str for people. Events are printed by default. An exception that it raises ends the link.
+        "restarted", "renewed", "too large", "refused", "not remembered", "not found", "not connected" or
+        "undelivered"; detail: a str for people. Events are printed by default. An exception that it raises
+        ends the link.
 
     Each wait takes a timeout_ms (int, ms; None: for ever). When the time is up it raises
     asyncio.TimeoutError, at most 20 ms later, and nothing is lost: a message that has not come is for the

@@ -1,7 +1,7 @@
 """Radios: how the packets of a link travel.
 
-    picolink.radio.aioble    Bluetooth of a board, by aioble: what a board has unless it is told otherwise
-    picolink.radio.bleak     Bluetooth of a PC, by bleak: what a PC has; it only connects
+    picolink.radio.aioble    Bluetooth of a board, through aioble: a board's default
+    picolink.radio.bleak     Bluetooth of a PC, through bleak: a PC's default; it can only connect
     picolink.radio.memory    no radio at all, but links of one program hear each other: for tests
 
 A radio has advertise(name, services) and connect(name). Each gives a role: how a connection comes, for one
@@ -12,7 +12,7 @@ identity    8 bytes that name this board, the same after each restart
 TROUBLES    tuple of exceptions that establish() raises when it has to be tried again
 handle      int: of the connection; negative when there is none, or no longer one
 folder      str, where a partner is remembered, with a separator at its end; "": where the program runs
-irq_errors  int: exceptions that were kept from whoever called this radio
+irq_errors  int: exceptions that were kept from the caller of this radio
 serve(policy)   called once, before all else, by the link: with its picolink.policy.Policy, whose `transmit`
             this sets
 claim()     coroutine: the link opens. Raises RuntimeError when the radio can serve no other link now
@@ -32,7 +32,7 @@ _radio = None
 
 
 def use(radio):
-    """Links that are made from now on use this radio unless they name one; None: what this computer has."""
+    """Links that are made from now on use this radio unless they name one; None: this computer's own."""
     global _radio
     _radio = radio
 

@@ -29,8 +29,8 @@ class Air:
     """What the links share. Everything may be changed at any time.
 
     in_range: whether they hear each other; a connection lasts without that for supervision_ms (int).
-    delay_ms: int, that each packet takes longer.   loss: 0 to 1, the part of the packets that never arrive.
-    queue: packets that are on their way in one direction at most; then the host stack is full.
+    delay_ms: int, by which each packet is later.   loss: 0 to 1, the share of packets that never arrive.
+    queue: packets on their way in one direction at most; then the host stack is full.
     mtu: ATT MTU of the next connections, bytes.
     """
 
@@ -51,7 +51,7 @@ class Air:
         return self._boards[address]
 
     def advertise(self, name, services=()):  # noqa: ARG002
-        """As picolink.radio says; of a board that only does that. Nobody sees its services."""
+        """As picolink.radio says; for a board that only advertises. Nobody sees its services."""
         return self.board("advertises " + wire.checked_name(name)).advertise(name)
 
     def connect(self, name):

@@ -4,9 +4,9 @@
 def advertise(name, services=()):
     """The role that advertises `name` and waits.
 
-    services: aioble.Service, that the program offers besides.
-    Raises TypeError or ValueError for what is no name, ImportError where Bluetooth or aioble are missing or
-    are not what it needs.
+    services: aioble.Service objects that the program offers too.
+    Raises TypeError or ValueError for an invalid name, ImportError where Bluetooth or aioble is missing or is
+    not what it needs.
     """
     _need("advertise", "Service", "Characteristic", "register_services")
     from .peripheral import Peripheral

@@ -32,7 +32,7 @@ class Radio:
     def connect(self, name):
         """The role that looks for the board that advertises `name`, and connects.
 
-        Raises TypeError or ValueError for what is no name.
+        Raises TypeError or ValueError for an invalid name.
         """
         from .central import Central
 
@@ -42,8 +42,8 @@ class Radio:
         """`async with` this: meanwhile see(name, address, signal) is called for each board that is heard.
 
         name: str, "" where none was heard yet.   address: str; on macOS one that this Mac has made up.
-        signal: dBm.   Entering raises BluetoothError where Bluetooth of this PC cannot be used. No link of
-        this radio connects meanwhile.
+        signal: dBm.   Entering raises BluetoothError where this PC's Bluetooth cannot be used. Meanwhile no
+        link of this radio connects.
         """
         from .watch import watch
 

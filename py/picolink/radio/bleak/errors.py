@@ -16,16 +16,16 @@ _ALLOW = {
     "darwin": "System Settings, Privacy & Security, Bluetooth: switch on what runs Python, such as Terminal",
 }
 _NO_BLUEZ = (
-    "Linux has no Bluetooth service running, which is BlueZ's: sudo apt install bluez, "
-    "then sudo systemctl start bluetooth. Containers and WSL have none: use the system around them"
+    "Linux has no Bluetooth service (BlueZ) running: sudo apt install bluez, "
+    "then sudo systemctl start bluetooth. Containers and WSL have none: use the system outside them"
 )
 _OLD_ADAPTER = (
-    "this PC's Bluetooth knows no Bluetooth LE as a central: a USB adapter for Bluetooth 4.0 or newer does"
+    "this PC's Bluetooth cannot be a Bluetooth LE central: use a USB adapter for Bluetooth 4.0 or newer"
 )
 
 
 class BluetoothError(RuntimeError):
-    """Bluetooth of this PC cannot be used; the message says why and what to do."""
+    """This PC's Bluetooth cannot be used; the message says why and what to do."""
 
 
 def unusable(error):
@@ -34,7 +34,7 @@ def unusable(error):
 
 
 def explain(error):
-    """What is wrong with Bluetooth of this PC, and what to do, as a str; None: something else is."""
+    """What is wrong with this PC's Bluetooth, and what to do, as a str; None: something else is wrong."""
     if isinstance(error, BleakBluetoothNotAvailableError):
         return _not_available(error)
     if isinstance(error, BleakDBusError):
