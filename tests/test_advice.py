@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mpremote import mip
 from pico_firmware import AIOBLE, WITH_PICOLINK, write_plain_firmware
-from picolink_pc import advice, bootsel, device
+from picolink_pc import advice, bootsel, device, products
 from picolink_pc import flash as flash_module
 from picolink_pc.bootsel import read_drive
 from picolink_pc.emulator import Emulator
@@ -197,6 +197,36 @@ def start_main(pico):
     with serial_for_url(pico.port, timeout=60) as port:
         port.write(b"\x04")
         assert port.read_until(b"soft reboot").endswith(b"soft reboot")
+
+
+def test_the_native_engine_is_put_beside_the_one_in_python(pico_w):
+    assert picolink("install", "--engine", "python", "--port", pico_w.port).exit_code == 0
+    said = to_do(pico_w)
+    assert said.endswith("puts the native engine beside the Python one, which works but is slow.")
+    assert picolink_line(said).exit_code == 0
+    assert to_do(pico_w) is None
+
+
+def test_a_board_without_a_native_module_for_it_is_ready_with_python(pico_w, monkeypatch, tmp_path):
+    """As an ESP32 with Xtensa is."""
+    monkeypatch.setattr(products, "native_module", lambda architecture: tmp_path / architecture)
+    pico_w.run("import os\nos.remove('/lib/picolink/__init__.mpy')\nos.remove('/lib/_picolink.mpy')")
+    said = to_do(pico_w)
+    assert said == f"picolink install --port {pico_w.port}"
+    said = error_line(picolink_line(said))
+    assert "there is no native module for armv6m here: install with --engine python" in said
+    assert picolink("install", "--engine", "python", "--port", pico_w.port).exit_code == 0
+    assert to_do(pico_w) is None
+    doctor = picolink("doctor", "--port", pico_w.port)
+    assert "python (there is no native one for armv6m here)" in doctor.stdout
+
+
+def test_a_lib_that_is_not_on_the_path_is_put_back(pico):
+    write(pico, {"/boot.py": "import sys\nsys.path.remove('/lib')\n"})
+    said = error_line(picolink("install", "--port", pico.port))
+    line = re.search(r"\(boot.py: (.*)\)$", said)[1]
+    write(pico, {"/boot.py": f"import sys\nsys.path.remove('/lib')\n{line}\n"})
+    assert picolink("install", "--port", pico.port).exit_code == 0
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -427,6 +427,7 @@ def test_a_board_that_is_unplugged_while_aioble_is_fetched_is_gone(monkeypatch):
         (EMPTY, "picolink install --port /dev/ttyACM1"),
         (replace(READY, native=None, engine="python"), "puts the native engine beside the Python one"),
         (replace(READY, native=None, engine="python", mpy=6), None),
+        (replace(READY, native=None, engine="python", mpy=10 << 10 | 3 << 8 | 6), None),  # ESP32
         (replace(READY, aioble=None), "picolink install --port /dev/ttyACM1 fetches aioble"),
         (
             replace(READY, aioble="broken: OSError()"),

@@ -5,6 +5,7 @@ import shutil
 import sys
 from importlib.metadata import version
 
+from . import products
 from .findings import MPY_VERSION, TOO_OLD, Findings
 from .supported import OLDEST_MICROPYTHON
 
@@ -95,7 +96,8 @@ def _missing(port: str, found: Findings) -> str | None:
     if found.package_version != version("picolink"):
         command = flash if found.package == "firmware" else install
         return f"{command} puts picolink {version('picolink')} there, as on this PC."
-    if found.engine == "python" and found.mpy_version == MPY_VERSION and found.architecture != "none":
+    loads = found.mpy_version == MPY_VERSION and products.native_for(found.architecture) is not None
+    if found.engine == "python" and loads:
         return f"{install} puts the native engine beside the Python one, which works but is slow."
     if not found.aioble_ready:
         return old_aioble(port, found) or _aioble_in_files(install, found)

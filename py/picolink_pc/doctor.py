@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from . import advice, device
+from . import advice, device, products
 from .device import DeviceError, ports_option
 from .findings import Findings, look, try_imports
 
@@ -75,7 +75,7 @@ def _rows(port: str, found: Findings) -> list[tuple[str, str]]:
         ("aioble", _place(found.aioble)),
         ("picolink", f"{picolink} (this PC: {version('picolink')})"),
         ("native engine", _place(found.native)),
-        ("engine in use", found.engine or "none"),
+        ("engine in use", _engine(found)),
         ("memory free", f"{found.memory_free // 1024} of {found.memory // 1024} KiB"),
         ("files free", f"{found.files_free // 1024} KiB"),
         ("starts by itself", "; ".join(_program(*each) for each in found.programs.items()) or "nothing"),
@@ -87,6 +87,12 @@ def _program(name: str, about: list | None) -> str:
         return f"{name}, which cannot be read"
     size, *modules = about
     return f"{name} ({size} bytes{', imports ' + ', '.join(modules) if modules else ''})"
+
+
+def _engine(found: Findings) -> str:
+    if found.engine == "python" and products.native_for(found.architecture) is None:
+        return f"python (there is no native one for {found.architecture} here)"
+    return found.engine or "none"
 
 
 def _place(where: str | None) -> str:

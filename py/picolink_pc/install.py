@@ -27,14 +27,6 @@ from .findings import MPY_VERSION, Findings, look, try_imports
 _CHUNK_BYTES = 2048
 """Written at once: the board compiles each chunk as a line of source."""
 
-# A board loads native modules of its own architecture, and an ARM board those of smaller ARM cores.
-_SMALLER_ARCHITECTURES = {
-    "armv7m": ["armv6m"],
-    "armv7em": ["armv7m", "armv6m"],
-    "armv7emsp": ["armv7m", "armv6m"],
-    "armv7emdp": ["armv7m", "armv6m"],
-}
-
 # An import looks into the root folder before /lib. So the new package goes from "picolink.new" to the root,
 # where it hides the old one, then the old one goes, then the new one takes its place: each a single rename,
 # and at any moment one whole package is found. A package that is in the root already was copied by hand, or a
@@ -180,14 +172,13 @@ def _native_module(found: Findings) -> Path:
             f"the board loads native modules of format {found.mpy_version}, ours are {MPY_VERSION}: "
             "install with --engine python"
         )
-    candidates = [architecture, *_SMALLER_ARCHITECTURES.get(architecture, [])]
-    for candidate in candidates:
-        if products.native_module(candidate).exists():
-            return products.native_module(candidate)
-    raise DeviceError(
-        f"there is no native module for {architecture} here: install with --engine python, "
-        f"or {products.how_to_get('native')}"
-    )
+    module = products.native_for(architecture)
+    if module is None:
+        raise DeviceError(
+            f"there is no native module for {architecture} here: install with --engine python, "
+            f"or {products.how_to_get('native')}"
+        )
+    return module
 
 
 def _install(board: SerialTransport, found: Findings, native: Path | None) -> None:

@@ -69,6 +69,23 @@ def native_module(architecture: str) -> Path:
     return (OUT if CHECKOUT else _INSTALLED) / "native" / architecture / "_picolink.mpy"
 
 
+# A board loads native modules of its own architecture, and an ARM board those of smaller ARM cores.
+_SMALLER_ARCHITECTURES = {
+    "armv7m": ["armv6m"],
+    "armv7em": ["armv7m", "armv6m"],
+    "armv7emsp": ["armv7m", "armv6m"],
+    "armv7emdp": ["armv7m", "armv6m"],
+}
+
+
+def native_for(architecture: str) -> Path | None:
+    """The native module that a board of this architecture gets; None: none is here that it could load."""
+    for candidate in (architecture, *_SMALLER_ARCHITECTURES.get(architecture, [])):
+        if native_module(candidate).exists():
+            return native_module(candidate)
+    return None
+
+
 def native_on_this_pc() -> Path:
     """What gives virtual boards in MicroPython the native engine: its folder goes onto their sys.path.
 
