@@ -53,6 +53,7 @@ def play(interpreter, program):
         "cancelled_at_the_end",
         "cancelling",
         "closing_together",
+        "commit_and_fail",
         "draining",
         "large_among_small",
         "large_at_the_end",

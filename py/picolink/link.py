@@ -89,6 +89,7 @@ class Link:
             self._readable,
             self._room,
         )
+        policy.commits = commit
         self._partner = None  # picolink.partner, with remember=True
         if remember:
             from . import partner

@@ -29,6 +29,8 @@ _WAITING_MS = const(2000)  # who waits for an acknowledgement: on a slow radio a
 _SILENCE_MS = const(4500)  # a peer that says nothing for this time is gone
 _STALL_MS = const(4000)  # a connection that acknowledges nothing for this time has stalled
 _STALLS = const(3)  # so many in a row: it is this board's host stack
+_COMMIT_MS = const(30)  # longer than that the engine does not wait to tell what was committed
+_TOLD_MS = const(150)  # and so long the host stack may take to take that
 _LINGER_MS = const(400)  # longer than a peer that lacks an acknowledgement takes to ask again
 _GOODBYE_MS = const(1000)  # so long the other board has to hear why this one hangs up
 _AGAIN_MS = const(10_000)  # what happens again and again is told this often
@@ -81,6 +83,7 @@ class Policy:
     life, connection: states of picolink.lifecycle.
     peer: the address at which the other board was met last; None when it was not found there.
     met: called when the boards have greeted each other, or None.
+    commits: whether the program commits what it has read.
     closed: why the link is closed, for a person.
     why: why the connection is given up, a str or an exception.
 
@@ -97,6 +100,7 @@ class Policy:
         self.heard_at = 0
         self.peer = None
         self.met = None
+        self.commits = False
         self.closed = None
         self.why = None
         self.stack_restarts = 0
@@ -118,7 +122,7 @@ class Policy:
         self._pause_ms = _PAUSE_FIRST_MS
         self._timeouts = 0  # the engine's, until the last connection ended
         self._stalled = 0  # connections in a row
-        self._quiet_at = self._acknowledged = 0
+        self._quiet_at = self._acknowledged = self._gone_at = 0
         self._connections = self._silences = 0
         self._shunned = []  # [address, until when]
         self._said_why = False  # has this side said why it leaves?
@@ -204,7 +208,7 @@ class Policy:
     def _go(self, event, now):
         self._link(event)
         self._acknowledged = self.engine.acknowledged()
-        self._quiet_at = now
+        self._quiet_at = self._gone_at = now
 
     def closing(self, now, timeout_ms):
         """Whether there is something to wait for: the peer lacks something, and has taken some of it in the
@@ -220,6 +224,8 @@ class Policy:
             if engine.pending() and self._takes(now, timeout_ms):
                 return True
             if not self._said_why:
+                if self._is_commit_due(now):
+                    return True
                 self._said_why = True
                 engine.bye(fl.PROGRAM_FAILED)
                 self.wake.set()
@@ -227,11 +233,17 @@ class Policy:
             return self.connection >= GREETING
         if not engine.pending():
             if life == lc.ENDED:
-                return False
+                return self._is_commit_due(now)
             # The peer hangs up when it knows that this side has heard its END; but not if it waits likewise.
             if life == lc.BOTH_ENDED and ticks_diff(now, self.heard_at) > _LINGER_MS:
                 return False
         return self._takes(now, timeout_ms)
+
+    def _is_commit_due(self, now):
+        """Whether the peer has not been told all that was committed; nobody acknowledges that."""
+        if not self.commits or self.connection != CONNECTED or ticks_diff(now, self._gone_at) > _TOLD_MS:
+            return False
+        return 0 <= self.engine.wait(now) <= _COMMIT_MS
 
     def _takes(self, now, timeout_ms):
         """Whether the peer has taken something in the last timeout_ms."""

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_COMMIT_S = 0.15
-"""The board hears of a commit 30 ms after the one before, at the next connection event."""
-
 radio_option = click.option(
     "--radio",
     default="adapter",
@@ -70,10 +67,7 @@ async def visit(
     options = {"on_event": tell, "timeout_ms": timeout_ms, "commit": True}
     with contextlib.suppress(_LeaveError):
         async with picolink.connect(name, radio=radio, **options) as link:
-            try:
-                yield link
-            finally:
-                await asyncio.sleep(_COMMIT_S)
+            yield link
             raise _LeaveError
 
 
