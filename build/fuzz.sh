@@ -14,11 +14,13 @@ compile() {
     # Counters in the engine and in the target, not in the checks: they would take half of the time.
     local coverage=-fsanitize-coverage=inline-8bit-counters,pc-table
     clang "${flags[@]}" -c "$ROOT/tests/fuzz/side.c" -o "$fuzz/side.o"
-    clang "${flags[@]}" -c "$ROOT/native/crc32.c" -o "$fuzz/crc32.o"
+    for file in crc32 aes sha256; do
+        clang "${flags[@]}" -c "$ROOT/native/$file.c" -o "$fuzz/$file.o"
+    done
     clang "${flags[@]}" "$coverage" -c "$ROOT/native/picolink.c" -o "$fuzz/picolink.o"
     for target in "${targets[@]}"; do
         clang "${flags[@]}" "$coverage" -c "$ROOT/tests/fuzz/fuzz_$target.c" -o "$fuzz/$target.o"
-        clang "${flags[@]}" -fsanitize=fuzzer "$fuzz"/{"$target",side,crc32,picolink}.o -o "$fuzz/fuzz_$target"
+        clang "${flags[@]}" -fsanitize=fuzzer "$fuzz"/{"$target",side,crc32,aes,sha256,picolink}.o -o "$fuzz/fuzz_$target"
     done
 }
 

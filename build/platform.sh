@@ -65,7 +65,7 @@ for_cpython() { # for_cpython ARCHITECTURE
     mkdir -p "$work"
     [ ! -d "/usr/include/$(uname -m)-linux-gnu" ] || ln -s "/usr/include/$(uname -m)-linux-gnu" "$work/$1-linux-gnu"
     (cd "$ROOT/native" && "$zig/ziglang/zig" cc -target "$1-linux-gnu.$oldest_glibc" -std=c99 -O2 -g0 -s -shared -fPIC -Wall -Wextra \
-        -I. -isystem "$include" -isystem "$work" cpython/_picolink.c picolink.c crc32.c -o "$platform/$1/_picolink.abi3.so")
+        -I. -isystem "$include" -isystem "$work" cpython/_picolink.c {picolink,crc32,aes,sha256}.c -o "$platform/$1/_picolink.abi3.so")
 }
 
 build() { # build ARCHITECTURE

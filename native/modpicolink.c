@@ -103,11 +103,21 @@ static const uint8_t *checked_identity(mp_obj_t value) {
     return bytes.buf;
 }
 
+/* 32 bytes, of which nothing is shown. */
+static const uint8_t *checked_secret(qstr name, mp_obj_t value) {
+    mp_buffer_info_t bytes;
+    if (mp_obj_get_type(value) == &mp_type_str || !is_bytes(value, &bytes) ||
+        bytes.len != PICOLINK_KEY_BYTES) {
+        RAISE(mp_type_ValueError, "%s must be 32 bytes", MP_OBJ_NEW_QSTR(name));
+    }
+    return bytes.buf;
+}
+
 /* -- the type Engine ------------------------------------------------------------------------------------ */
 
 /* All the memory of an engine is this one block. */
 static mp_obj_t engine_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
-    enum { SESSION, IDENTITY, TX_SIZE, RX_SIZE, WINDOW, COMMIT, ARGUMENTS };
+    enum { SESSION, IDENTITY, TX_SIZE, RX_SIZE, WINDOW, COMMIT, KEY, SEED, ARGUMENTS };
     /* Not static: a native module only knows its qstrs when it runs. */
     const mp_arg_t allowed[ARGUMENTS] = {
         {MP_QSTR_session, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_int = 0}},
@@ -116,6 +126,8 @@ static mp_obj_t engine_make_new(const mp_obj_type_t *type, size_t n_args, size_t
         {MP_QSTR_rx_size, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(8192)}},
         {MP_QSTR_window, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(4096)}},
         {MP_QSTR_commit, MP_ARG_BOOL, {.u_bool = false}},
+        {MP_QSTR_key, MP_ARG_OBJ, {.u_obj = mp_const_none}},
+        {MP_QSTR_seed, MP_ARG_OBJ, {.u_obj = mp_const_none}},
     };
     mp_arg_val_t values[ARGUMENTS];
     mp_arg_parse_all_kw_array(n_args, n_kw, args, ARGUMENTS, allowed, values);
@@ -126,11 +138,24 @@ static mp_obj_t engine_make_new(const mp_obj_type_t *type, size_t n_args, size_t
         checked_int(MP_QSTR_window, values[WINDOW].u_obj, PICOLINK_WINDOW_MIN, PICOLINK_WINDOW_MAX);
 
     checked_identity(values[IDENTITY].u_obj);
+    bool keyed = values[KEY].u_obj != mp_const_none;
+    size_t size = picolink_engine_bytes(tx_size, rx_size);
+    size_t keys_size = 0;
+    if (keyed) {
+        checked_secret(MP_QSTR_key, values[KEY].u_obj);
+        checked_secret(MP_QSTR_seed, values[SEED].u_obj);
+        keys_size = sizeof(picolink_keys_t);
+    }
 
-    engine_obj_t *self = m_malloc(offsetof(engine_obj_t, engine) + picolink_engine_bytes(tx_size, rx_size));
+    engine_obj_t *self = m_malloc(offsetof(engine_obj_t, engine) + size + keys_size);
     self->base.type = type;
     const uint8_t *identity = checked_identity(values[IDENTITY].u_obj); /* where it is now */
     picolink_init(&self->engine, session, identity, tx_size, rx_size, window, values[COMMIT].u_bool);
+    if (keyed) {
+        picolink_set_key(&self->engine, (picolink_keys_t *)((byte *)&self->engine + size),
+                         checked_secret(MP_QSTR_key, values[KEY].u_obj),
+                         checked_secret(MP_QSTR_seed, values[SEED].u_obj));
+    }
     return MP_OBJ_FROM_PTR(self);
 }
 

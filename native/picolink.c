@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "aes.h"
 #include "crc32.h"
+#include "sha256.h"
 
 /* Packets: docs/protocol.md, "Packets". */
 enum {
@@ -10,10 +12,12 @@ enum {
     KIND_HELLO = 0x00,
     KIND_IDENTITY = 0x20,
     KIND_BYE = 0x40,
+    KIND_KEYED = 0x60, /* HELLO of a side with a key */
     KIND = 0x60,
 
     FLAG_READY = 0x02, /* in HELLO */
     FLAG_RENEWED = 0x10,
+    FEATURE_KEYED = 0x01,
     FEATURE_COMMIT = 0x02,
 
     FLAG_ASK = 0x04, /* in data packets */
@@ -25,6 +29,17 @@ enum {
     HEADER = 8,
     OVERHEAD = 12,
     GREETING_SIZE = 20,
+
+    KEYED_HEADER = HEADER + 2, /* with the packet's counter */
+    KEYED_OVERHEAD = KEYED_HEADER + PICOLINK_CCM_TAG,
+    RANDOM_AT = 16, /* in KEYED */
+    PROOF_AT = RANDOM_AT + PICOLINK_RANDOM_BYTES,
+    PROOF = 8,
+    KEYED_SIZE = PROOF_AT + PROOF + 4,
+    PROVEN_BYE_SIZE = GREETING_SIZE + PROOF,
+    KEYED_LARGEST_MIN = PICOLINK_KEYED_MTU_MIN - 3,
+    COUNTERS = 0x10000, /* packets under one key */
+
     PDU = 27,        /* LL payload without data length extension: Core spec vol 6 part B 4.5.10 */
     PDU_HEADERS = 7, /* L2CAP header (4) and ATT opcode and handle (3) */
     ATT_HEADER = 3,
@@ -226,7 +241,7 @@ static uint32_t sendable(const picolink_engine_t *engine) {
     if (!size || engine->flight >= engine->limit) {
         return 0;
     }
-    size = least(size, engine->size - (uint32_t)OVERHEAD);
+    size = least(size, engine->room);
     if (engine->filling) {
         size = least(size, distance(engine->nxt, engine->gap_end));
     }
@@ -408,6 +423,9 @@ static void acknowledge(picolink_engine_t *engine, uint32_t pos, uint32_t now) {
 /* -- the end of a connection ---------------------------------------------------------------------------- */
 
 static void hang_up(picolink_engine_t *engine, uint32_t reason, uint32_t due) {
+    if (engine->keys) {
+        engine->keys->proven = engine->state == PICOLINK_OPEN;
+    }
     engine->state = PICOLINK_CLOSED;
     engine->reason = (uint8_t)reason;
     engine->due = (uint8_t)due;
@@ -416,6 +434,13 @@ static void hang_up(picolink_engine_t *engine, uint32_t reason, uint32_t due) {
 static void refuse(picolink_engine_t *engine, uint32_t reason) {
     hang_up(engine, reason, DUE_BYE);
     engine->flags |= PICOLINK_REFUSED | PICOLINK_PULL;
+}
+
+/* Whoever has sent this greeting packet is to hear it. */
+static void refuse_sender(picolink_engine_t *engine, const uint8_t *packet, uint32_t reason) {
+    engine->heard = get32(packet + 4);
+    engine->heard_tag = packet[2];
+    refuse(engine, reason);
 }
 
 /* -- receive ring --------------------------------------------------------------------------------------- */
@@ -614,6 +639,89 @@ static bool take_ack(picolink_engine_t *engine, uint32_t pos, uint32_t credit, u
     return true;
 }
 
+/* -- keys: docs/protocol.md, "Keys" --------------------------------------------------------------------- */
+
+/* What an HMAC is of begins with one of these, or with a greeting packet, which is odd. */
+enum { HMAC_DATA = 0, HMAC_RANDOM = 2 };
+
+static void draw_random(picolink_keys_t *keys) {
+    uint8_t message[5 + PICOLINK_SEED_BYTES];
+    uint8_t hash[PICOLINK_SHA256];
+    message[0] = HMAC_RANDOM;
+    put32(message + 1, keys->handshakes++);
+    memcpy(message + 5, keys->seed, PICOLINK_SEED_BYTES);
+    picolink_hmac(keys->key, message, sizeof(message), hash);
+    memcpy(keys->random, hash, PICOLINK_RANDOM_BYTES);
+}
+
+/*
+ * What proves, in this handshake, that whoever says the first RANDOM_AT bytes of a greeting packet has the
+ * key.   random: the peer's, when it is the one that says them; NULL: this side does.
+ */
+static void prove(const picolink_engine_t *engine, const uint8_t *packet, const uint8_t *random,
+                  uint8_t *proof) {
+    const picolink_keys_t *keys = engine->keys;
+    uint8_t message[RANDOM_AT + 2 * PICOLINK_RANDOM_BYTES + PICOLINK_IDENTITY_BYTES + 1];
+    uint8_t *at = message + RANDOM_AT;
+    memcpy(message, packet, RANDOM_AT);
+    memcpy(at, random ? random : keys->random, PICOLINK_RANDOM_BYTES);
+    at += PICOLINK_RANDOM_BYTES;
+    memcpy(at, random ? keys->random : keys->heard_random, PICOLINK_RANDOM_BYTES);
+    at += PICOLINK_RANDOM_BYTES;
+    memcpy(at, random ? engine->heard_identity : engine->identity, PICOLINK_IDENTITY_BYTES);
+    at[PICOLINK_IDENTITY_BYTES] = random ? engine->heard_largest : engine->largest;
+    uint8_t hash[PICOLINK_SHA256];
+    picolink_hmac(keys->key, message, sizeof(message), hash);
+    memcpy(proof, hash, PROOF);
+}
+
+static bool is_proven(const picolink_engine_t *engine, const uint8_t *packet, const uint8_t *random,
+                      const uint8_t *proof) {
+    uint8_t wanted[PROOF];
+    prove(engine, packet, random, wanted);
+    return picolink_same_tag(proof, wanted);
+}
+
+enum { SIDE_SIZE = 1 + 4 + 2 + PICOLINK_RANDOM_BYTES + PICOLINK_IDENTITY_BYTES };
+
+static void put_side(uint8_t *to, uint32_t tag, uint32_t session, uint32_t options, const uint8_t *random,
+                     const uint8_t *identity) {
+    to[0] = (uint8_t)tag;
+    put32(to + 1, session);
+    put16(to + 5, options);
+    memcpy(to + 7, random, PICOLINK_RANDOM_BYTES);
+    memcpy(to + 7 + PICOLINK_RANDOM_BYTES, identity, PICOLINK_IDENTITY_BYTES);
+}
+
+/* The keys of packets that go out, and of those that come.   tag: the peer's. */
+static void derive(picolink_engine_t *engine, uint32_t tag, uint32_t options) {
+    picolink_keys_t *keys = engine->keys;
+    uint8_t message[2 + 3 * SIDE_SIZE] = {HMAC_DATA, PICOLINK_VERSION}; /* then the sender, the receiver */
+    uint8_t *own = message + 2;
+    uint8_t *peer = own + SIDE_SIZE;
+    uint8_t hash[PICOLINK_SHA256];
+    put_side(own, engine->tag, engine->session, options, keys->random, engine->identity);
+    put_side(peer, tag, engine->peer, engine->peer_options, keys->heard_random, engine->heard_identity);
+    memcpy(peer + SIDE_SIZE, own, SIDE_SIZE);
+    picolink_hmac(keys->key, message, 2 + 2 * SIDE_SIZE, hash);
+    picolink_aes_key(keys->out, hash);
+    memcpy(peer - 2, message, 2);
+    picolink_hmac(keys->key, peer - 2, 2 + 2 * SIDE_SIZE, hash);
+    picolink_aes_key(keys->in, hash);
+    keys->sent = keys->next = 0;
+}
+
+/*
+ * Seals the stream bytes of a data packet behind its header, or opens one to `to`; the tag that belongs to it
+ * goes to `tag`.   session: the sender's.
+ */
+static void crypt(const uint32_t *round_keys, bool opening, uint32_t session, const uint8_t *packet,
+                  size_t size, uint8_t *to, uint8_t *tag) {
+    uint8_t nonce[PICOLINK_CCM_NONCE] = {packet[8], packet[9]};
+    put32(nonce + 2, session);
+    picolink_ccm(round_keys, opening, nonce, packet, KEYED_HEADER, packet + KEYED_HEADER, size, to, tag);
+}
+
 /* -- handshake ------------------------------------------------------------------------------------------ */
 
 /* Begins a handshake under a new tag, which makes every packet sent to the old one stale. */
@@ -624,12 +732,18 @@ static void greet(picolink_engine_t *engine, uint32_t now) {
     engine->heard_tag = engine->peer_tag;
     engine->due = DUE_GREETING;
     engine->hello_at = now;
+    if (engine->keys) {
+        draw_random(engine->keys);
+    }
 }
 
 /* Goes on as a restarted board would: under the next session id, knowing no peer. */
 static void renew(picolink_engine_t *engine) {
     uint32_t next = picolink_crc32(engine->session, engine->identity, PICOLINK_IDENTITY_BYTES);
     engine->session = next ? next : 1;
+    if (engine->keys) {
+        engine->keys->proved = false;
+    }
     engine->peer = 0;
     engine->peer_tag = 0;
     engine->renewed = false;
@@ -701,6 +815,9 @@ static uint32_t flight_of_window(const picolink_engine_t *engine) {
 /* Ring bits and features, as this side's HELLO has them. */
 static uint32_t own_options(const picolink_engine_t *engine) {
     uint32_t options = engine->commits ? FEATURE_COMMIT << 8 : 0;
+    if (engine->keys) {
+        options |= FEATURE_KEYED << 8;
+    }
     while (engine->rx.mask >> (options & 0xFF)) {
         options++;
     }
@@ -759,6 +876,9 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
     }
     memcpy(engine->partner, engine->heard_identity, PICOLINK_IDENTITY_BYTES);
     bind(engine, session);
+    if (engine->keys) {
+        derive(engine, hello[2], own_options(engine));
+    }
     engine->fresh = false;
     engine->stats.opened++;
     engine->flags |= (uint16_t)flags;
@@ -767,11 +887,12 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
     engine->state = PICOLINK_OPEN;
     /* The largest packet that fills its PDUs: 27n - 7 bytes. */
     uint32_t largest = least(engine->largest, engine->heard_largest);
-    uint32_t size = PICOLINK_LARGEST_MIN;
+    uint32_t size = engine->keys ? KEYED_LARGEST_MIN : PICOLINK_LARGEST_MIN;
     while (size < PICOLINK_PULL_MAX && size + PDU <= largest) {
         size += PDU;
     }
     engine->size = (uint8_t)size;
+    engine->room = (uint8_t)(size - (engine->keys ? KEYED_OVERHEAD : OVERHEAD));
     engine->flight_max = (uint8_t)flight_of_window(engine);
     engine->threshold = engine->flight_max;
     engine->limit = (uint8_t)least(FLIGHT_FIRST, engine->flight_max);
@@ -828,7 +949,17 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
     uint32_t tag = hello[2];
     bool answers = get32(hello + 8) == engine->session;
     bool named = engine->heard_session == session; /* by the last IDENTITY */
+    bool proof = named && answers && hello[3] == engine->tag;
+    bool proven = proof && (!engine->keys || is_proven(engine, hello, hello + RANDOM_AT, hello + PROOF_AT));
     if (engine->state == PICOLINK_OPEN) {
+        if (engine->keys && !proven &&
+            (session != engine->peer || tag != engine->peer_tag ||
+             get16(hello + 12) != engine->peer_options)) {
+            engine->stats
+                .stale++; /* whoever says it: the partner knows what to say when it hears the answer */
+            answer(engine, now);
+            return;
+        }
         if (session != engine->peer) {
             if (!named) {
                 engine->stats.early++;
@@ -847,9 +978,19 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
             greet(engine, now);
         }
     }
-    if (engine->state == PICOLINK_GREETING && named && answers && hello[3] == engine->tag &&
-        !open_session(engine, hello, now)) {
-        contradicted(engine, now);
+    bool greeting = engine->state == PICOLINK_GREETING;
+    if (engine->keys && (greeting || proven)) {
+        memcpy(engine->keys->heard_random, hello + RANDOM_AT, PICOLINK_RANDOM_BYTES);
+    }
+    if (greeting && proof && hello[3] == engine->tag) {
+        if (!proven) {
+            engine->stats.unproven++;
+            refuse_sender(engine, hello, PICOLINK_KEY_WRONG);
+            return;
+        }
+        if (!open_session(engine, hello, now)) {
+            contradicted(engine, now);
+        }
     }
     engine->heard = session;
     engine->heard_tag = (uint8_t)tag;
@@ -871,9 +1012,7 @@ static void take_identity(picolink_engine_t *engine, const uint8_t *packet) {
     if (is_stranger(engine, identity)) {
         engine->stats.strangers++;
         if (engine->state == PICOLINK_GREETING) {
-            engine->heard = get32(packet + 4);
-            engine->heard_tag = packet[2];
-            refuse(engine, PICOLINK_PARTNER_KNOWN);
+            refuse_sender(engine, packet, PICOLINK_PARTNER_KNOWN);
         }
         return;
     }
@@ -882,9 +1021,12 @@ static void take_identity(picolink_engine_t *engine, const uint8_t *packet) {
     memcpy(engine->heard_identity, identity, PICOLINK_IDENTITY_BYTES);
 }
 
-static void take_bye(picolink_engine_t *engine, const uint8_t *bye) {
+static void take_bye(picolink_engine_t *engine, const uint8_t *bye, size_t size) {
+    bool open = engine->state == PICOLINK_OPEN;
     if (get32(bye + 8) != engine->session || bye[3] != engine->tag ||
-        (engine->state == PICOLINK_OPEN && get32(bye + 4) != engine->peer)) {
+        (open && get32(bye + 4) != engine->peer) ||
+        (open && engine->keys &&
+         (size != PROVEN_BYE_SIZE || !is_proven(engine, bye, engine->keys->heard_random, bye + RANDOM_AT)))) {
         engine->stats.stale++;
         return;
     }
@@ -893,21 +1035,22 @@ static void take_bye(picolink_engine_t *engine, const uint8_t *bye) {
 }
 
 /* Whether a greeting packet of this version makes no sense. */
-static bool is_nonsense(const uint8_t *packet, size_t size) {
-    if (size != GREETING_SIZE || !get32(packet + 4)) {
+static bool is_nonsense(const picolink_engine_t *engine, const uint8_t *packet, size_t size) {
+    uint32_t kind = packet[0] & KIND;
+    size_t wanted = GREETING_SIZE;
+    if (kind == KIND_KEYED) {
+        wanted = engine->keys ? KEYED_SIZE : 0;
+    } else if (kind == KIND_BYE && size > GREETING_SIZE) {
+        wanted = PROVEN_BYE_SIZE;
+    }
+    if (size != wanted || !get32(packet + 4)) {
         return true;
     }
-    switch (packet[0] & KIND) {
-    case KIND_HELLO:
-        return packet[12] < 8 || packet[12] > 15;
-    case KIND_IDENTITY:
+    if (kind == KIND_IDENTITY) {
         return packet[3] < PICOLINK_LARGEST_MIN || packet[3] > PICOLINK_PACKET_MAX ||
                !picolink_is_identity(packet + 8, PICOLINK_IDENTITY_BYTES);
-    case KIND_BYE:
-        return false;
-    default:
-        return true;
     }
+    return kind != KIND_BYE && (packet[12] < 8 || packet[12] > 15);
 }
 
 /* Whether this greeting packet with the own session id is the partner's IDENTITY, and no echo. */
@@ -927,27 +1070,33 @@ static void take_greeting(picolink_engine_t *engine, const uint8_t *packet, size
         }
         return;
     }
-    if (is_nonsense(packet, size)) {
+    if (is_nonsense(engine, packet, size)) {
         engine->stats.malformed++;
     } else if (get32(packet + 4) == engine->session) {
         engine->stats.malformed++;
-        if (greeting && !engine->peer) {
+        if (greeting && !engine->peer && !(engine->keys && engine->keys->proved)) {
             renew(engine); /* two sides have drawn the same session id */
             greet(engine, now);
             engine->flags |= PICOLINK_PULL;
-        } else if ((greeting || engine->state == PICOLINK_OPEN) && is_namesake(engine, packet)) {
+        } else if ((greeting || engine->state == PICOLINK_OPEN) && !engine->keys &&
+                   is_namesake(engine, packet)) {
             contradicted(engine, now); /* the partner has it, and may be deceived about this side as well */
         } else if (engine->state == PICOLINK_OPEN) {
             answer(engine, now); /* then it is the other one that renews */
         }
     } else if (!greeting && engine->state != PICOLINK_OPEN) {
         engine->stats.early++;
-    } else if ((packet[0] & KIND) == KIND_HELLO) {
+    } else if ((packet[0] & KIND) == (engine->keys ? KIND_KEYED : KIND_HELLO)) {
         take_hello(engine, packet, now);
+    } else if ((packet[0] & KIND) == KIND_HELLO) {
+        engine->stats.unproven++;
+        if (greeting) {
+            refuse_sender(engine, packet, PICOLINK_KEY_WANTED);
+        }
     } else if ((packet[0] & KIND) == KIND_IDENTITY) {
         take_identity(engine, packet);
     } else {
-        take_bye(engine, packet);
+        take_bye(engine, packet, size);
     }
 }
 
@@ -967,6 +1116,10 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         }
         engine->due = DUE_GREETING;
     }
+    if (engine->keys && engine->state == PICOLINK_OPEN && engine->keys->sent == COUNTERS) {
+        greet(engine, now);
+    }
+    uint32_t size = RANDOM_AT;
     packet[1] = PICOLINK_VERSION;
     packet[2] = engine->tag;
     packet[3] = engine->heard_tag;
@@ -977,6 +1130,10 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         engine->due = 0;
         packet[0] = GREETING_PACKET | KIND_BYE;
         packet[12] = engine->reason;
+        if (engine->keys && engine->keys->proven) {
+            prove(engine, packet, NULL, packet + size);
+            size += PROOF;
+        }
     } else if (engine->due & DUE_IDENTITY) {
         engine->due = DUE_HELLO;
         packet[0] = GREETING_PACKET | KIND_IDENTITY;
@@ -984,7 +1141,7 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         memcpy(packet + 8, engine->identity, PICOLINK_IDENTITY_BYTES);
     } else {
         bool known = engine->peer && engine->heard == engine->peer;
-        uint32_t flags = GREETING_PACKET | KIND_HELLO;
+        uint32_t flags = GREETING_PACKET | (uint32_t)(engine->keys ? KIND_KEYED : KIND_HELLO);
         if (engine->state == PICOLINK_OPEN) {
             flags |= FLAG_READY;
         }
@@ -998,8 +1155,42 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         }
         engine->due = 0;
         engine->hello_at = now;
+        if (engine->keys) {
+            memcpy(packet + RANDOM_AT, engine->keys->random, PICOLINK_RANDOM_BYTES);
+            memset(packet + PROOF_AT, 0, PROOF);
+            if (engine->heard) { /* else there is nothing to prove: the peer's random is not known */
+                prove(engine, packet, NULL, packet + PROOF_AT);
+                engine->keys->proved = true;
+            }
+            size = PROOF_AT + PROOF;
+        }
     }
-    return seal(engine, 0, packet, GREETING_SIZE - 4);
+    return seal(engine, 0, packet, size);
+}
+
+/* Opens a data packet. False when it is none of this handshake, or was taken before. */
+static bool unseal(picolink_engine_t *engine, const uint8_t *packet, size_t size, uint32_t now) {
+    picolink_keys_t *keys = engine->keys;
+    if (size >= KEYED_OVERHEAD && packet[1] == engine->tag) {
+        uint32_t counter = get16(packet + HEADER);
+        uint8_t tag[PICOLINK_CCM_TAG];
+        if (counter < keys->next) {
+            engine->stats.replayed++;
+            return false;
+        }
+        crypt(keys->in, true, engine->peer, packet, size - KEYED_OVERHEAD, keys->plain, tag);
+        if (picolink_same_tag(tag, packet + size - PICOLINK_CCM_TAG)) {
+            keys->next = counter + 1;
+            return true;
+        }
+        engine->stats.corrupt++;
+    } else if (size < KEYED_OVERHEAD) {
+        engine->stats.corrupt++;
+    } else {
+        engine->stats.stale++;
+    }
+    answer(engine, now);
+    return false;
 }
 
 static void take_packet(picolink_engine_t *engine, const uint8_t *packet, size_t size, uint32_t now) {
@@ -1022,7 +1213,14 @@ static void take_packet(picolink_engine_t *engine, const uint8_t *packet, size_t
         stats->early++;
         return;
     }
-    if (picolink_crc32(engine->crc_in, packet, size) != PICOLINK_CRC32_RESIDUE) {
+    const uint8_t *bytes = packet + HEADER;
+    if (engine->header != HEADER) {
+        if (!unseal(engine, packet, size, now)) {
+            return;
+        }
+        bytes = engine->keys->plain;
+        size -= KEYED_OVERHEAD - OVERHEAD;
+    } else if (picolink_crc32(engine->crc_in, packet, size) != PICOLINK_CRC32_RESIDUE) {
         stats->corrupt++;
         answer(engine, now);
         return;
@@ -1048,7 +1246,7 @@ static void take_packet(picolink_engine_t *engine, const uint8_t *packet, size_t
     }
     if (size > OVERHEAD) {
         uint32_t ahead = distance(engine->rcv, get16(packet + 2) + engine->rx_base);
-        take_stream(engine, packet + HEADER, ahead, (uint32_t)size - OVERHEAD, now);
+        take_stream(engine, bytes, ahead, (uint32_t)size - OVERHEAD, now);
     } else if (flags & FLAG_ASK) {
         engine->commit_now = true;
     }
@@ -1061,6 +1259,19 @@ static void take_packet(picolink_engine_t *engine, const uint8_t *packet, size_t
     }
 }
 
+static __attribute__((noinline)) size_t seal_keyed(picolink_engine_t *engine, uint8_t *packet,
+                                                   uint32_t size) {
+    picolink_keys_t *keys = engine->keys;
+    uint8_t *bytes = packet + KEYED_HEADER;
+    put16(packet + HEADER, keys->sent++);
+    crypt(keys->out, false, engine->session, packet, size, bytes, bytes + size);
+    engine->stats.packets_sent++;
+    if (keys->sent == COUNTERS) {
+        engine->due = DUE_GREETING; /* no counter is used twice under a key: another one follows */
+    }
+    return KEYED_OVERHEAD + size;
+}
+
 /* Writes the header of a data packet and seals it. */
 static size_t finish(picolink_engine_t *engine, uint8_t *packet, uint32_t flags, uint32_t offset,
                      uint32_t credit, uint32_t size) {
@@ -1069,6 +1280,9 @@ static size_t finish(picolink_engine_t *engine, uint8_t *packet, uint32_t flags,
     put16(packet + 2, distance(engine->tx_base, offset));
     put16(packet + 4, distance(engine->rx_base, engine->rcv));
     put16(packet + 6, credit);
+    if (engine->header != HEADER) {
+        return seal_keyed(engine, packet, size);
+    }
     return seal(engine, engine->crc_out, packet, HEADER + size);
 }
 
@@ -1121,11 +1335,21 @@ bool picolink_init(picolink_engine_t *engine, uint32_t session, const uint8_t *i
     engine->window = (uint16_t)window;
     engine->flight_max = engine->limit = 1;
     engine->need = 2;
+    engine->header = HEADER;
     engine->tx.bytes = (uint8_t *)(engine + 1);
     engine->tx.mask = (uint32_t)tx_size - 1;
     engine->rx.bytes = engine->tx.bytes + tx_size;
     engine->rx.mask = (uint32_t)rx_size - 1;
     return true;
+}
+
+void picolink_set_key(picolink_engine_t *engine, picolink_keys_t *keys, const uint8_t *key,
+                      const uint8_t *seed) {
+    memset(keys, 0, sizeof(*keys));
+    memcpy(keys->key, key, PICOLINK_KEY_BYTES);
+    memcpy(keys->seed, seed, PICOLINK_SEED_BYTES);
+    engine->keys = keys;
+    engine->header = KEYED_HEADER;
 }
 
 const uint8_t *picolink_partner(const picolink_engine_t *engine) {
@@ -1158,6 +1382,13 @@ void picolink_start(picolink_engine_t *engine, size_t mtu, uint32_t now_ms) {
     }
     engine->answers = 0;
     greet(engine, now_ms);
+    if (engine->keys) {
+        engine->heard = 0; /* its random of this connection is not known yet */
+        engine->heard_tag = 0;
+        if (engine->largest < KEYED_LARGEST_MIN) {
+            refuse(engine, PICOLINK_PACKETS_SMALL);
+        }
+    }
 }
 
 bool picolink_bye(picolink_engine_t *engine, uint32_t reason) {
@@ -1284,7 +1515,7 @@ size_t picolink_pull(picolink_engine_t *engine, uint8_t *packet, size_t capacity
     }
     uint32_t offset = engine->nxt;
     if (size) {
-        ring_read(&engine->tx, offset, packet + HEADER, size);
+        ring_read(&engine->tx, offset, packet + engine->header, size);
         flags |= launch(engine, size, now_ms);
     }
     flags |= engine->extra & FLAG_ASK;

@@ -10,18 +10,19 @@
  * Memory      All of it comes from the caller, once, with picolink_init(): one block of
  * picolink_engine_bytes() bytes, aligned as picolink_engine_t (4 bytes on a 32-bit machine, 8 on a 64-bit
  * one), at one address for as long as the engine lives. There is nothing to free but that block. No function
- * allocates, recurses or keeps a pointer that it was given, except to that block. At most 300 bytes of stack.
- * Threads     No global state: engines are independent of each other. One engine is for one thread at a time,
- * and no call may interrupt another one on the same engine: an interrupt handler that feeds packets must
- * queue them. The functions that take a const engine only read. Time        No function blocks; each takes
- * time bounded by the rings. `now_ms` is any clock in ms modulo 2^30, for example ticks_ms() on boards. One
- * that goes back a little does no harm. Input       Whatever a packet holds, in whatever state: only the
- * engine's own memory is read and written, and the engine goes on. Pointers must be valid for the sizes given
- * with them; they need no alignment. Errors      A value out of its range is answered by false, 0 or an
- * enumerator, as each function says, and nothing has changed. What comes over the air never is an error: it
- * is counted (picolink_stats()), and flags tell. Stability   The protocol's version is PICOLINK_VERSION.
- * Until release 1.0 this interface may change with any release; only the members of picolink_engine_t that
- * are said to be for others are part of it.
+ * allocates, recurses or keeps a pointer that it was given, except to that block and to the one of keys. At
+ * most 500 bytes of stack. Threads     No global state, but for a table that the first picolink_set_key()
+ * fills: engines are independent of each other. One engine is for one thread at a time, and no call may
+ * interrupt another one on the same engine: an interrupt handler that feeds packets must queue them. The
+ * functions that take a const engine only read. Time        No function blocks; each takes time bounded by
+ * the rings. `now_ms` is any clock in ms modulo 2^30, for example ticks_ms() on boards. One that goes back a
+ * little does no harm. Input       Whatever a packet holds, in whatever state: only the engine's own memory
+ * is read and written, and the engine goes on. Pointers must be valid for the sizes given with them; they
+ * need no alignment. Errors      A value out of its range is answered by false, 0 or an enumerator, as each
+ * function says, and nothing has changed. What comes over the air never is an error: it is counted
+ * (picolink_stats()), and flags tell. Stability   The protocol's version is PICOLINK_VERSION. Until
+ * release 1.0 this interface may change with any release; only the members of picolink_engine_t that are said
+ * to be for others are part of it.
  *
  * Sizes are in bytes.
  */
@@ -46,9 +47,13 @@ extern "C" {
 #define PICOLINK_WINDOW_MIN     256
 #define PICOLINK_WINDOW_MAX     65535
 #define PICOLINK_MTU_MIN        23
+#define PICOLINK_KEYED_MTU_MIN  50
 #define PICOLINK_MTU_MAX        517
 #define PICOLINK_CHANNEL_MAX    15
 #define PICOLINK_IDENTITY_BYTES 8
+#define PICOLINK_KEY_BYTES      32
+#define PICOLINK_SEED_BYTES     32
+#define PICOLINK_RANDOM_BYTES   16
 
 /* What a message is, together with its channel: channel | kind << 4. */
 enum {
@@ -88,9 +93,10 @@ enum {
     PICOLINK_PROGRAM_FAILED, /* the program has failed, or was interrupted */
     PICOLINK_PARTNER_KNOWN,  /* it serves another partner */
     PICOLINK_OTHER_VERSION,  /* the peer speaks another version of the protocol */
-    PICOLINK_KEY_WANTED,     /* reserved */
-    PICOLINK_KEY_WRONG,      /* reserved */
+    PICOLINK_KEY_WANTED,     /* it has a key, and the peer has none */
+    PICOLINK_KEY_WRONG,      /* the peer has another key */
     PICOLINK_NONSENSE,       /* the peer's stream makes no sense */
+    PICOLINK_PACKETS_SMALL,  /* it has a key, and the ATT MTU is below PICOLINK_KEYED_MTU_MIN */
 };
 
 /* What picolink_send() says. */
@@ -128,6 +134,8 @@ typedef enum {
     X(peer_restarts)                                                                                         \
     X(resent)                                                                                                \
     X(too_large)                                                                                             \
+    X(replayed)     /* packets with a key that came twice or too late */                                     \
+    X(unproven)     /* handshakes that did not prove the key */                                              \
     X(rtt_ms)       /* smoothed round trip */                                                                \
     X(flight_limit) /* packets that may be on their way at once, now */
 
@@ -144,6 +152,22 @@ typedef struct {
 
 enum { PICOLINK_FLIGHT_MAX = 128 }; /* packets */
 
+/* What an engine with a key has besides; nothing of it is for others. It holds the key. */
+typedef struct {
+    uint32_t out[44]; /* round keys of this connection's packets */
+    uint32_t in[44];
+    uint32_t handshakes; /* begun, so many randoms were drawn */
+    uint32_t sent;       /* packets sealed since the handshake: the next one's counter */
+    uint32_t next;       /* the least counter that is taken */
+    bool proved;         /* somebody was given a proof in this session */
+    bool proven;         /* the connection that ended was one with the partner */
+    uint8_t key[PICOLINK_KEY_BYTES];
+    uint8_t seed[PICOLINK_SEED_BYTES];
+    uint8_t random[PICOLINK_RANDOM_BYTES]; /* of this handshake */
+    uint8_t heard_random[PICOLINK_RANDOM_BYTES];
+    uint8_t plain[PICOLINK_PACKET_MAX]; /* the stream bytes of the last packet */
+} picolink_keys_t;
+
 /*
  * One engine; its rings follow it in memory. Only the first four members are for others to read.
  * Small members that each packet needs stand first, where the instructions of a Cortex-M0+ reach them.
@@ -157,7 +181,8 @@ typedef struct {
     uint8_t due;      /* what comes before data packets */
     uint8_t tag;      /* of this side's handshake */
     uint8_t peer_tag; /* of the peer in force */
-    uint8_t size;     /* bytes of a full packet on this connection */
+    uint8_t room;     /* of a full packet for stream bytes, bytes */
+    uint8_t header;   /* bytes before the stream bytes: longer with a key */
 
     /* Packets in flight. */
     uint8_t flight;     /* how many */
@@ -183,7 +208,6 @@ typedef struct {
     bool ack_owed;
     uint8_t extra; /* flags for the next data packet */
 
-    uint8_t answers;   /* to HELLO, the first one at answers_at */
     uint8_t doubts;    /* packets in a row that said what is impossible, the first one at doubt_at */
     bool peer_commits; /* what the peer has acknowledged counts only when it has committed it */
     bool commits;      /* likewise this side */
@@ -233,6 +257,8 @@ typedef struct {
     picolink_ring_t tx;
     picolink_ring_t rx;
 
+    picolink_keys_t *keys; /* NULL: none */
+
     uint32_t session;
     uint32_t peer;          /* session in force; 0: none yet */
     uint32_t heard;         /* session last heard from in this handshake */
@@ -248,6 +274,8 @@ typedef struct {
     uint16_t read_committed; /* receive ring: likewise this side */
     uint16_t committed_sent; /* as the peer was told */
 
+    uint8_t size;    /* bytes of a full packet on this connection */
+    uint8_t answers; /* to HELLO, the first one at answers_at */
     uint8_t heard_tag;
     uint8_t largest;       /* packet of this side */
     uint8_t heard_largest; /* of the last IDENTITY */
@@ -294,6 +322,16 @@ size_t picolink_engine_bytes(size_t tx_size, size_t rx_size);
  */
 bool picolink_init(picolink_engine_t *engine, uint32_t session, const uint8_t *identity, size_t tx_size,
                    size_t rx_size, size_t window, bool commit);
+
+/**
+ * Gives an engine that was never started a key: from now on it serves only who has the same one.
+ *
+ * keys: memory for it, zeroed by nobody when the engine is gone: it holds the key.
+ * key: PICOLINK_KEY_BYTES bytes, all of them random.
+ * seed: PICOLINK_SEED_BYTES bytes that no other session with this key has had.
+ */
+void picolink_set_key(picolink_engine_t *engine, picolink_keys_t *keys, const uint8_t *key,
+                      const uint8_t *seed);
 
 /** The identity whom this side serves, PICOLINK_IDENTITY_BYTES bytes; NULL before it has met anybody. */
 const uint8_t *picolink_partner(const picolink_engine_t *engine);

@@ -1,6 +1,6 @@
 """Two implementations of the engine get the same random calls, and must give the same values and bytes.
 
-    micropython engine_differential.py ENGINE ENGINE SEED LINKS
+    micropython engine_differential.py ENGINE ENGINE SEED LINKS [keyed]
 
 Two sides of a link, each one engine of either kind; between them an air that loses, repeats, reorders,
 damages and forges. Prints the sums of the counters, which show what was reached. A difference ends it with
@@ -18,6 +18,7 @@ from engine_suite import Numbers, bound, bye, engine_named, hello, identity, pac
 HISTORY = 12  # packets kept, to come again
 RINGS = (256, 512, 1024, 4096)
 IDENTITIES = (b"the near", b"far away", b"stranger")
+KEYS = (bytes(32), bytes(range(32)))
 VALUES = ("state", "ended", "peer_version", "reason", "partner")
 
 
@@ -71,9 +72,13 @@ class Link:
 
     twins = Twins
 
-    def __init__(self, kinds, seed):
-        """seed: bits 0 to 2: times that wrap; reconnects; hostile packets. The rest: sizes."""
+    def __init__(self, kinds, seed, keyed=False):
+        """seed: bits 0 to 2: times that wrap; reconnects; hostile packets. The rest: sizes.
+        keyed: both sides have a key; now and then it is another one, or one side has none.
+        """
         self.kinds = kinds
+        self.keyed = keyed
+        self.sessions_made = 0
         self.terms = [bytes(2), bytes(2)]  # bytes 12 and 13 of each side's last HELLO
         self.now = 0x3FFFFFFF - 3000 if seed & 1 else 0
         self.sessions = [0x11223344, 0x99887766]
@@ -104,9 +109,12 @@ class Link:
         rings = RINGS[x & 3], RINGS[x >> 2 & 3]
         window = 256 + (x >> 4 & 0xFFF)
         commit = bool(x >> 7 & 1 + side)
-        return self.twins(
-            self.kinds, self.sessions[side], IDENTITIES[side], rings[0], rings[1], window, commit
-        )
+        keys = ()
+        if self.keyed and (side or x & 0x38):
+            self.sessions_made += 1
+            keys = KEYS[x & 0x1F8 == 0x40], bytes((self.sessions_made, side)) * 16
+        args = self.kinds, self.sessions[side], IDENTITIES[side], rings[0], rings[1], window, commit
+        return self.twins(*(args + keys))
 
     def step(self, number, x, y):
         """One step: which one, and two numbers below 65536 for its details."""
@@ -138,7 +146,7 @@ class Link:
             if not size:
                 break
             data = buf[:size]
-            if data[0] & 0x61 == 1:
+            if data[0] & 0x61 in (0x01, 0x61):
                 self.tags[side] = data[2]
                 self.terms[side] = data[12:14]
                 self.sessions[side] = struct.unpack("<I", data[4:8])[0]
@@ -317,12 +325,12 @@ class Link:
             self.sides[side].call(*call)
 
 
-def run(kinds, seed, links):
+def run(kinds, seed, links, keyed=False):
     """Links of 200 random steps each. Returns the sums of their counters."""
     numbers = Numbers(2 * seed)
     total = {}
     for i in range(links):
-        link = Link(kinds, numbers.below(8192) << 3 | i & 7)
+        link = Link(kinds, numbers.below(8192) << 3 | i & 7, keyed)
         link.start_both(0, numbers.below(65536), 0)
         for j in range(200):
             step = numbers.below(65536), numbers.below(65536), numbers.below(65536)
@@ -339,5 +347,6 @@ def run(kinds, seed, links):
 
 
 if __name__ == "__main__":
-    total = run([engine_named(sys.argv[1]), engine_named(sys.argv[2])], int(sys.argv[3]), int(sys.argv[4]))
+    kinds = [engine_named(sys.argv[1]), engine_named(sys.argv[2])]
+    total = run(kinds, int(sys.argv[3]), int(sys.argv[4]), len(sys.argv) > 5)
     print(" ".join(f"{name}={total[name]}" for name in sorted(total)))

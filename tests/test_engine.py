@@ -69,5 +69,5 @@ def test_recorded_exchanges_can_be_played(kind, name, tmp_path):
 
 def test_constants_are_those_of_the_suite():
     names = [name for name in vars(flags) if name.isupper()]
-    assert len(names) == 27
+    assert len(names) == 28
     assert [getattr(engine_suite, name) for name in names] == [getattr(flags, name) for name in names]

@@ -3,6 +3,7 @@
 import engine_differential
 import engine_suite
 import engines
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,21 +15,36 @@ number = st.integers(0, 0xFFFF)
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(number, st.lists(st.tuples(number, number, number), min_size=60, max_size=120))
 def test_the_same_calls_give_the_same(seed, steps):
-    link = engine_differential.Link(BOTH, seed)
+    same_calls(seed, steps, False)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(number, st.lists(st.tuples(number, number, number), min_size=60, max_size=120))
+def test_the_same_calls_give_the_same_with_keys(seed, steps):
+    same_calls(seed, steps, True)
+
+
+def same_calls(seed, steps, keyed):
+    link = engine_differential.Link(BOTH, seed, keyed)
     link.start_both(0, seed, 0)
     for step in steps:
         link.step(*step)
     link.compare_stats()
 
 
-def test_many_steps_reach_every_counter():
-    total = engine_differential.run(BOTH, 2, 100)
-    never = [name for name in engine_suite.COUNTERS if not total[name]]
-    assert never == ["dropped"]  # only packets held during another call: test_engine_reentrancy
+# "dropped": packets held during another call, test_engine_reentrancy. With keys nobody contradicts.
+@pytest.mark.parametrize(
+    ("keyed", "unreached"),
+    [(False, ["dropped", "replayed", "unproven"]), (True, ["contradictions", "dropped", "overruns"])],
+)
+def test_many_steps_reach_every_counter(keyed, unreached):
+    total = engine_differential.run(BOTH, 2, 100, keyed)
+    assert sorted(name for name in engine_suite.COUNTERS if not total[name]) == unreached
 
 
-def test_many_steps_with_sanitizers():
-    process = engines.python_with_sanitizers("engine_differential.py", *NAMES, 2, 60)
+@pytest.mark.parametrize("keyed", [(), ("keyed",)])
+def test_many_steps_with_sanitizers(keyed):
+    process = engines.python_with_sanitizers("engine_differential.py", *NAMES, 2, 60, *keyed)
     assert process.returncode == 0, process.stderr
 
 

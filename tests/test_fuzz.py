@@ -108,12 +108,12 @@ def test_both_engines_do_the_same(target):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(fault, tmp_path):
-    core, crc = c_engine.CORE
+    core, *others = c_engine.CORE
     target, right, wrong = FAULTS[fault]
     text = core.read_text()
     assert right in text
     (tmp_path / core.name).write_text(text.replace(right, wrong))
-    library = differential.build(target, True, tmp_path, (tmp_path / core.name, crc))
+    library = differential.build(target, True, tmp_path, (tmp_path / core.name, *others))
     process = check(target, library)
     assert process.returncode != 0
     assert "failed check" in process.stderr or "Sanitizer" in process.stderr

@@ -101,6 +101,24 @@ static bool get_identity(PyObject *value, uint8_t *identity) {
     return fits;
 }
 
+/* 32 bytes, of which nothing is shown, to `to`. False with an exception set otherwise. */
+static bool get_secret(const char *name, PyObject *value, uint8_t *to) {
+    Py_buffer bytes = {.len = 0};
+    bool fits = value && PyObject_GetBuffer(value, &bytes, PyBUF_SIMPLE) == 0;
+    if (fits) {
+        fits = bytes.len == PICOLINK_KEY_BYTES && bytes.itemsize == 1;
+        if (fits) {
+            memcpy(to, bytes.buf, PICOLINK_KEY_BYTES);
+        }
+        PyBuffer_Release(&bytes);
+    }
+    if (!fits) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_ValueError, "%s must be 32 bytes", name);
+    }
+    return fits;
+}
+
 static bool has_arguments(const char *name, Py_ssize_t wanted, Py_ssize_t given) {
     if (given != wanted) {
         PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments, not %zd", name, wanted, given);
@@ -111,11 +129,12 @@ static bool has_arguments(const char *name, Py_ssize_t wanted, Py_ssize_t given)
 /* -- the type Engine ------------------------------------------------------------------------------------ */
 
 static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"session", "identity", "tx_size", "rx_size", "window", "commit", NULL};
-    PyObject *values[5] = {NULL};
+    static char *names[] = {"session", "identity", "tx_size", "rx_size", "window",
+                            "commit",  "key",      "seed",    NULL};
+    PyObject *values[7] = {NULL};
     int commit = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OOOp:Engine", names, &values[0], &values[1],
-                                     &values[2], &values[3], &values[4], &commit)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OOOpOO:Engine", names, &values[0], &values[1],
+                                     &values[2], &values[3], &values[4], &commit, &values[5], &values[6])) {
         return NULL;
     }
     int64_t session = checked_int("session", values[0], 1, UINT32_MAX);
@@ -141,19 +160,29 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     if (!get_identity(values[1], identity)) {
         return NULL;
     }
+    bool keyed = values[5] && values[5] != Py_None;
+    uint8_t key[PICOLINK_KEY_BYTES];
+    uint8_t seed[PICOLINK_SEED_BYTES];
+    if (keyed && (!get_secret("key", values[5], key) || !get_secret("seed", values[6], seed))) {
+        return NULL;
+    }
 
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     PyObject *self = allocate(type, 0);
     if (!self) {
         return NULL;
     }
-    picolink_engine_t *engine = malloc(picolink_engine_bytes((size_t)tx_size, (size_t)rx_size));
+    size_t size = picolink_engine_bytes((size_t)tx_size, (size_t)rx_size);
+    picolink_engine_t *engine = malloc(size + (keyed ? sizeof(picolink_keys_t) : 0));
     if (!engine) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
     picolink_init(engine, (uint32_t)session, identity, (size_t)tx_size, (size_t)rx_size, (size_t)window,
                   commit != 0);
+    if (keyed) {
+        picolink_set_key(engine, (picolink_keys_t *)((uint8_t *)engine + size), key, seed);
+    }
     ((engine_object *)self)->engine = engine;
     return self;
 }

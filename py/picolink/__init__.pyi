@@ -25,6 +25,7 @@ def advertise(
     timeout_ms: int | None = None,
     remember: bool = False,
     commit: bool = False,
+    key: bytes | bytearray | memoryview | str | Literal[True] | None = None,
 ) -> Link: ...
 def connect(
     name: str,
@@ -37,6 +38,7 @@ def connect(
     timeout_ms: int | None = None,
     remember: bool = False,
     commit: bool = False,
+    key: bytes | bytearray | memoryview | str | Literal[True] | None = None,
 ) -> Link: ...
 def connect_sync(
     name: str,
@@ -49,5 +51,6 @@ def connect_sync(
     timeout_ms: int | None = None,
     remember: bool = False,
     commit: bool = False,
+    key: bytes | bytearray | memoryview | str | Literal[True] | None = None,
 ) -> BlockingLink: ...
 def help() -> None: ...  # noqa: A001

@@ -23,9 +23,10 @@ CLOSING = 1  # its application has closed the link
 PROGRAM_FAILED = 2  # its program has failed, or was interrupted
 PARTNER_KNOWN = 3  # it serves another partner
 OTHER_VERSION = 4  # the peer speaks another version of the protocol
-KEY_WANTED = 5  # reserved
-KEY_WRONG = 6  # reserved
+KEY_WANTED = 5  # it has a key, and the peer has none
+KEY_WRONG = 6  # the peer has another key
 NONSENSE = 7  # the peer's stream makes no sense
+PACKETS_SMALL = 8  # it has a key, and the packets of this connection are too small for it
 
 # Kinds of messages.
 BYTES = 0

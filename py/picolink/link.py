@@ -44,6 +44,9 @@ class Link:
         is kept in a small file, until forget().
     commit: what the program has read is acknowledged for good only by commit(): if it restarts before that,
         it gets those messages again.
+    key: what both boards must have, so that nobody else can read, change or inject a message: bytes (16 or
+        more, random), the text that `picolink key new` prints, or True: what `picolink key install` has put
+        on this board. None: whoever comes first is served, and who listens can read.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
         "restarted", "renewed", "too large", "refused", "not remembered", "not found", "not connected" or
         "undelivered"; detail: a str for people. Events are printed by default. An exception that it raises
@@ -69,12 +72,19 @@ class Link:
         timeout_ms=None,
         remember=False,
         commit=False,
+        key=None,
     ):
         engine_class, self.engine = engines.load(engine)
         session = int.from_bytes(os.urandom(4), "little") or 1
         self.name = role.name
         self.channel = 0
-        self._engine = engine_class(session, role.identity, tx_size=tx_size, rx_size=rx_size, commit=commit)
+        more = {"tx_size": tx_size, "rx_size": rx_size, "commit": commit}
+        if key is not None:
+            from . import key as keys
+
+            more["key"] = keys.secret(key, role.folder)
+            more["seed"] = keys.seed(role.identity)
+        self._engine = engine_class(session, role.identity, **more)
         self._wake = Flag()  # for the pump
         self._opened = asyncio.Event()
         self._readable = asyncio.Event()
@@ -90,6 +100,7 @@ class Link:
             self._room,
         )
         policy.commits = commit
+        policy.keyed = key is not None
         self._partner = None  # picolink.partner, with remember=True
         if remember:
             from . import partner

@@ -24,6 +24,7 @@ FULL = const(-1)
 HANG_UP = const(-2)
 
 _HANDSHAKE_MS = const(4500)  # a peer that does not greet in this time is none
+_UNPROVEN_MS = const(2000)  # likewise, with a key, while strangers come: most handshakes take less
 _ALIVE_MS = const(1000)  # who has nothing to send says so this often
 _WAITING_MS = const(2000)  # who waits for an acknowledgement: on a slow radio a sign of life takes its room
 _SILENCE_MS = const(4500)  # a peer that says nothing for this time is gone
@@ -50,8 +51,19 @@ _REASONS = {
     fl.PROGRAM_FAILED: "the other board's program has failed, or was interrupted",
     fl.PARTNER_KNOWN: "the other board has another partner, and has turned this one away",
     fl.OTHER_VERSION: "the other board speaks another version of the protocol",
+    fl.KEY_WANTED: "the other board talks with a key only, and this link has none: give both the same key",
+    fl.KEY_WRONG: "the other board has another key: give both the same one",
     fl.NONSENSE: "this board's stream makes no sense to the other one",
 }
+
+# Why this side has turned the other one away.
+_REFUSALS = {
+    fl.PARTNER_KNOWN: "this is not the board that the link has met, and it was turned away",
+    fl.KEY_WANTED: "the other board has no key, and was turned away: give both the same key",
+    fl.KEY_WRONG: "the other board has another key, and was turned away: give both the same one",
+}
+_SHUN_FOR = (fl.PARTNER_KNOWN, fl.KEY_WANTED, fl.KEY_WRONG)
+_KEYS = (fl.KEY_WANTED, fl.KEY_WRONG, fl.PACKETS_SMALL)
 
 _NO_GREETING = "no greeting"
 
@@ -86,6 +98,7 @@ class Policy:
     commits: whether the program commits what it has read.
     closed: why the link is closed, for a person.
     why: why the connection is given up, a str or an exception.
+    keyed: has the engine a key?
 
     Times (`now`) are in ms, modulo 2^30.
     """
@@ -104,6 +117,9 @@ class Policy:
         self.closed = None
         self.why = None
         self.stack_restarts = 0
+        self.keyed = False
+        self._handshake_ms = _HANDSHAKE_MS  # what the peer gets
+        self._unproven = 0  # connections in a row without a handshake
         self._kind = kind
         self._tx_size = tx_size
         self._on_event = on_event
@@ -126,6 +142,7 @@ class Policy:
         self._connections = self._silences = 0
         self._shunned = []  # [address, until when]
         self._said_why = False  # has this side said why it leaves?
+        self._told_keys = []  # what was told of keys since the boards met last
         self._told = {}  # detail: [when it was told, how often it has happened]
         self._away_ms = self._away_at = 0  # how long this board did not run, and when it did again
         # MicroPython looks for a method among all of these first, which takes longer than most methods do.
@@ -334,6 +351,8 @@ class Policy:
         self._address = address
         self._label = label
         self._progress_at = now
+        # Not always the short time: the partner may be the one who is slow.
+        self._handshake_ms = _UNPROVEN_MS if self.keyed and self._unproven & 3 else _HANDSHAKE_MS
 
     def call(self, mtu):
         """The other board takes packets from now on.   mtu: ATT MTU, bytes. Handlers may call this."""
@@ -355,6 +374,7 @@ class Policy:
         flags = self.engine.take_flags()  # what came just before a drop: nobody has heard of it
         self._report(flags)
         connected = before == CONNECTED or flags & fl.OPENED
+        self._unproven = 0 if connected else self._unproven + 1
         try:
             if connected:
                 self._pause_ms = _PAUSE_FIRST_MS
@@ -473,7 +493,7 @@ class Policy:
                 self._silences += 1
                 self.why = "the other board says nothing"
                 return True
-        elif ticks_diff(now, began_at) > _HANDSHAKE_MS:
+        elif ticks_diff(now, began_at) > self._handshake_ms:
             self._silences += 1
             self.why = _NO_GREETING
             return True
@@ -497,15 +517,18 @@ class Policy:
 
     def _report_rare(self, flags):
         """Changes of the session, and what the program is told."""
+        again = False
         if flags & fl.OPENED:
             self.peer = self._address
-            self._connections += 1
+            again = self.connection == CONNECTED  # the sides have only agreed anew: nothing to tell
+            self._connections += not again
+            self._told_keys = []
             self._connect(lc.GREETED)
             self._link(lc.MET)
             self._opened.set()
             if self.met:
                 self.met()
-        if flags & (fl.BYE | fl.REFUSED) and self.engine.reason == fl.PARTNER_KNOWN:
+        if flags & (fl.BYE | fl.REFUSED) and self.engine.reason in _SHUN_FOR:
             self._shun(self.heard_at)
         if flags & fl.BYE:
             reason = self.engine.reason
@@ -516,12 +539,12 @@ class Policy:
             self._room.set()
             self._readable.set()
         try:
-            self._tell_rare(flags)
+            self._tell_rare(flags, again)
         except MemoryError:
             pass  # the counters tell it too
 
-    def _tell_rare(self, flags):
-        if flags & fl.OPENED:
+    def _tell_rare(self, flags, again):
+        if flags & fl.OPENED and not again:
             self.tell("connected", "%s, %s engine, MTU %d" % (self._label, self._kind, self._mtu))
         if flags & fl.PEER_RESTARTED:
             resent = self.engine.stats()["resent"]
@@ -536,13 +559,23 @@ class Policy:
                 "renewed", "the other board contradicted what was known: messages may be lost or come twice"
             )
         if flags & fl.BYE and self.connection != CONNECTED:
-            self.tell_again(self.heard_at, "refused", self.why, self._label)
+            self._tell_refused(self.why)
         if flags & fl.REFUSED:
-            detail = "this is not the board that the link has met, and it was turned away"
-            if self.engine.reason == fl.OTHER_VERSION:
-                version = self.engine.peer_version
-                detail = "the other board speaks protocol version %d, not 2" % version
+            reason = self.engine.reason
+            if reason == fl.OTHER_VERSION:
+                detail = "the other board speaks protocol version %d, not 2" % self.engine.peer_version
+            elif reason == fl.PACKETS_SMALL:
+                detail = "a link with a key needs an ATT MTU of 50, and this connection has %d" % self._mtu
+            else:
+                detail = _REFUSALS[reason]
+            self._tell_refused(detail)
+
+    def _tell_refused(self, detail):
+        if self.engine.reason not in _KEYS:
             self.tell_again(self.heard_at, "refused", detail, self._label)
+        elif detail not in self._told_keys:  # it stays so until somebody does something
+            self._told_keys.append(detail)
+            self.tell("refused", "%s (%s)" % (detail, self._label))
 
     def tell(self, event, detail):
         """Tell the program. What it raises ends the link, as an EventError."""

@@ -17,10 +17,13 @@ from .flags import (
     FORGOTTEN,
     GREETING,
     IDLE,
+    KEY_WANTED,
+    KEY_WRONG,
     NONSENSE,
     OPEN,
     OPENED,
     OTHER_VERSION,
+    PACKETS_SMALL,
     PARTNER_KNOWN,
     PEER_ENDED,
     PEER_RESTARTED,
@@ -45,6 +48,7 @@ VERSION = const(2)  # docs/protocol.md, "Versions and features"
 _HELLO = const(0x01)
 _IDENTITY = const(0x21)
 _BYE = const(0x41)
+_KEYED = const(0x61)  # HELLO of a side with a key
 _KIND = const(0x61)
 _READY = const(0x02)
 _RENEWED = const(0x10)
@@ -52,10 +56,16 @@ _ASK = const(0x04)
 _GAP = const(0x08)
 _OVERRUN = const(0x10)
 _COMMIT = const(0x20)
+_FEATURE_KEYED = const(0x01)
 _FEATURE_COMMIT = const(0x02)
 _HEADER = const(8)
 _OVERHEAD = const(12)
 _GREETING_SIZE = const(20)
+_KEYED_OVERHEAD = const(18)
+_KEYED_SIZE = const(44)
+_PROVEN_BYE_SIZE = const(28)
+_KEYED_LARGEST = const(47)  # the least
+_COUNTERS_MAX = const(0x10000)  # packets under one key
 _MAX_PACKET = const(244)
 _MAX_SENT = const(236)
 _PDU = const(27)  # LL payload without data length extension: Core spec vol 6 part B 4.5.10
@@ -128,6 +138,8 @@ _COUNTERS = (
     "peer_restarts",
     "resent",
     "too_large",
+    "replayed",
+    "unproven",
 )
 (
     _MESSAGES_SENT,
@@ -154,7 +166,9 @@ _COUNTERS = (
     _PEER_RESTARTS,
     _RESENT,
     _TOO_LARGE,
-) = range(24)
+    _REPLAYED,
+    _UNPROVEN,
+) = range(26)
 
 
 _METHODS = (
@@ -221,6 +235,14 @@ def _identity(value):
     return identity
 
 
+def _secret(name, value):
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        value = bytes(value)
+        if len(value) == 32:
+            return value
+    raise ValueError(f"{name} must be 32 bytes")  # nothing of it is shown
+
+
 def _kind_bits(kind):
     """What a kind adds to a record's first byte."""
     if not isinstance(kind, int) or isinstance(kind, bool):
@@ -251,8 +273,10 @@ class Engine:
     window: bytes that may be on their way in the host stack and the air, 256 to 65535; the flight limit in
         packets follows from it and from the packet size.
     commit: whether the peer keeps what it has sent until commit() is called here.
+    key: 32 bytes: this side serves only who has them too; None: whoever comes.
+    seed: with a key, 32 bytes that no other session with it has had.
 
-    Raises TypeError or ValueError for anything else.
+    Raises TypeError or ValueError for anything else, RuntimeError where there is no AES for a key.
 
     state: IDLE, GREETING, OPEN or CLOSED.   ended: True once recv() has come to the peer's END.
     peer_version: the protocol version of the peer that was opened with, or refused for it, last.
@@ -260,7 +284,17 @@ class Engine:
     partner: the identity of the one that this side serves, or None.
     """
 
-    def __init__(self, session, identity, tx_size=8192, rx_size=8192, window=4096, commit=False):
+    def __init__(
+        self,
+        session,
+        identity,
+        tx_size=8192,
+        rx_size=8192,
+        window=4096,
+        commit=False,
+        key=None,
+        seed=None,
+    ):
         self._session = _checked("session", session, 1, 0xFFFFFFFF)
         self._identity = _identity(identity)
         self._tx = memoryview(bytearray(_ring_size("tx_size", tx_size)))
@@ -268,6 +302,13 @@ class Engine:
         self._tx_mask = tx_size - 1
         self._rx_mask = rx_size - 1
         self._window = _checked("window", window, 256, 65535)
+        self._keys = None
+        if key is not None:
+            key = _secret("key", key)
+            seed = _secret("seed", seed)
+            from .keyed import Keys
+
+            self._keys = Keys(key, seed)
         self._me = session.to_bytes(4, "little")
         self._tag = session & 0xFF
         self.state = IDLE
@@ -279,13 +320,15 @@ class Engine:
         self._count = [0] * len(_COUNTERS)
         self._largest = 20  # bytes of a packet: what one ATT value can hold
         self._size = 20  # bytes of a packet that this side makes
+        self._space = 8  # of these, for stream bytes
 
         # The peer in force, the one last heard in this handshake, and the one that has said who it is.
         self._peer = _NOBODY
         self._peer_tag = 0
         self._peer_ring = 0
         self._peer_commits = False
-        self._terms = bytes((_bits(rx_size), _FEATURE_COMMIT if commit else 0))  # of HELLO: ring, features
+        features = (_FEATURE_COMMIT if commit else 0) | (_FEATURE_KEYED if self._keys else 0)
+        self._terms = bytes((_bits(rx_size), features))  # of HELLO: ring, features
         self._peer_terms = bytes(2)
         self._crc_out = 0  # what the CRC of data packets starts with
         self._crc_in = 0
@@ -397,6 +440,11 @@ class Engine:
             self._introduced = _NOBODY
             self._answers = 0
             self._greet(now)
+            if self._keys:
+                self._heard = _NOBODY  # its random of this connection is not known yet
+                self._heard_tag = 0
+                if self._largest < _KEYED_LARGEST:
+                    self._refuse(PACKETS_SMALL)
         finally:
             self._done()
 
@@ -611,12 +659,16 @@ class Engine:
         self._heard_tag = self._peer_tag
         self._due = _DUE_GREETING
         self._hello_at = now
+        if self._keys:
+            self._keys.draw()
 
     def _renew(self):
         """Go on as a restarted board would: under the next session id, knowing no peer."""
         session = crc32(self._identity, self._session) or 1
         self._me = session.to_bytes(4, "little")
         self._session = session
+        if self._keys:
+            self._keys.proved = False
         self._peer = _NOBODY
         self._peer_tag = 0
         self._renewed = self._broken = False
@@ -624,6 +676,8 @@ class Engine:
 
     def _close(self, reason):
         """This side ends the connection."""
+        if self._keys:
+            self._keys.proven = self.state == OPEN
         self.state = CLOSED
         self.reason = reason
         self._due = _DUE_BYE
@@ -670,8 +724,13 @@ class Engine:
         kind = packet[0] & _KIND
         session = bytes(packet[4:8])
         identity = bytes(packet[8:16])
-        good = len(packet) == _GREETING_SIZE and session != _NOBODY
-        if kind == _HELLO:
+        size = _GREETING_SIZE
+        if kind == _KEYED:
+            size = _KEYED_SIZE if self._keys else 0
+        elif kind == _BYE and len(packet) > size:
+            size = _PROVEN_BYE_SIZE
+        good = len(packet) == size and session != _NOBODY
+        if kind in (_HELLO, _KEYED):
             good = good and 8 <= packet[12] <= 15
         elif kind == _IDENTITY:
             good = good and 20 <= packet[3] <= _MAX_PACKET and identity != bytes(8)
@@ -679,20 +738,27 @@ class Engine:
             good = False
         if not good or session == self._me:
             count[_MALFORMED] += 1
-            if good and greeting and self._peer == _NOBODY:
+            proved = self._keys and self._keys.proved  # then the peer may know this session already
+            if good and greeting and self._peer == _NOBODY and not proved:
                 self._renew()  # two sides have drawn the same session id
                 self._greet(now)
                 self._flags |= PULL
             elif good and (greeting or self.state == OPEN):
                 stranger = self.partner is not None and identity != self.partner
-                if kind == _IDENTITY and not stranger and identity != self._identity:
+                if kind == _IDENTITY and not stranger and identity != self._identity and not self._keys:
                     self._contradicted(now)  # the partner has it, and may be deceived about this side as well
                 elif not greeting:
                     self._answer(now)  # the peer may have begun anew, with it
         elif not greeting and self.state != OPEN:
             count[_EARLY] += 1
-        elif kind == _HELLO:
+        elif kind == (_KEYED if self._keys else _HELLO):
             self._take_hello(packet, session, now)
+        elif kind == _HELLO:
+            count[_UNPROVEN] += 1
+            if greeting:
+                self._heard = session
+                self._heard_tag = packet[2]
+                self._refuse(KEY_WANTED)
         elif kind == _IDENTITY:
             self._take_identity(packet, session, identity)
         else:
@@ -712,18 +778,40 @@ class Engine:
 
     def _take_bye(self, packet, session):
         answered = bytes(packet[8:12]) == self._me and packet[3] == self._tag
-        if not answered or (self.state == OPEN and session != self._peer):
+        if self.state == OPEN:
+            answered = answered and session == self._peer
+            if self._keys:
+                answered = (
+                    answered
+                    and len(packet) == _PROVEN_BYE_SIZE
+                    and self._is_proven(packet, self._keys.heard_random, packet[16:24])
+                )
+        if not answered:
             self._count[_STALE] += 1
             return
         self._close(packet[12])
         self._due = _NOTHING
         self._flags |= BYE | PULL
 
+    def _is_proven(self, packet, random, proof):
+        return self._keys.is_proven(packet, random, proof, self._introduced_as, self._introduced_largest)
+
     def _take_hello(self, packet, session, now):
         flags = packet[0]
         tag = packet[2]
         answers = bytes(packet[8:12]) == self._me
+        proof = answers and packet[3] == self._tag and session == self._introduced
+        keys = self._keys
+        if keys:
+            random = bytes(packet[16:32])
+            proven = proof and self._is_proven(packet, random, packet[32:40])
         if self.state == OPEN:
+            if keys and not proven:
+                known = session == self._peer and tag == self._peer_tag
+                if not known or bytes(packet[12:14]) != self._peer_terms:
+                    self._count[_STALE] += 1  # the partner knows what to say when it hears the answer
+                    self._answer(now)
+                    return
             if session != self._peer:
                 if session != self._introduced:
                     self._count[_EARLY] += 1
@@ -739,9 +827,18 @@ class Engine:
                     self._answer(now)
                     return
                 self._greet(now)
-        proof = self.state == GREETING and answers and packet[3] == self._tag
-        if proof and session == self._introduced and not self._open(packet, session, now):
-            self._contradicted(now)
+        greeting = self.state == GREETING
+        if keys and (greeting or proven):
+            keys.heard_random = random
+        if greeting and proof and packet[3] == self._tag:
+            if keys and not proven:
+                self._count[_UNPROVEN] += 1
+                self._heard = session
+                self._heard_tag = tag
+                self._refuse(KEY_WRONG)
+                return
+            if not self._open(packet, session, now):
+                self._contradicted(now)
         self._heard = session
         self._heard_tag = tag
         if not flags & _READY and (self._due == _DUE_GREETING or self._may_answer(now)):
@@ -794,6 +891,14 @@ class Engine:
             self._record_limit = min(self._tx_mask + 1, ring)
         self._crc_out = crc_out
         self._crc_in = crc_in
+        if self._keys:
+            self._crc_out = self._crc_in = None  # they have tags instead
+            self._keys.opened(
+                bytes((self._tag,)) + self._me + self._terms,
+                self._identity,
+                bytes(packet[2:3]) + session + terms,
+                self._introduced_as,
+            )
         self._anew = False
         self._count[_OPENED] += 1
         self._flags |= flags
@@ -803,6 +908,10 @@ class Engine:
         self.state = OPEN
         largest = min(self._largest, self._introduced_largest)
         self._size = min((largest + _PDU_HEADERS) // _PDU * _PDU - _PDU_HEADERS, _MAX_SENT)
+        self._space = self._size - _OVERHEAD
+        if self._keys:
+            self._size = max(self._size, _KEYED_LARGEST)
+            self._space = self._size - _KEYED_OVERHEAD
         self._flight_max = max(1, min(_FLIGHT_MAX, self._window // (self._size + _PDU_HEADERS)))
         self._threshold = self._flight_max
         self._limit = min(_FLIGHT_FIRST, self._flight_max)
@@ -890,8 +999,8 @@ class Engine:
         size = (self._head - nxt) & _OFFSET
         if not size or self._flight >= self._limit:
             return 0
-        if size > self._size - _OVERHEAD:
-            size = self._size - _OVERHEAD
+        if size > self._space:
+            size = self._space
         if self._filling:
             size = min(size, (self._gap_end - nxt) & _OFFSET)
         credit = (self._edge - nxt) & _OFFSET
@@ -1043,7 +1152,11 @@ class Engine:
 
     def _pull_due(self, buf, now):
         """IDENTITY, HELLO or BYE."""
+        keys = self._keys
+        if keys and self.state == OPEN and keys.sent == _COUNTERS_MAX:
+            self._greet(now)
         due = self._due
+        size = 16
         buf[1] = VERSION
         buf[2] = self._tag
         buf[3] = self._heard_tag
@@ -1053,27 +1166,47 @@ class Engine:
             buf[0] = _BYE
             buf[12] = self.reason
             buf[13:16] = bytes(3)
+            if keys and keys.proven:
+                buf[16:24] = keys.prove(buf, self._identity, self._largest)
+                size = 24
         elif due == _DUE_HELLO:
             met = self._peer != _NOBODY
             known = met and self._heard == self._peer
             expected = (self._rcv - self._rx_base) & _OFFSET if known else 0
             renewed = self._renewed or (met and not known)
-            buf[0] = _HELLO | (_READY if self.state == OPEN else 0) | (_RENEWED if renewed else 0)
+            kind = _KEYED if keys else _HELLO
+            buf[0] = kind | (_READY if self.state == OPEN else 0) | (_RENEWED if renewed else 0)
             buf[12:14] = self._terms
             struct.pack_into("<H", buf, 14, expected)
+            if keys:
+                buf[16:32] = keys.random
+                # Where nobody was heard there is nothing to prove: the peer's random is not known.
+                heard = self._heard != _NOBODY
+                buf[32:40] = keys.prove(buf, self._identity, self._largest) if heard else bytes(8)
+                keys.proved = keys.proved or heard
+                size = 40
             self._hello_at = now
         else:
             buf[0] = _IDENTITY
             buf[3] = self._largest
             buf[8:16] = self._identity
-        size = self._seal(buf, _GREETING_SIZE - 4, 0)
+        size = self._seal(buf, size, 0)
         self._due = _DUE_HELLO if buf[0] == _IDENTITY else _NOTHING
         return size
 
     def _seal(self, buf, size, start):
+        if start is None:
+            return self._seal_keyed(buf, size)
         struct.pack_into("<I", buf, size, crc32(memoryview(buf)[:size], start))
         self._count[_PACKETS_SENT] += 1
         return size + 4
+
+    def _seal_keyed(self, buf, size):
+        size = self._keys.seal(buf, size)
+        self._count[_PACKETS_SENT] += 1
+        if self._keys.sent == _COUNTERS_MAX:
+            self._due = _DUE_GREETING  # no counter is used twice under a key: another one follows
+        return size
 
     def _rewind(self):
         """Go back to the first byte not acknowledged."""
@@ -1116,7 +1249,13 @@ class Engine:
         if self.state != OPEN:
             count[_EARLY] += 1
             return
-        if crc32(packet, self._crc_in) != _CRC_RESIDUE:
+        start = self._crc_in
+        if start is None:
+            packet = self._unseal(packet, now)
+            if packet is None:
+                return
+            size = len(packet)
+        elif crc32(packet, start) != _CRC_RESIDUE:
             count[_CORRUPT] += 1
             self._answer(now)  # it may be the peer's that takes this side, or itself, for another one
             return
@@ -1141,6 +1280,26 @@ class Engine:
                 self._owe_ack(now)
             else:
                 self._ack_now = True
+
+    def _unseal(self, packet, now):
+        """The packet as without a key; None: it is none of this handshake, or was taken before."""
+        keys = self._keys
+        failed = _CORRUPT
+        if len(packet) >= _KEYED_OVERHEAD:
+            if packet[1] == self._tag:
+                counter = packet[8] | packet[9] << 8
+                if counter < keys.next:
+                    self._count[_REPLAYED] += 1
+                    return None
+                data = keys.open(packet)
+                if data is not None:
+                    keys.next = counter + 1
+                    return bytes(packet[:_HEADER]) + data + _NOBODY
+            else:
+                failed = _STALE
+        self._count[failed] += 1
+        self._answer(now)
+        return None
 
     def _knows(self, flags):
         """Whether a data packet may have these flags besides ASK."""

@@ -13,7 +13,7 @@ from types import ModuleType
 from .products import CHECKOUT, OUT
 
 NATIVE = Path(__file__).parents[2] / "native"
-CORE = (NATIVE / "picolink.c", NATIVE / "crc32.c")
+CORE = tuple(NATIVE / f"{name}.c" for name in ("picolink", "crc32", "aes", "sha256"))
 MODULE = NATIVE / "cpython" / "_picolink.c"
 FOLDER = OUT / "native" / "cpython"
 

@@ -21,6 +21,7 @@ _COMMANDS = {
         "What the board NAME sends, as it comes: channels, rates, the link and its events.",
     ),
     "install": (".install", "Put picolink onto a board with stock MicroPython."),
+    "key": (".keys", "Keys for links: a board without the same key is kept out."),
     "flash": (".flash", "Put firmware (UF2) onto a Pico board, and read it back."),
     "doctor": (".doctor", "Show what is on a board, and what to do next."),
     "emulate": (".emulate", "A REPL on an emulated Pico, or the output of one program."),

@@ -20,16 +20,19 @@ B_ID = b"identB02"
 OTHER_ID = b"strangeX"
 
 
-def described(packet):
-    """A packet in words."""
+def described(packet, keyed):
+    """A packet in words.   keyed: whether it is sealed."""
     if packet[0] & 1:
         return greeting_described(packet)
     flags, tag, offset, ack, credit = struct.unpack_from("<BBHHH", packet)
     bits = (4, " ASK"), (8, " GAP"), (16, " OVERRUN"), (32, " COMMIT")
     names = "".join(name for bit, name in bits if flags & bit)
-    kind = f"{len(packet) - 12} stream bytes" if len(packet) > 12 else "no stream bytes"
+    size = len(packet) - (18 if keyed else 12)
+    kind = f"{size} stream bytes" if size else "no stream bytes"
     what = "gap" if flags & 8 else "uncommitted" if flags & 32 else "credit"
-    return f"to tag {tag:02x}:{names} {kind} at {offset}, ack {ack}, {what} {credit}"
+    return f"to tag {tag:02x}:{names} {kind} at {offset}, ack {ack}, {what} {credit}" + (
+        f", counter {packet[8] | packet[9] << 8}" if keyed else ""
+    )
 
 
 def greeting_described(packet):
@@ -37,14 +40,18 @@ def greeting_described(packet):
     version, tag, answered_tag = packet[1:4]
     session, answers = (struct.unpack_from("<I", packet, at)[0] for at in (4, 8))
     who = f"version {version}, tag {tag:02x}, session {session:08x}"
-    if packet[0] & 0x20:
+    if packet[0] & 0x60 == 0x20:
         return f"IDENTITY: {who}, identity {packet[8:16].hex()}, largest packet {packet[3]}"
     answered = f"answers tag {answered_tag:02x} of session {answers:08x}"
-    if packet[0] & 0x40:
-        return f"BYE: {who}, {answered}, reason {packet[12]}"
+    if packet[0] & 0x60 == 0x40:
+        proof = f", proof {packet[16:24].hex()}" if len(packet) > 20 else ""
+        return f"BYE: {who}, {answered}, reason {packet[12]}{proof}"
     bits, features, expected = struct.unpack_from("<BBH", packet, 12)
     names = "".join(name for bit, name in ((2, " READY"), (16, " RENEWED")) if packet[0] & bit)
-    return f"HELLO{names}: {who}, {answered}, ring 2^{bits}, features {features:02x}, expects {expected}"
+    text = f"{names}: {who}, {answered}, ring 2^{bits}, features {features:02x}, expects {expected}"
+    if packet[0] & 0x60:
+        return f"KEYED{text}, random {packet[16:32].hex()}, proof {packet[32:40].hex()}"
+    return "HELLO" + text
 
 
 def sealed(body, start=0):
@@ -52,8 +59,9 @@ def sealed(body, start=0):
     return bytes(body) + struct.pack("<I", pyengine.crc32(body, start))
 
 
-def constructed(session, identity, tx_size, rx_size, window, commit):
+def constructed(session, identity, tx_size, rx_size, window, commit, key=None, seed=None):
     """How an engine was made, as a file says it."""
+    keys = {"key": key.hex(), "seed": seed.hex()} if key else {}
     return {
         "session": f"{session:08x}",
         "identity": identity.hex(),
@@ -61,6 +69,7 @@ def constructed(session, identity, tx_size, rx_size, window, commit):
         "rx_size": rx_size,
         "window": window,
         "commit": commit,
+        **keys,
     }
 
 
@@ -74,10 +83,12 @@ class Exchange:
         self.steps = []
         self.now = 1000
 
-    def engine(self, name, session, tx_size=1024, rx_size=1024, window=4096, commit=False, identity=None):
-        identity = identity or (A_ID if name == "a" else B_ID)
-        self.engines[name] = pyengine.Engine(session, identity, tx_size, rx_size, window, commit)
-        self.arguments[name] = constructed(session, identity, tx_size, rx_size, window, commit)
+    def engine(
+        self, name, session, tx_size=1024, rx_size=1024, window=4096, commit=False, identity=None, keys=()
+    ):
+        args = session, identity or (A_ID if name == "a" else B_ID), tx_size, rx_size, window, commit, *keys
+        self.engines[name] = pyengine.Engine(*args)
+        self.arguments[name] = constructed(*args)
 
     def _write(self, *step):
         self.steps.append(step)
@@ -103,7 +114,7 @@ class Exchange:
         """The next packet, b"" for none."""
         buf = bytearray(236)
         packet = bytes(buf[: self.engines[name].pull_into(buf, self.now)])
-        remark = [described(packet)] if packet else []
+        remark = [described(packet, "key" in self.arguments[name])] if packet else []
         self._write(name, "pull_into", [self.now], packet.hex(), *remark)
         return packet
 
@@ -633,7 +644,71 @@ def same_session():
     return x
 
 
+KEY = bytes(range(32))
+SEEDS = {"a": b"A" * 32, "b": b"B" * 32}
+
+
+def keyed():
+    x = Exchange(
+        "Two sides with the same key greet, exchange messages and meet again; packets that were changed, "
+        "come twice or are not sealed are dropped; a BYE has to be proved."
+    )
+    x.engine("a", 0x11223344, keys=(KEY, SEEDS["a"]))
+    x.engine("b", 0x55667788, keys=(KEY, SEEDS["b"]))
+    x.open("a", "b")
+    x.send("a", b"hello")
+    x.send("b", counting(230))
+    first = x.pull("a")
+    for at in range(len(first)):  # each byte counts
+        x.feed("b", first[:at] + bytes((first[at] ^ 1,)) + first[at + 1 :])
+    x.feed("b", sealed(first[:8] + b"hello"))
+    x.feed("b", first[:17])
+    x.feed("b", first)
+    x.feed("b", first)
+    x.now += 40
+    x.carry("a", "b")
+    x.recv("b")
+    x.recv("a")
+    x.stats("b", "corrupt", "stale", "early", "replayed", "malformed", "unproven")
+    x.open("a", "b")  # the connection was lost
+    x.feed("b", first)
+    x.send("b", b"again")
+    x.carry("b", "a")
+    x.recv("a")
+    tag, session = x.engines["b"]._tag, 0x55667788  # a BYE that proves nothing, then the real one
+    x.feed(
+        "b",
+        sealed(struct.pack("<BBBBIIBBH", 0x41, 2, x.engines["a"]._tag, tag, 0x11223344, session, 1, 0, 0)),
+    )
+    x.bye("a", 1)
+    x.feed("b", x.pull("a"))
+    x.take_flags("b")
+    x.look("b", "state", "reason")
+    x.stats("b", "corrupt", "stale", "early", "replayed", "malformed", "unproven")
+    return x
+
+
+def keys_differ():
+    x = Exchange(
+        "Another key, no key, a connection with small packets: nothing opens, and both sides are told."
+    )
+    x.engine("a", 0x11223344, keys=(KEY, SEEDS["a"]))
+    x.engine("b", 0x55667788, keys=(bytes(32), SEEDS["b"]))
+    x.open("a", "b")
+    x.engine("c", 0x99AABBCC, identity=OTHER_ID)
+    x.open("a", "c")
+    x.start("a", 49)
+    x.pull("a")
+    for name in ("a", "b", "c"):
+        x.take_flags(name)
+        x.look(name, "state", "reason", "partner")
+    x.stats("a", "unproven", "opened")
+    return x
+
+
 EXCHANGES = (
+    keyed,
+    keys_differ,
     hello,
     records,
     resume,

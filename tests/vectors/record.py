@@ -29,11 +29,11 @@ def plain(value):
 class Recorder(Twins):
     """One engine, whose calls are written down; those that raise are not, for they change nothing."""
 
-    def __init__(self, record, kinds, session, identity, tx_size, rx_size, window, commit):
-        super().__init__(kinds, session, identity, tx_size, rx_size, window, commit)
+    def __init__(self, record, kinds, session, identity, tx_size, rx_size, window, commit, *keys):
+        super().__init__(kinds, session, identity, tx_size, rx_size, window, commit, *keys)
         self.name = f"e{len(record['engines'])}"
         self.steps = record["steps"]
-        record["engines"][self.name] = constructed(session, identity, tx_size, rx_size, window, commit)
+        record["engines"][self.name] = constructed(session, identity, tx_size, rx_size, window, commit, *keys)
 
     def same(self, _, results):
         return results[0]
@@ -67,7 +67,7 @@ class Recorder(Twins):
 class RecordedLink(Link):
     def __init__(self, record, seed):
         self.record = record
-        super().__init__([Engine], seed)
+        super().__init__([Engine], seed, bool(seed & 0x40))
 
     def twins(self, *args):
         return Recorder(self.record, *args)

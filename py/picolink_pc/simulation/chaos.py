@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from picolink.policy import FULL_ERRNOS
 
@@ -14,9 +15,10 @@ from picolink_pc.radio.air import RadioSettings, ceiling, record_octets
 
 from .board import Board, Traffic
 from .faults import NO_FAULTS, PacketFaults
-from .forger import INJECTING, DeceivedBoard, Forger, Lie
+from .forger import INJECTING, Deceit, DeceivedBoard, Forger, Lie
 from .guest import Guest
 from .host_stack import ERRNOS
+from .keyed import LEAST_MTU, WRONG_KEY, KeylessForger, accepted, with_key
 from .simulation import Moment, Packet, Setup, Simulation, Trap, packet_octets
 
 DRAIN_S = 120
@@ -66,32 +68,49 @@ def play(
     restarts: bool = True,
     tell: Callable[[float, str], None] = lambda _seconds, _text: None,
     forger: bool | None = None,
+    keyed: bool | None = None,
 ) -> Outcome:
     """A run that `seed` (int) alone decides: radio, rings, messages, faults, and when they strike.
 
     engines: classes with the interface of picolink.pyengine.Engine.   restarts: may boards lose their memory?
     tell: called with the virtual time and a line for each thing that is done to the boards.
     forger: does somebody forge packets? None: in every other run, as the seed says.
+    keyed: have the boards a key, which the forger has not? None: likewise.
     """
     if forger is None:
         forger = bool(random.Random(f"forger {seed}").randrange(2))
+    if keyed is None:
+        keyed = bool(random.Random(f"key {seed}").randrange(2))
+    if forger and keyed:
+        return _KeyedRun(engines, seed, tell).play()
     if forger:
         return _ForgedRun(engines, seed, tell).play()
-    return _Run(engines, seed, restarts, tell).play()
+    return _Run(engines, seed, restarts, tell, keyed).play()
 
 
 class _Run:
     BOARD: type[Board] = Board
 
     def __init__(
-        self, engines: tuple[type, type], seed: int, restarts: bool, tell: Callable[[float, str], None]
+        self,
+        engines: tuple[type, type],
+        seed: int,
+        restarts: bool,
+        tell: Callable[[float, str], None],
+        keyed: bool = False,
     ):
         self._seed = seed
+        self._keyed = keyed
         self._rng = random.Random(seed)
         self._tell = tell
         self._counts: Counter[Count] = Counter()
         setup = self._setup()
         self._stack = setup.stack
+        if keyed:
+            radio = dataclasses.replace(setup.radio, mtu=max(setup.radio.mtu, LEAST_MTU))
+            setup = dataclasses.replace(setup, radio=radio)
+            engines = with_key(engines[0]), with_key(engines[1])
+            tell(0, "both boards have a key")
         self._simulation = Simulation(engines, setup, self.BOARD)
         for field in dataclasses.fields(setup):
             tell(0, f"{field.name}: {getattr(setup, field.name)}")
@@ -329,20 +348,30 @@ class _ForgedRun(_Run):
 
     BOARD = DeceivedBoard
 
-    def __init__(self, engines: tuple[type, type], seed: int, tell: Callable[[float, str], None]):
-        super().__init__(engines, seed, False, tell)
+    FORGER: type[Forger] = Forger
+
+    def __init__(
+        self,
+        engines: tuple[type, type],
+        seed: int,
+        tell: Callable[[float, str], None],
+        keyed: bool = False,
+    ):
+        super().__init__(engines, seed, False, tell, keyed)
         rng = self._rng
         del self._strikes[self._stall_host_stack]  # what the forger says would hide that from the peer
         self._strikes |= {self._forge: 12, self._invite: 1}
         self._engines = engines
         honest = [lie for lie in Lie if lie not in INJECTING]
         lies = rng.sample(honest, rng.choice((1, 2, 4, len(honest))))
-        if rng.random() < 0.25:
+        if keyed:
+            lies += INJECTING
+        elif rng.random() < 0.25:
             lies += rng.sample(INJECTING[:-1], rng.randint(1, 3))
             if rng.random() < 0.2:
                 lies.append(Lie.END)
         tell(0, f"the forger's lies: {', '.join(lies)}")
-        self._forger = Forger(self._simulation, rng, lies, self._overheard)
+        self._forger = self.FORGER(self._simulation, rng, lies, self._overheard)
         self._until_us_forged = 0
         self._met = False
         self._guests: list[Guest] = []
@@ -383,9 +412,10 @@ class _ForgedRun(_Run):
         if not errors and not self._ended:
             errors = self._drain() + self._close(rng.choice((_Ending.OPEN, _Ending.ONE, _Ending.BOTH)))
         for side, board in enumerate(simulation.boards):
-            deceits = self._forger.deceits
+            deceits = self._deceits
             errors += board.received.errors
             errors += board.wrongs(deceits[side], deceits[1 - side], self._met)
+        errors += self._accepted()
         if any(guest.turned_up_late and (guest.opened or guest.got) for guest in self._guests):
             errors.append("a third board was not turned away by one that serves another")
         return self._outcome(errors)
@@ -394,8 +424,17 @@ class _ForgedRun(_Run):
     def _ended(self) -> bool:
         """Whether a forged END, or a message that looks like one, has closed a link."""
         return any(board.closed for board in self._simulation.boards) and any(
-            deceit.injected for deceit in self._forger.deceits
+            deceit.injected for deceit in self._deceits
         )
+
+    @property
+    def _deceits(self) -> tuple[Deceit, Deceit]:
+        """What was said to the boards that docs/protocol.md does not promise to mend."""
+        return self._forger.deceits
+
+    def _accepted(self) -> list[str]:
+        """Forgeries that were believed, and must not have been."""
+        return []
 
     def _overheard(self, side: int, what: str) -> None:
         self._tell(self._now_s, f"forger to the {self._simulation.boards[side].name}: {what}")
@@ -412,10 +451,13 @@ class _ForgedRun(_Run):
     def _invite(self) -> None:
         """A third board connects to one of the two."""
         board = self._board()
-        guest = Guest(self._engines[0], self._simulation.scheduler, self._rng)
+        guest = Guest(self._stranger(), self._simulation.scheduler, self._rng)
         self._guests.append(guest)
         self._did("strangers", "a third board connected", f"({board.name})")
         self._simulation.visit(self._simulation.boards.index(board), guest)
+
+    def _stranger(self) -> Callable[..., Any]:
+        return self._engines[0]
 
     def _look_for_strangers(self) -> None:
         """A board that has met a stranger first forgets it."""
@@ -429,7 +471,7 @@ class _ForgedRun(_Run):
         simulation = self._simulation
         since_s = self._now_s
         sent = [board.sent for board in simulation.boards]
-        injected = any(deceit.injected for deceit in self._forger.deceits)
+        injected = any(deceit.injected for deceit in self._deceits)
         for board in simulation.boards:
             board.read_every_us = 0
             # A record that only the forger has begun may be as long as the largest ring: it has to be filled.
@@ -459,8 +501,34 @@ class _ForgedRun(_Run):
         counts = super()._counted()
         for lie, number in self._forger.counts.items():
             counts["forger", lie] += number
-        counts["forger", "runs"] += 1
+        counts["forger", "runs with a key" if self._keyed else "runs"] += 1
         return counts
+
+
+class _KeyedRun(_ForgedRun):
+    """A run in which the boards have a key, and the forger has not: he may say what he likes."""
+
+    FORGER = KeylessForger
+
+    def __init__(self, engines: tuple[type, type], seed: int, tell: Callable[[float, str], None]):
+        super().__init__(engines, seed, tell, True)
+
+    @property
+    def _deceits(self) -> tuple[Deceit, Deceit]:
+        return Deceit(), Deceit()  # nothing of what he says is believed
+
+    def _stranger(self) -> Callable[..., Any]:
+        """Without a key, or with another one."""
+        engine = self._engines[0]
+        return engine if self._rng.random() < 0.5 else with_key(engine, WRONG_KEY)
+
+    def _accepted(self) -> list[str]:
+        errors = accepted(self._simulation.boards) + self._forger.repeated
+        if any(guest.opened or guest.got for guest in self._guests):
+            errors.append("a board without the key was served")
+        if self._met:
+            errors.append("a board without the key was taken for the partner")
+        return errors
 
 
 _SIMULATION_GROUPS = {

@@ -189,7 +189,7 @@ class Forger:
     def _introduction(self, to: int, session: int, tag: int, name: bytes | None = None) -> bytes:
         largest = self._rng.choice((244, 244, 20))
         name = name or self._name(to)
-        return _sealed(struct.pack("<BBBBI8s", 0x21, _VERSION, tag & 0xFF, largest, session, name))
+        return sealed_with_crc(struct.pack("<BBBBI8s", 0x21, _VERSION, tag & 0xFF, largest, session, name))
 
     def _hello(
         self,
@@ -206,7 +206,7 @@ class Forger:
         me = self._known[to]
         answered = (me.tag + ahead) & 0xFF
         head = struct.pack("<BBBBII", 1 | flags, version, tag & 0xFF, answered, session, me.session)
-        return _sealed(head + terms + struct.pack("<H", expected))
+        return sealed_with_crc(head + terms + struct.pack("<H", expected))
 
     def _other_terms(self, to: int) -> bytes:
         terms = self._known[1 - to].terms
@@ -298,7 +298,7 @@ class Forger:
     def _bye(self, to: int) -> list[bytes]:
         me, partner = self._known[to], self._known[1 - to]
         head = struct.pack("<BBBBII", 0x41, _VERSION, partner.tag, me.tag, partner.session, me.session)
-        return [_sealed(head + bytes((self._rng.choice(_REASONS), 0, 0, 0)))]
+        return [sealed_with_crc(head + bytes((self._rng.choice(_REASONS), 0, 0, 0)))]
 
     # -- data packets -------------------------------------------------------------------------------------
 
@@ -327,7 +327,7 @@ class Forger:
             self.deceits[to].acknowledged |= bool(ack and self._masks[to])
         offset = me.ack if offset < 0 else offset
         head = struct.pack("<BBHHH", flags, me.tag, offset & 0xFFFF, ack & 0xFFFF, value & 0xFFFF)
-        return [_sealed(head + data, start)]
+        return [sealed_with_crc(head + data, start)]
 
     def _ring_of(self, side: int) -> int:
         return 1 << self._known[side].terms[0]
@@ -394,7 +394,7 @@ class Forger:
         packet[0] |= 1
         if self._rng.random() < 0.7:
             packet[1] = _VERSION
-        return [_sealed(bytes(packet))]
+        return [sealed_with_crc(bytes(packet))]
 
     def _injected(self, to: int, data: bytes) -> list[bytes]:
         self.deceits[to].injected = True
@@ -417,7 +417,7 @@ class Forger:
         return self._injected(to, b"\x30\x00")
 
 
-def _sealed(packet: bytes, start: int = 0) -> bytes:
+def sealed_with_crc(packet: bytes, start: int = 0) -> bytes:
     return packet + struct.pack("<I", crc32(packet, start))
 
 

@@ -1,0 +1,63 @@
+"""Keys as a program has them: bytes, the text that `picolink key new` prints, or the file that `picolink key
+install` puts on a board. Only a link with a key loads this.
+"""
+
+import binascii
+import os
+from hashlib import sha256
+
+from .runtime import const
+
+FILE = "picolink.key"  # holds the text
+
+_LEAST = const(16)  # bytes
+_BEGIN = "picolink-key-"
+_TEXT = "a key as text is what `picolink key new` prints; a password is no key: it can be guessed"
+
+
+def text(key):
+    """32 random bytes as text, with a check of typing errors."""
+    return "%s%s-%08x" % (_BEGIN, binascii.hexlify(key).decode(), binascii.crc32(key))
+
+
+def secret(key, folder=""):
+    """The 32 bytes that an engine wants.
+
+    key: bytes-like, 16 bytes or more; str, as text() gives it; True: the file of this board.
+    folder: where that is, with a separator at its end; "": the current one.
+    Raises TypeError or ValueError for what is no key, OSError where there is no file.
+    """
+    if key is True:
+        with open(folder + FILE) as file:
+            key = file.read().strip()
+    if isinstance(key, str):
+        key = _from_text(key)
+    elif not isinstance(key, (bytes, bytearray, memoryview)):
+        raise TypeError("a key must be bytes, str or True")  # of what it is nothing is shown
+    if len(key) < _LEAST:
+        raise ValueError("a key must have %d bytes or more, not %d" % (_LEAST, len(key)))
+    return sha256(b"picolink key" + bytes(key)).digest()
+
+
+def _from_text(key):
+    try:
+        value = binascii.unhexlify(key[len(_BEGIN) : -9])
+    except ValueError:
+        value = b""
+    if len(value) != 32 or text(value) != key:
+        raise ValueError(_TEXT)
+    return value
+
+
+def fingerprint(secret):
+    """Eight digits that tell whether two boards have the same key, and nothing else of it."""
+    return binascii.hexlify(sha256(b"picolink fingerprint" + secret).digest()[:4]).decode()
+
+
+def seed(identity):
+    """32 bytes that no other session has had.
+
+    A byte of an RP2040's urandom() is 8 samples of a ring oscillator, one soon after the other: 128 of them
+    are mixed to 32, with the board's identity. The engine mixes the key into what it draws from them.
+    """
+    return sha256(os.urandom(128) + identity).digest()
