@@ -76,8 +76,8 @@ FAULTS = {
     ),
     "the same session id": (
         "structured",
-        "if (is_nonsense(packet, size)) {",
-        "if (is_nonsense(packet, size) || get32(packet + 4) == engine->session) {",
+        "if (is_nonsense(engine, packet, size)) {",
+        "if (is_nonsense(engine, packet, size) || get32(packet + 4) == engine->session) {",
     ),
     "a stranger": ("structured", "if (is_stranger(engine, identity)) {", "if (false) {"),
     "the stream that made no sense": ("structured", "if (engine->broken) {", "if (false) {"),

@@ -93,7 +93,8 @@ class Board:
     clock_ms: what the board's clock shows when the simulation begins.
     session: of its first life; None: as in the others a random one.
 
-    address, identity: of the board, for its peer.   policy: of the link in this life of the board.
+    keyed: has it a key?   address, identity: of the board, for its peer.
+    policy: of the link in this life of the board.
     cpu_us: time that the CPU has worked (CallCosts).
     counts: how often something befell this board.
     undelivered: messages that it said were not acknowledged when it closed; None: it has not closed yet.
@@ -121,6 +122,7 @@ class Board:
         self.stack: HostStack
         self.hang_up: Callable[[], None]
         self.counts: Counter[str] = Counter()
+        self.keyed = False
         self.life = 0
         self.connection = 0
         self.cpu_us = 0.0
@@ -156,6 +158,7 @@ class Board:
             readable=_Bell(self._on_readable),
             room=_Bell(self._on_room),
         )
+        self.policy.keyed = self.keyed
         self.policy.transmit = self._transmit
         self.policy.open()
         self.sent = 0  # messages that the engine has taken in this life

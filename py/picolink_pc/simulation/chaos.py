@@ -112,6 +112,8 @@ class _Run:
             engines = with_key(engines[0]), with_key(engines[1])
             tell(0, "both boards have a key")
         self._simulation = Simulation(engines, setup, self.BOARD)
+        for board in self._simulation.boards:
+            board.keyed = board.policy.keyed = keyed
         for field in dataclasses.fields(setup):
             tell(0, f"{field.name}: {getattr(setup, field.name)}")
         # With weights: a full or stalled host stack makes thousands of refusals, and a run slow.

@@ -419,7 +419,11 @@ class Simulation:
     def _catches(self, packet: bytes, moment: Moment, sender: Board) -> bool:
         """Is this the packet that the trap waits for, and the moment?"""
         trap = self.trap
-        if not trap or trap.moment != moment or trap.kind != packet_kind(packet, sender.traffic):
+        if (
+            not trap
+            or trap.moment != moment
+            or trap.kind != packet_kind(packet, sender.traffic, sender.keyed)
+        ):
             return False
         trap.number -= 1
         return not trap.number
@@ -429,14 +433,17 @@ class Simulation:
         return strike
 
 
-def packet_kind(packet: bytes, traffic: Traffic) -> Packet | None:
+_SEALED_OVERHEAD = 18  # octets of a data packet with a key
+
+
+def packet_kind(packet: bytes, traffic: Traffic, keyed: bool = False) -> Packet | None:
     """Of a packet from a board that sends this; None: it is damaged. A fragment holds no whole message."""
     if len(packet) < air.PACKET_OVERHEAD:
         return None
     if packet[0] & 1:
         return Packet.HELLO
-    stream = len(packet) - air.PACKET_OVERHEAD
-    if not stream:
+    stream = len(packet) - (_SEALED_OVERHEAD if keyed else air.PACKET_OVERHEAD)
+    if stream <= 0:
         return Packet.ACK
     least = traffic.size if isinstance(traffic.size, int) else traffic.size[0]
     return Packet.FRAGMENT if stream < air.record_octets(least) else Packet.WHOLE
