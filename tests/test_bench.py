@@ -214,31 +214,32 @@ def test_a_short_run_looks_at_the_heap_of_both_boards(tmp_path):
     assert all(row[role] > 0 for row in rows for role in traffic.ROLES)
 
 
-def test_results_get_into_the_document_with_or_without_their_table(tmp_path, monkeypatch):
+def test_results_get_into_the_pages_with_or_without_their_table_and_notes(tmp_path, monkeypatch):
     draw = {"a-result": lambda _, path: path.write_bytes(b"png")}
     report.publish(Console(quiet=True), [result()], tmp_path, draw)
-    page = tmp_path / "page.md"
-    page.write_text(
-        "".join(f"<!-- {kind}: a-result -->\nold\n<!-- end -->\n" for kind in ("result", "picture"))
-    )
-    monkeypatch.setattr(docs, "_PAGE", page)
+    kinds = ("result", "notes", "picture")
+    for page in docs._PAGES:
+        text = "".join(f"<!-- {kind}: a-result -->\nold\n<!-- end -->\n" for kind in kinds)
+        (tmp_path / page).write_text(text)
     monkeypatch.setattr(docs, "_DOCS", tmp_path)
     outcome = CliRunner().invoke(docs.docs, [str(tmp_path)])
     assert outcome.exit_code == 0, outcome.output
-    with_table, without = page.read_text().split("<!-- picture")
-    assert "| one | 1,742 | 0 |" in with_table
-    assert "|" not in without
-    for place in (with_table, without):
+    (text,) = {(tmp_path / page).read_text() for page in docs._PAGES}
+    places = re.findall("<!-- .*?<!-- end -->", text, re.DOTALL)
+    assert ["| one | 1,742 | 0 |" in place for place in places] == [True, False, False]
+    assert [f"- {result().notes[0]}\n" in place for place in places] == [True, True, False]
+    for place in places:
         assert "images/bench-a-result.png" in place
         assert "old" not in place
     assert (tmp_path / "images" / "bench-a-result.png").exists()
 
 
-def test_the_document_has_a_result_in_every_place_and_every_picture():
+@pytest.mark.parametrize(("name", "count"), [("benchmarks.md", 5), ("reliability.md", 4)])
+def test_a_page_has_a_result_in_every_place_and_every_picture(name, count):
     docs = Path(__file__).parents[1] / "docs"
-    page = (docs / "benchmarks.md").read_text()
-    places = re.findall(r"<!-- (?:result|picture): (\S+) -->\n(.*?)<!-- end -->", page, re.DOTALL)
-    assert len(places) >= 5
+    page = (docs / name).read_text()
+    places = re.findall(r"<!-- (?:result|notes|picture): (\S+) -->\n(.*?)<!-- end -->", page, re.DOTALL)
+    assert len(places) >= count
     assert [name for name, result in places if not result.strip()] == []
     pictures = re.findall(r"\]\((images/\S+)\)", page)
     assert pictures

@@ -16,7 +16,7 @@ _COMMANDS = {
     "sweep": (".bench.sweep", "What would two boards do? Simulated in virtual time."),
     "heap": (".bench.heap", "A million messages through one link, and the heap meanwhile."),
     "costs": (".bench.costs", "For maintainers: the cycles that the sweep computes with."),
-    "docs": (".bench.docs", "For maintainers: put results into docs/benchmarks.md."),
+    "docs": (".bench.docs", "For maintainers: put results into the pages of docs."),
 }
 
 

@@ -78,16 +78,18 @@ class Summary:
             ),
             ("promises", "runs in which one was broken", len(self.failures)),
         ]
+        failed = sorted(failure.seed for failure in self.failures)
         return Result(
             name="chaos",
             title="What befell two boards in simulation",
             parameters={
                 "engine": self.kind,
                 "first_seed": self.seeds[0],
-                "failed_seeds": sorted(failure.seed for failure in self.failures),
+                "failed_seeds": failed,
             },
             columns={"group": "", "what": "", "count": "how often"},
             rows=[dict(zip(("group", "what", "count"), line, strict=True)) for line in lines],
+            notes=[f"Failed seeds: {', '.join(map(str, failed)) or 'none'}."],
         )
 
 

@@ -78,6 +78,12 @@ def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) ->
     rows = _rows(pair)
     errors += _grown(rows)
     counts = [f"{what}: {number:,}" for (_, what), number in sorted(pair.counts.items())]
+    heaps = [
+        "Heap of the {}, the least in the first and in the last quarter: {:,} and {:,} bytes.".format(
+            role, *_least(rows, role)
+        )
+        for role in (ROLES if rows else ())
+    ]
     result = Result(
         name="soak",
         title=f"Two virtual boards for {duration / 60:.3g} minutes, with faults",
@@ -93,6 +99,8 @@ def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) ->
         },
         rows=rows,
         notes=[
+            f"Messages, all in order, once: {pair.messages['messages']:,}.",
+            *heaps,
             "Heap in use after a garbage collection; the least of each period.",
             "Latency includes the time without a connection, and of frozen boards.",
             f"Faults: {', '.join(counts)}.",
@@ -156,11 +164,17 @@ def _rows(pair: Pair) -> list[Row]:
     return rows
 
 
-def _grown(rows: list[Row]) -> list[str]:
+def _least(rows: list[Row], role: str) -> tuple[int, int]:
+    """The least heap of a board in the first and in the last quarter, bytes."""
     quarter = len(rows) // 4 or 1
+    first, last = (min(row[role] for row in part) for part in (rows[:quarter], rows[-quarter:]))
+    return first, last
+
+
+def _grown(rows: list[Row]) -> list[str]:
     errors = []
     for role in ROLES if rows else ():
-        first, last = (min(row[role] for row in part) for part in (rows[:quarter], rows[-quarter:]))
+        first, last = _least(rows, role)
         if last - first > MAY_GROW:
             errors.append(f"the heap of the {role} has grown by {last - first:,} bytes")
     return errors
