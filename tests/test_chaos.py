@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import test_fuzz
@@ -23,7 +24,7 @@ from picolink_pc.chaos.soak import Duration, soak
 from picolink_pc.simulation import chaos
 from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
 from picolink_pc.simulation.engines import engines
-from picolink_pc.simulation.forger import INJECTING, Lie
+from picolink_pc.simulation.forger import INJECTING, Deceit, DeceivedBoard, Lie
 from picolink_pc.simulation.simulation import Moment, Packet, Setup, Simulation, Trap
 from rich.console import Console
 from test_boards import PICOLINK
@@ -168,6 +169,18 @@ def test_a_fault_that_a_forger_needs_is_found_within_100_seeds(fault, error, tmp
     classes = (faulty.Engine, faulty.Engine)
     broken = (chaos.play(classes, seed, forger=True, keyed=False).errors for seed in range(100))
     assert any(re.search(error, line) for lines in broken for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("too_large", "errors"), [(2, []), (1, ["PicoA: 3 times messages were lost or came again, 2 told"])]
+)
+def test_a_message_that_never_fits_a_forged_ring_is_told(too_large, errors):
+    """One restart told, and in the new stream three gaps where messages were."""
+    stats = dict.fromkeys(("contradictions", "peer_restarts", "resent", "too_large"), 0)
+    peer = SimpleNamespace(engine=SimpleNamespace(stats=lambda: stats | {"too_large": too_large}))
+    own = SimpleNamespace(stats=lambda: stats | {"peer_restarts": 1})
+    board = SimpleNamespace(name="PicoA", peer=peer, engine=own, foreign=[], jumps=3, again=0, lost=too_large)
+    assert DeceivedBoard.wrongs(board, Deceit(), Deceit(shrunk=True), met=False) == errors
 
 
 class Forgets(pyengine.Engine):

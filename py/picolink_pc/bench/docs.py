@@ -54,7 +54,7 @@ def _section(result: Result, picture: Path, kind: str) -> str:
         lines += [f"![{result.title}](images/bench-{picture.name})", ""]
     if kind == "result":
         lines += [*_table(result), ""]
-    if kind != "picture":
+    if kind != "picture" and result.notes:
         lines += [*(f"- {note}" for note in result.notes), ""]
     machine = result.machine
     lines.append(

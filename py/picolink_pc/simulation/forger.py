@@ -478,7 +478,7 @@ class DeceivedBoard(Board):
         if self.foreign:
             errors.append(f"{self.name}: a message that was not sent: {self.foreign[0]}")
         both = self.engine.stats(), peer.engine.stats()
-        told = sum(stats["contradictions"] + stats["peer_restarts"] for stats in both)
+        told = sum(stats["contradictions"] + stats["peer_restarts"] for stats in both) + both[1]["too_large"]
         if self.jumps > told:
             errors.append(f"{self.name}: {self.jumps} times messages were lost or came again, {told} told")
         # Whom a forger has given the streams of a restart does not know that it has had them; it was told.
