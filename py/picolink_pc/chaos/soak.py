@@ -99,7 +99,7 @@ def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) ->
         },
         rows=rows,
         notes=[
-            f"Messages, all in order, once: {pair.messages['messages']:,}.",
+            f"Messages received: {pair.messages['messages']:,}.",
             *heaps,
             "Heap in use after a garbage collection; the least of each period.",
             "Latency includes the time without a connection, and of frozen boards.",
