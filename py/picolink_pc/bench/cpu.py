@@ -22,15 +22,20 @@ WAYS = (("send", "async for"), ("send", "recv"), ("send_nowait", "drain"))
 
 
 def measure(
-    pico: Emulator, engine: str, sender: str | None, reader: str | None, settings: RadioSettings
+    pico: Emulator,
+    engine: str,
+    sender: str | None,
+    reader: str | None,
+    settings: RadioSettings,
+    keyed: bool = False,
 ) -> Row:
     """What a program costs that sends and reads like this (see WAYS; None: it does not), both ways at once.
 
-    engine: "native" or "python".   pico: with picolink's firmware.
+    engine: "native" or "python".   pico: with picolink's firmware.   keyed: the link has a key.
     Returns rate (messages/s, the lesser way), cpu (% of the CPU), cycles (per message sent and one received).
     """
     packet_us = round(1e6 / value_rate_in_events(settings, _PACKET, both_ways=True))
-    arguments = (CYCLE_COUNTER, engine, sender, reader, packet_us, _MS)
+    arguments = (CYCLE_COUNTER, engine, sender, reader, packet_us, _MS, keyed)
     found = json.loads(pico.run(f"{_PROGRAM.read_text()}\nmeasure(*{arguments!r})"))
     seconds = found["us"] / 1e6
     messages = min(found["sent"], found["received"])
@@ -44,13 +49,15 @@ def measure(
 @click.command()
 @click.option("--interval", "interval_ms", type=float, default=15.0, show_default=True, help="In ms.")
 @pdus_per_event_option
+@click.option("--key", "keyed", is_flag=True, help="Of a link with a key.")
 @out_option
-def cpu(interval_ms: float, pdus_per_event: int | None, out: Path | None) -> None:
+def cpu(interval_ms: float, pdus_per_event: int | None, keyed: bool, out: Path | None) -> None:
     """How busy picolink keeps a Pico's CPU at the radio's full rate.
 
     \b
     picolink bench cpu    both engines, and each way to send and to read
     picolink bench cpu --interval 30
+    picolink bench cpu --key             the same with encryption
 
     The emulated Pico runs the whole of picolink, link and asyncio included, with messages both ways at once.
     A task takes the place of radio, aioble and Bluetooth stack; its work is not counted, nor is theirs.
@@ -70,14 +77,15 @@ def cpu(interval_ms: float, pdus_per_event: int | None, out: Path | None) -> Non
     try:
         with Progress(*columns, console=console) as progress, Emulator(firmware) as pico:
             for engine, sender, reader in progress.track(cases):
-                found = measure(pico, engine, sender, reader, settings)
+                found = measure(pico, engine, sender, reader, settings, keyed)
                 names = {"engine": engine, "sender": sender or "nothing", "reader": reader or "nothing"}
                 rows.append(names | found | {"share": 100 * found["rate"] / most})
     except EmulatorError as error:
         raise click.ClickException(str(error)) from None
     result = Result(
-        name="cpu-emulated",
-        title=f"picolink on an emulated Pico: CPU at full rate both ways, {interval_ms:g} ms interval",
+        name="cpu-emulated-key" if keyed else "cpu-emulated",
+        title=f"picolink on an emulated Pico: CPU at full rate both ways, {interval_ms:g} ms interval"
+        + (", with a key" if keyed else ""),
         parameters={
             "interval_ms": interval_ms,
             "pdus_per_event": pdus_per_event,

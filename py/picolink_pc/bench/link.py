@@ -99,12 +99,17 @@ def arithmetic(settings: air.RadioSettings, message: int, both_ways: bool) -> st
 
 
 async def _rates(
-    radios: list[air.RadioSettings], stack: Stack, seconds: int, message: int, plan: _Plan
+    radios: list[air.RadioSettings],
+    stack: Stack,
+    seconds: int,
+    message: int,
+    plan: _Plan,
+    engines: tuple[str, ...],
 ) -> list[Result]:
     rows, notes = [], []
     for settings in radios:
         notes += [arithmetic(settings, message, both_ways) for both_ways in (False, True)]
-        for engine in ("native", "python"):
+        for engine in engines:
             for way, sender in _SENDERS.items():
                 most = air.ceiling(settings, _PACKET, message, both_ways=sender == "both")
                 steps = [Step(sender, seconds / 2, rate=most / 2), Step(sender, seconds)]
@@ -349,6 +354,7 @@ _PARTS = ("rate", "latency", "load")
     metavar="PORT",
     help="Serial port of a real board with picolink; give two, instead of virtual boards.",
 )
+@click.option("--key", "keyed", is_flag=True, help="Rates of the native engine with a key, too.")
 @stack_options
 @report_options
 def link(
@@ -361,6 +367,7 @@ def link(
     seconds: int,
     message: int,
     ports: tuple[str, ...],
+    keyed: bool,
     micropython: Path | None,
     aioble: Path | None,
     plot: bool,
@@ -400,6 +407,7 @@ def link(
     radios = [radio_settings(interval_ms=ms, **air_of_all) for ms in intervals]
     stack = Stack(micropython, aioble, ports)
     parts = parts or _PARTS
+    engines = ("native", "python", *(("native+key",) if keyed else ()))
     draw = {}
     if plot:
         from . import plots
@@ -407,7 +415,7 @@ def link(
         pictures = {"rate": plots.draw_rate, "latency": plots.draw_latency, "load": plots.draw_load}
         draw = {_name(part, stack, radios[0]): drawing for part, drawing in pictures.items()}
     try:
-        results = asyncio.run(_parts(console, parts, radios, stack, seconds, message))
+        results = asyncio.run(_parts(console, parts, radios, stack, seconds, message, engines))
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     publish(console, results, out, draw)
@@ -420,9 +428,10 @@ async def _parts(
     stack: Stack,
     seconds: int,
     message: int,
+    engines: tuple[str, ...],
 ) -> list[Result]:
     runs = {
-        "rate": len(radios) * 2 * len(_SENDERS),
+        "rate": len(radios) * len(engines) * len(_SENDERS),
         "latency": len(radios) * len(_latencies(stack)),
         "load": len(radios) * len(contestants(stack)),
     }
@@ -432,7 +441,7 @@ async def _parts(
         for part in parts:
             plan = _Plan(progress, part, runs[part])
             if part == "rate":
-                results += await _rates(radios, stack, seconds, message, plan)
+                results += await _rates(radios, stack, seconds, message, plan, engines)
             elif part == "latency":
                 results.append(await _idle(radios, stack, message, plan))
             else:

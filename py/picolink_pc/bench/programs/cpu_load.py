@@ -17,6 +17,7 @@ _PACKET = 244  # bytes: the largest
 _ON_THE_WAY = 9  # packets that BTstack and the controller take: then they are full
 _FULL = 114  # EALREADY: what BTstack says then
 _WARM_UP_MS = 200
+_KEY = bytes(range(32))
 
 
 class _Namespace:
@@ -91,12 +92,17 @@ class _Connected(Central):
         self._policy.call(_Connection.mtu)
 
 
-async def _carry(packet_us, sends, received):
+async def _carry(packet_us, sends, received, keyed):
     """A packet each way every packet_us: a full one fills much of a connection event.
 
     sends: whether the other side does.   received: counts its messages, in a list.
     """
-    peer = Engine(1, b"the peer")
+    if keyed:
+        from picolink import key
+
+        peer = Engine(1, b"the peer", key=key.secret(_KEY), seed=key.seed(b"the peer"))
+    else:
+        peer = Engine(1, b"the peer")
     peer.start(247, time.ticks_ms())
     packet = memoryview(bytearray(_PACKET))
     views = [packet[:size] for size in range(_PACKET + 1)]
@@ -158,11 +164,12 @@ _SENDERS = {"send": _send, "send_nowait": _send_nowait}
 _READERS = {"async for": _async_for, "recv": _recv, "drain": _drain}
 
 
-async def _measure(counter, engine, sender, reader, packet_us, ms):
+async def _measure(counter, engine, sender, reader, packet_us, ms, keyed):
     _ble.counter = counter
-    link = Link(_Connected("air"), engine=engine, on_event=lambda _event, _detail: None)
+    keys = {"key": _KEY} if keyed else {}
+    link = Link(_Connected("air"), engine=engine, on_event=lambda _event, _detail: None, **keys)
     here, there = [0], [0]
-    tasks = [asyncio.create_task(_carry(packet_us, bool(reader), there))]
+    tasks = [asyncio.create_task(_carry(packet_us, bool(reader), there, keyed))]
     await link.open()
     if sender:
         tasks.append(asyncio.create_task(_SENDERS[sender](link)))
@@ -184,6 +191,6 @@ def measure(*arguments):
 
     counter: address of the cycle counter.   engine: "native" or "python".
     sender: "send", "send_nowait", or None to send nothing.   reader: "async for", "recv", "drain", or None.
-    packet_us: from one packet each way to the next.   ms: how long.
+    packet_us: from one packet each way to the next.   ms: how long.   keyed: with a key.
     """
     asyncio.run(_measure(*arguments))

@@ -1,4 +1,5 @@
 # Messages through picolink:  with_picolink.py ROLE ENGINE SIZE STEP ...
+# ENGINE: native or python; native+key: of a link with a key
 
 import asyncio
 import json
@@ -23,7 +24,9 @@ async def main(role, engine, size, *steps):
                     return
                 tally.add(message)
 
-    async with open_link("Bench", engine=engine) as link:
+    engine, _, keyed = engine.partition("+")
+    keys = {"key": bytes(range(32))} if keyed else {}
+    async with open_link("Bench", engine=engine, **keys) as link:
         receiver = asyncio.create_task(receive(link))
         await traffic.offer(role, steps, int(size), link.send)
         await link.send(b"", _END)
