@@ -100,7 +100,7 @@ class Link:
             self._room,
         )
         policy.commits = commit
-        policy.keyed = key is not None
+        policy.keyed = int(key is not None)
         self._partner = None  # picolink.partner, with remember=True
         if remember:
             from . import partner

@@ -98,7 +98,7 @@ class Policy:
     commits: whether the program commits what it has read.
     closed: why the link is closed, for a person.
     why: why the connection is given up, a str or an exception.
-    keyed: has the engine a key?
+    keyed: int, 0: the engine has no key; else 1 more than connections in a row without a handshake.
 
     Times (`now`) are in ms, modulo 2^30.
     """
@@ -117,9 +117,7 @@ class Policy:
         self.closed = None
         self.why = None
         self.stack_restarts = 0
-        self.keyed = False
-        self._handshake_ms = _HANDSHAKE_MS  # what the peer gets
-        self._unproven = 0  # connections in a row without a handshake
+        self.keyed = 0
         self._kind = kind
         self._tx_size = tx_size
         self._on_event = on_event
@@ -142,8 +140,7 @@ class Policy:
         self._connections = self._silences = 0
         self._shunned = []  # [address, until when]
         self._said_why = False  # has this side said why it leaves?
-        self._told_keys = []  # what was told of keys since the boards met last
-        self._told = {}  # detail: [when it was told, how often it has happened]
+        self._told = {}  # detail: [when it was told, how often it has happened], or None: once is enough
         self._away_ms = self._away_at = 0  # how long this board did not run, and when it did again
         # MicroPython looks for a method among all of these first, which takes longer than most methods do.
         for name in _METHODS:
@@ -351,8 +348,6 @@ class Policy:
         self._address = address
         self._label = label
         self._progress_at = now
-        # Not always the short time: the partner may be the one who is slow.
-        self._handshake_ms = _UNPROVEN_MS if self.keyed and self._unproven & 3 else _HANDSHAKE_MS
 
     def call(self, mtu):
         """The other board takes packets from now on.   mtu: ATT MTU, bytes. Handlers may call this."""
@@ -374,7 +369,8 @@ class Policy:
         flags = self.engine.take_flags()  # what came just before a drop: nobody has heard of it
         self._report(flags)
         connected = before == CONNECTED or flags & fl.OPENED
-        self._unproven = 0 if connected else self._unproven + 1
+        if self.keyed:
+            self.keyed = 1 if connected else self.keyed + 1
         try:
             if connected:
                 self._pause_ms = _PAUSE_FIRST_MS
@@ -493,7 +489,10 @@ class Policy:
                 self._silences += 1
                 self.why = "the other board says nothing"
                 return True
-        elif ticks_diff(now, began_at) > self._handshake_ms:
+        # Not always the short time: the partner may be the one who is slow.
+        elif ticks_diff(now, began_at) > (
+            _UNPROVEN_MS if self.keyed > 1 and self.keyed & 3 != 1 else _HANDSHAKE_MS
+        ):
             self._silences += 1
             self.why = _NO_GREETING
             return True
@@ -522,7 +521,7 @@ class Policy:
             self.peer = self._address
             again = self.connection == CONNECTED  # the sides have only agreed anew: nothing to tell
             self._connections += not again
-            self._told_keys = []
+            self._told = {detail: told for detail, told in self._told.items() if told}
             self._connect(lc.GREETED)
             self._link(lc.MET)
             self._opened.set()
@@ -573,8 +572,8 @@ class Policy:
     def _tell_refused(self, detail):
         if self.engine.reason not in _KEYS:
             self.tell_again(self.heard_at, "refused", detail, self._label)
-        elif detail not in self._told_keys:  # it stays so until somebody does something
-            self._told_keys.append(detail)
+        elif detail not in self._told:  # it stays so until somebody does something
+            self._told[detail] = None
             self.tell("refused", "%s (%s)" % (detail, self._label))
 
     def tell(self, event, detail):

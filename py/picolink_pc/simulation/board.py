@@ -158,7 +158,7 @@ class Board:
             readable=_Bell(self._on_readable),
             room=_Bell(self._on_room),
         )
-        self.policy.keyed = self.keyed
+        self.policy.keyed = int(self.keyed)
         self.policy.transmit = self._transmit
         self.policy.open()
         self.sent = 0  # messages that the engine has taken in this life
