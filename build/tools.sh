@@ -50,6 +50,9 @@ LIST
     platform) cat <<'LIST' ;;
 qemu-user|trying what the wheel for aarch64 brings|has qemu-aarch64
 LIST
+    broker) cat <<'LIST' ;;
+mosquitto|a broker for the tests of the gateway|has mosquitto || [ -x /usr/sbin/mosquitto ]
+LIST
     fuzz) cat <<'LIST' ;;
 clang|fuzzing the C engine|has clang
 libclang-rt-dev|libFuzzer and the sanitizers|echo 'int LLVMFuzzerTestOneInput(const void *d, long n) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null

@@ -11,6 +11,10 @@ _COMMANDS = {
         ".bench.pc",
         "What a PC and a board carry, beside two boards on the same radio, and what it costs the PC.",
     ),
+    "gateway": (
+        ".bench.gateway",
+        "Many boards, some gateways and one broker, which are killed again and again: is a message lost?",
+    ),
     "engine": (".bench.engine", "What one message costs: each step of its way, and the whole of it."),
     "cpu": (".bench.cpu", "How busy picolink keeps a Pico's CPU at the radio's full rate."),
     "sweep": (".bench.sweep", "What would two boards do? Simulated in virtual time."),
@@ -27,6 +31,7 @@ def bench() -> None:
     \b
     picolink bench link      two boards: messages/s, latency, loss; picolink beside aioble alone
     picolink bench pc        a PC and a board beside two boards: messages/s, the PC's CPU time
+    picolink bench gateway   boards, gateways and a broker that are killed
     picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
     picolink bench cpu       how busy a Pico is at the radio's full rate
     picolink bench sweep     what your boards would do, in a simulation

@@ -1,0 +1,228 @@
+"""The gateway: boards over local sockets, a real mosquitto, and what is killed meanwhile."""
+
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from picolink_pc import cli
+from picolink_pc.gateway import config as configs
+from picolink_pc.gateway import discovery, topics
+from picolink_pc.gateway.repeats import RING, Repeats
+from picolink_pc.gateway.store import INBOX, Outgoing, Store
+
+LEAST = '[gateway]\nname = "attic"\n[[board]]\nname = "PicoA"\n'
+
+
+# -- the file -----------------------------------------------------------------------------------------------
+
+
+def load(tmp_path, text):
+    file = tmp_path / "gateway.toml"
+    file.write_text(text)
+    return configs.load(file)
+
+
+def test_the_least_that_a_file_needs(tmp_path):
+    config = load(tmp_path, LEAST)
+    assert (config.broker.host, config.broker.port, config.boards) == ("localhost", 1883, ["PicoA"])
+    assert config.gateway.outbox == str(tmp_path / "outbox.sqlite")
+
+
+def test_a_password_comes_from_a_file_and_tls_has_its_port(tmp_path):
+    (tmp_path / "secret").write_text("hidden\n")
+    config = load(tmp_path, '[broker]\ntls = true\nusername = "u"\npassword_file = "secret"\n' + LEAST)
+    assert (config.broker.port, config.broker.password) == (8883, "hidden")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ('[gateway\nname = "x"\n', 1, "not TOML"),
+        ('[gateway]\nname = "x"\n\n[brokr]\n', 4, r"no \[brokr\]"),
+        ("[broker]\nhost = 5\n" + LEAST, 2, "host is a text in quotes, not 5"),
+        ('[broker]\n\nport = "1883"\n' + LEAST, 3, "port is a whole number"),
+        ("[broker]\nport = 70000\n" + LEAST, 2, "port is 1 to 65535"),
+        ("[broker]\n# ca\nca_file = 'x'\n" + LEAST, 3, "tls = true"),
+        ('[gateway]\ntopic = "a"\n[[board]]\nname = "PicoA"\n', 1, "needs name"),
+        ('[gateway]\nname = "x"\ntopic = "a/#"\n[[board]]\nname = "PicoA"\n', 3, "without"),
+        ('[gateway]\nname = "x"\nlimit = true\n[[board]]\nname = "PicoA"\n', 3, "limit is a whole number"),
+        ('[gateway]\nname = "x"\ncolour = 1\n[[board]]\nname = "PicoA"\n', 3, "has no colour"),
+        (LEAST + '[[board]]\nname = "PicoA"\n', 6, "two boards"),
+        (LEAST + "[[board]]\nname = 7\n", 6, "name"),
+        (LEAST + '[[board]]\nname = "B"\nrate = 1\n', 7, "no rate"),
+        ('[gateway]\nname = "x"\n', 2, "no board"),
+        ('[gateway]\nname = "x"\n[board]\nname = "B"\n', 3, "two brackets"),
+    ],
+)
+def test_an_error_names_the_line(tmp_path, text, line, says):
+    with pytest.raises(configs.ConfigError, match=rf"gateway.toml, line {line}: .*{says}"):
+        load(tmp_path, text)
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text(LEAST + "limit = 3\n")
+    result = CliRunner().invoke(cli.main, ["gateway", str(file), "--check"])
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: {file}, line 5: a board has no limit, only a name\n",
+    )
+
+
+# -- numbers, topics, declarations --------------------------------------------------------------------------
+
+
+def plain(*texts):
+    return [(0, text.encode()) for text in texts]
+
+
+def test_messages_that_come_again_keep_their_numbers():
+    first = Repeats([], 1, told=True)
+    first.meet()
+    assert first.number(plain("a", "b", "c")) == [(1, True), (2, True), (3, True)]
+    again = Repeats([row[1:] for row in first.unsaved("x")], 4, told=False)
+    again.meet()
+    assert again.number(plain("b")) == [(2, False)]
+    assert again.number(plain("c", "d")) == [(3, False), (4, True)]
+    assert again.number(plain("b")) == [(5, True)]
+
+
+def test_what_only_begins_like_the_stored_ones_is_new():
+    stored = [row[1:] for row in _unsaved("a", "b", "c")]
+    again = Repeats(stored, 4, told=False)
+    again.meet()
+    assert again.number(plain("b", "x")) == [(4, True), (5, True)]
+
+
+def test_a_board_that_was_told_brings_nothing_again():
+    again = Repeats([row[1:] for row in _unsaved("on")], 2, told=True)
+    again.meet()
+    assert again.number(plain("on")) == [(2, True)]
+
+
+def test_no_more_is_remembered_than_a_ring_holds():
+    repeats = Repeats([], 1, told=True)
+    for _ in range(10):
+        repeats.number([(0, bytes(RING // 4))])
+    assert repeats.oldest() == 8
+
+
+def _unsaved(*texts):
+    repeats = Repeats([], 1, told=True)
+    repeats.number(plain(*texts))
+    return repeats.unsaved("x")
+
+
+def test_values_of_an_object_are_topics_of_their_own():
+    assert topics.newest("p", "B", 0, b'{"t": 21.5, "on": true, "a/b": "text"}') == {
+        "p/B/value/t": b"21.5",
+        "p/B/value/on": b"true",
+        "p/B/value/a_b": b"text",
+    }
+    assert topics.newest("p", "B", 3, b"{no object") == {"p/B/value/3": b"{no object"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "found"),
+    [
+        ("p/B/send/15", ("B", 15, b"true")),
+        ("p/B/send/16", None),
+        ("p/B/set/led", ("B", 0, b'{"led": true}')),
+        ("p/B/other/1", None),
+        ("q/B/send/0", None),
+    ],
+)
+def test_topics_to_a_board(topic, found):
+    assert topics.for_board("p", topic, b"true") == found
+
+
+def test_a_declaration_becomes_home_assistants_config():
+    declared = {"led": {"component": "switch", "icon": "mdi:led-on"}, "t": {"component": "sensor"}}
+    switch, sensor = discovery.configs(declared, "homeassistant", "p", "PicoA", "0011", "attic")
+    assert switch.topic == "homeassistant/switch/picolink_0011/led/config"
+    assert sensor.retain
+    config = json.loads(switch.payload)
+    assert (config["state_topic"], config["command_topic"]) == ("p/PicoA/value/led", "p/PicoA/set/led")
+    assert (config["payload_on"], config["icon"]) == ("true", "mdi:led-on")
+    assert "command_topic" not in json.loads(sensor.payload)
+    for wrong in ([], {"x": 1}, {"x": {"component": "teapot"}}):
+        with pytest.raises(discovery.DeclarationError):
+            discovery.configs(wrong, "homeassistant", "p", "PicoA", "0011", "attic")
+
+
+# -- the disk -----------------------------------------------------------------------------------------------
+
+
+def test_the_outbox_outlives_its_program_and_is_bounded(tmp_path):
+    async def main():
+        file = tmp_path / "outbox.sqlite"
+        async with Store(file, 2) as store:
+            repeats = store.board("B")
+            repeats.number(plain("a", "b"))
+            await store.put(
+                "B", repeats, [Outgoing("t", b"a", id="1"), Outgoing("t", b"b", id="2")], {"n": b"b"}
+            )
+            full = asyncio.create_task(store.put("B", repeats, [Outgoing("t", b"c")], {}))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(full), 0.1)
+            rows = await store.first(1)
+            await store.delivered(rows[0][0])
+            await asyncio.wait_for(full, 5)
+        async with Store(file, 2) as store:
+            assert [(row.payload, row.id) for _, row in await store.first(10)] == [(b"b", "2"), (b"c", "")]
+            assert store.newest == {"n": b"b"}
+            again = store.board("B")
+            again.meet()
+            assert again.number(plain("b", "c")) == [(2, False), (3, True)]
+
+    asyncio.run(main())
+
+
+def test_one_gateway_for_each_outbox(tmp_path):
+    async def main():
+        async with Store(tmp_path / "o", 2):
+            program = (
+                "import sqlite3, sys\nsqlite3.connect(sys.argv[1], timeout=0).execute('SELECT 1 FROM outbox')"
+            )
+            command = [sys.executable, "-c", program, str(tmp_path / "o")]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert "locked" in done.stderr
+
+    asyncio.run(main())
+
+
+def test_messages_to_a_board_wait_on_the_disk_and_are_bounded(tmp_path):
+    async def main():
+        async with Store(tmp_path / "o", 2) as store:
+            store.board("B")
+            for number in range(INBOX):
+                assert await store.take_in("B", 1, b"%d" % number)
+            assert not await store.take_in("B", 1, b"too much")
+        async with Store(tmp_path / "o", 2) as store:
+            store.board("B")
+            rows = await store.inbox("B", 2)
+            assert [(row.channel, row.payload) for row in rows] == [(1, b"0"), (1, b"1")]
+            await store.taken("B", rows[-1].seq)
+            assert await store.take_in("B", 1, b"room again")
+
+    asyncio.run(main())
+
+
+def test_who_is_cancelled_while_the_disk_works_leaves_the_counts_right(tmp_path):
+    async def main():
+        async with Store(tmp_path / "o", 2) as store:
+            repeats = store.board("B")
+            await store.put("B", repeats, [Outgoing("t", b"a")], {})
+            (place, _), *_ = await store.first(1)
+            removing = asyncio.create_task(store.delivered(place))
+            await asyncio.sleep(0)
+            removing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await removing
+            with pytest.raises(TimeoutError):  # there is none, and it does not say that there is
+                await asyncio.wait_for(store.first(1), 0.3)
+
+    asyncio.run(main())
