@@ -21,7 +21,7 @@ from .report import Result, new_console, out_option, publish
 
 _NOTES = (
     "Boards: links of CPython programs, 10 in each, over local sockets in place of Bluetooth.",
-    "Gateways: `picolink gateway`, killed with SIGKILL. Broker: mosquitto, killed with SIGKILL.",
+    "Gateways: `picolink gateway`, killed with SIGKILL. Broker: mosquitto, ended with SIGTERM.",
     "lost: what a subscriber with QoS 1 never got. came twice: with the same id. another id: with another.",
     "late: between the board's send and the subscriber, with all the time that something was killed; ms.",
 )
@@ -52,6 +52,8 @@ class Outcome:
     gateway_kills: int = 0
     seconds: float = 0
     late_ms: list[float] = field(default_factory=list)
+    came: list[float] = field(default_factory=list)
+    kills: list[tuple[float, str]] = field(default_factory=list)
 
 
 @click.command()
@@ -64,8 +66,11 @@ class Outcome:
 @click.option(
     "--kills", type=click.IntRange(0), default=4, show_default=True, help="Of the broker; and of gateways."
 )
+@click.option("--plot", is_flag=True, help="Also draw what came when.")
 @out_option
-def gateway(boards: int, gateways: int, rate: int, seconds: int, kills: int, out: Path | None) -> None:
+def gateway(
+    boards: int, gateways: int, rate: int, seconds: int, kills: int, plot: bool, out: Path | None
+) -> None:
     """Many boards, some gateways and one broker, which are killed again and again: is a message lost?
 
     \b
@@ -73,6 +78,8 @@ def gateway(boards: int, gateways: int, rate: int, seconds: int, kills: int, out
     picolink bench gateway --boards 4 --gateways 2 --seconds 5
     """
     extras.require("gateway", "gateways")
+    if plot:
+        extras.require("plots", "pictures")
     console = new_console()
     with tempfile.TemporaryDirectory() as folder:
         outcome = asyncio.run(play(Path(folder), boards, gateways, rate, seconds, kills))
@@ -103,9 +110,14 @@ def gateway(boards: int, gateways: int, rate: int, seconds: int, kills: int, out
         "p50": "late, half",
         "p99": "late, 99 %",
     }
+    pictures = {}
+    if plot:
+        from . import gateway_plot
+
+        pictures["gateway"] = lambda _, path: gateway_plot.draw(outcome.came, outcome.kills, path)
     parameters = {"seconds": seconds, "rate": rate}
     title = "Boards, gateways and a broker that are killed"
-    publish(console, [Result("gateway", title, parameters, columns, [row], list(_NOTES))], out, {})
+    publish(console, [Result("gateway", title, parameters, columns, [row], list(_NOTES))], out, pictures)
     if outcome.lost or outcome.other_id:
         raise click.ClickException("messages were lost, or came twice with another id")
 
@@ -149,6 +161,7 @@ class _Scene:
         self._ids: dict[tuple[str, int], str] = {}
         self._counts: Counter[tuple[str, int]] = Counter()
         self._subscribed = asyncio.Event()
+        self._began = 0.0
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
@@ -165,7 +178,7 @@ class _Scene:
         for number in range(self._gateways):
             (self._folder / f"gateway{number}.toml").write_text(self._config(number))
             await self._start_gateway(number)
-        began = time.monotonic()
+        began = self._began = time.monotonic()
         programs = []
         for first in range(0, len(self._names), self._per_program):
             names = self._names[first : first + self._per_program]
@@ -237,7 +250,9 @@ class _Scene:
             raise click.ClickException(
                 f"{name} has ended by itself: {(self._folder / name).with_suffix('.log').read_text()}"
             )
-        self._running[name].kill()
+        # mosquitto that is killed forgets what it has acknowledged and not delivered: only this saves it.
+        self._running[name].send_signal(signal.SIGTERM if name == "broker" else signal.SIGKILL)
+        self._outcome.kills.append((time.monotonic() - self._began, name.rstrip("0123456789")))
         await self._running[name].wait()
         await asyncio.sleep(random.uniform(0.1, _DOWN_S))
 
@@ -284,6 +299,7 @@ class _Scene:
         if self._ids.setdefault(key, name) != name:
             self._outcome.other_id += 1
         if not self._counts[key]:
+            self._outcome.came.append(time.monotonic() - self._began)
             self._outcome.late_ms.append(1000 * (time.time() - said["at"]))
         self._counts[key] += 1
 
