@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 # The one that is looked for, by extra.
-_PACKAGES = {"virtual": "bumble", "pc": "bleak", "gateway": "aiomqtt", "plots": "matplotlib"}
+_PACKAGES = {
+    "virtual": "bumble",
+    "pc": "bleak",
+    "gateway": "aiomqtt",
+    "keys": "cryptography",
+    "plots": "matplotlib",
+}
 
 
 class MissingExtraError(click.ClickException):

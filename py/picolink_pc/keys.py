@@ -30,7 +30,7 @@ _pc_option = click.option("--pc", "on_pc", is_flag=True, help="This PC, too, for
 
 @click.group()
 def key() -> None:
-    """Keys for links: who has not the same one is kept out.
+    """Keys for links: a board without the same key is kept out.
 
     \b
     picolink key install --port /dev/ttyACM0 --port /dev/ttyACM1    a new one, onto both boards

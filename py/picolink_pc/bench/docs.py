@@ -17,9 +17,10 @@ _PLACE = re.compile(r"(<!-- (result|notes|picture): (\S+) -->\n).*?(<!-- end -->
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=RESULTS)
 def docs(folder: Path) -> None:
-    """For maintainers: put results into docs/benchmarks.md and docs/reliability.md.
+    """For maintainers: put results into the pages of docs.
 
-    FOLDER: where the results are, build/out/bench by default.
+    The pages are docs/benchmarks.md and docs/reliability.md.  FOLDER: where the results are, build/out/bench by
+    default.
 
     Each place between the lines `<!-- result: NAME -->` and `<!-- end -->` gets that result if FOLDER has it,
     with its command, date and machine; `<!-- notes: NAME -->` the same without the table, `<!-- picture: NAME

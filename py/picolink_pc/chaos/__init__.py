@@ -93,6 +93,8 @@ def chaos(
         raise click.UsageError("--seed is one run, --seeds is how many: give one of them")
     if boards:
         extras.require("virtual", "virtual boards")
+    elif engine != "native":
+        extras.require("keys", "runs with a key and the Python engine")
     console = new_console()
     try:
         if boards:
