@@ -19,8 +19,8 @@ _PLACE = re.compile(r"(<!-- (result|notes|picture): (\S+) -->\n).*?(<!-- end -->
 def docs(folder: Path) -> None:
     """For maintainers: put results into the pages of docs.
 
-    The pages are docs/benchmarks.md and docs/reliability.md.  FOLDER: where the results are, build/out/bench by
-    default.
+    The pages are docs/benchmarks.md and docs/reliability.md.  FOLDER: where the results are, build/out/bench
+    by default.
 
     Each place between the lines `<!-- result: NAME -->` and `<!-- end -->` gets that result if FOLDER has it,
     with its command, date and machine; `<!-- notes: NAME -->` the same without the table, `<!-- picture: NAME
