@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from picolink_pc.bench import gateway as bench
+from picolink_pc.gateway.store import Store
 from picolink_pc.socket_radio import SocketRadio
 
 pytestmark = pytest.mark.slow
@@ -200,6 +201,31 @@ def test_check_tries_the_broker_with_tls_user_and_password(tmp_path, run):
                 check = await house.gateway(f'{secure}password = "{password}"\n', "--check")
                 out, error = await asyncio.wait_for(check.communicate(), 20)
                 assert (check.returncode, says in out + error) == (code, True), (out, error)
+
+    run(scenario())
+
+
+def test_what_the_broker_refuses_is_kept_and_told(tmp_path, run):
+    """MQTT 5 acknowledges it, with a reason."""
+
+    async def scenario():
+        house = House(tmp_path)
+        (tmp_path / "rights").write_text("topic readwrite picolink/gateway/#\ntopic read #\n")
+        with (tmp_path / "mosquitto.conf").open("a") as file:
+            file.write(f"acl_file {tmp_path}/rights\n")
+        async with house:
+            gateway = await house.gateway()
+            async with house.board() as board:
+                await board.send("precious")
+                await board.flush(10_000)
+            async with asyncio.timeout(20):
+                while b"refuses" not in (line := await gateway.stderr.readline()):
+                    assert line
+            assert b"Not authorized" in line
+            gateway.kill()
+            await gateway.wait()
+            async with Store(tmp_path / "outbox.sqlite", 10) as store:
+                assert [message.payload for _, message in await store.first(9)] == [b"precious"]
 
     run(scenario())
 

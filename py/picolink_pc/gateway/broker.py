@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from . import topics
 from .boards import Board
@@ -38,6 +39,7 @@ class Broker:
         self._changed = changed
         self._late: dict[str, list[aiomqtt.Message]] = {}  # for boards whose room here is used up
         self._pause_s = _PAUSE_S
+        self._refused = False  # on this connection
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -89,6 +91,7 @@ class Broker:
         log.info("connected to the broker, %d messages wait", self._store.count)
         self._late.clear()  # what was not acknowledged comes again
         client._client.manual_ack_set(True)  # only what is on the disk is acknowledged
+        client._client.on_publish = self._refusals(client._client.on_publish)
         try:
             await self._work(client)
         except asyncio.CancelledError:
@@ -112,6 +115,24 @@ class Broker:
             tasks.create_task(self._publish(client))
             tasks.create_task(self._tell_newest(client))
             tasks.create_task(self._tell_online(client))
+
+    def _refusals(self, acknowledged: Callable[..., None]) -> Callable[..., None]:
+        """As `acknowledged`, but only for what the broker has taken: aiomqtt makes no difference.
+
+        For the rest publish() raises MqttError after a while, and it is tried again: nothing is lost.
+        """
+
+        def on_publish(client: object, data: object, mid: int, reason: ReasonCode, *others: object) -> None:
+            if not reason.is_failure:
+                acknowledged(client, data, mid, reason, *others)
+            elif not self._refused:
+                self._refused = True
+                log.error(
+                    "the broker refuses messages (%s): they are kept, look at its rights and limits", reason
+                )
+
+        self._refused = False
+        return on_publish
 
     async def _publish(self, client: aiomqtt.Client) -> None:
         """What the broker has acknowledged goes from the disk."""
