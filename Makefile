@@ -57,9 +57,10 @@ bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures
 fuzz: $(STAMPS)/venv $(STAMPS)/fuzz-tools ## hostile bytes for both engines; FUZZ_RUNS=N inputs for each target (default 10,000,000)
 	@build/fuzz.sh
 
-chaos: setup ## faults of every kind: 100,000 runs in simulation, 1,000 drops and 200 restarts of virtual boards; an hour
+chaos: setup ## faults of every kind: 100,000 runs in simulation, 1,000 drops and 200 restarts of virtual boards, and with a PC; an hour
 	@$(VENV)/picolink chaos --seeds 100000
 	@$(VENV)/picolink chaos --boards --drops 1000 --restarts 100
+	@$(VENV)/picolink chaos --boards --pc --drops 1000 --restarts 100
 
 soak: setup ## two virtual boards with faults for DURATION (default 1h): heap, latency and messages, with a picture
 	@$(VENV)/picolink soak --plot --duration $(DURATION)

@@ -307,7 +307,54 @@ def test_drops_and_restarts_of_virtual_boards(tmp_path):
     assert all(0 < row["p50"] <= row["p95"] <= row["most"] for row in again)
 
 
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    """Nothing is kept for the user who tests."""
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+
+
+@pytest.mark.usefixtures("home")
+def test_drops_and_restarts_of_a_pc_and_a_virtual_board(tmp_path):
+    arguments = ("--boards", "--pc", "--drops", 6, "--restarts", 1, "--jobs", 1, "--out", tmp_path)
+    outcome = run(*arguments)
+    assert outcome.exit_code == 0, outcome.output
+    rows = report.load(tmp_path / "chaos-pc.json").rows
+    counts = {(row["group"], row["what"]): row["count"] for row in rows}
+    assert sum(count for (group, _), count in counts.items() if group == "connection dropped") == 6
+    assert counts["power cut", "central"] == counts["power cut", "peripheral"] == 1
+    assert counts["messages", "messages"] > 100
+    assert counts["promises", "broken"] == 0
+    again = report.load(tmp_path / "chaos-pc-again.json").rows
+    assert all(0 < row["p50"] <= row["p95"] <= row["most"] for row in again)
+
+
+FORGETFUL = """
+from picolink.link import Link
+
+send, count = Link.send, 0
+
+async def send_most(link, message, channel=0):
+    global count
+    count += 1
+    if count != 20:
+        await send(link, message, channel)
+
+Link.send = send_most
+"""
+
+
+@pytest.mark.usefixtures("home")
+def test_a_pc_that_loses_a_message_is_noticed(monkeypatch, tmp_path):
+    tmp_path.joinpath("sitecustomize.py").write_text(FORGETFUL)  # virtual boards are no CPython
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    outcome = run("--boards", "--pc", "--drops", 2, "--restarts", 0, "--jobs", 1, "--out", tmp_path)
+    assert outcome.exit_code == 1, outcome.output
+    assert "to the peripheral: message 20 came instead of 19" in outcome.output
+
+
 def test_options_of_one_kind_are_not_for_the_other():
+    assert "--pc is only for --boards" in run("--pc").output
     assert "--drops is only for --boards" in run("--drops", 5).output
     assert "--seeds is not for --boards" in run("--boards", "--seeds", 5).output
 

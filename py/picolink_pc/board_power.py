@@ -1,4 +1,4 @@
-"""What the process of a virtual board starts with: MicroPython with the stand-in or a real stack; CPython."""
+"""How a virtual board or a PC is started: MicroPython with the stand-in or a real stack; CPython."""
 
 import ctypes
 import os
@@ -54,6 +54,19 @@ class CPythonPower:
 
     def off(self) -> None:
         pass
+
+
+class PcPower:
+    """The same for a PC: bleak on a virtual adapter.  door: RadioDoor.file.  engine: as pc_peer's."""
+
+    def __init__(self, door: Path, engine: str) -> None:
+        self.command = [sys.executable, "-u", "-m", "picolink_pc.pc_peer", str(door), engine]
+
+    def on(self) -> dict[str, str]:
+        return {}
+
+    def off(self) -> None:
+        pass  # the radio sees the end of the socket
 
 
 class RealStackPower:

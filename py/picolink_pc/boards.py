@@ -21,6 +21,7 @@ from . import extras, products
 from .board_power import (
     STANDIN_ON_MICROPYTHON,
     CPythonPower,
+    PcPower,
     RealStackPower,
     StandinPower,
     process_options,
@@ -110,15 +111,15 @@ class Board:
 
 
 class VirtualBoard(Board):
-    """One board, switched off at first.  Made by `Room.board`.
+    """One board, switched off at first.  Made by `Room.board`; or a PC, made by `Room.pc`.
 
-    host: its Bluetooth host, None in real stack mode.
+    host: its Bluetooth host, None in real stack mode and of a PC.
     """
 
     def __init__(
         self,
         name: str,
-        power: StandinPower | CPythonPower | RealStackPower,
+        power: StandinPower | CPythonPower | RealStackPower | PcPower,
         host: "StandinHost | None",
         folder: Path,
         on_line: Callable[[str, str], None] | None,
@@ -318,6 +319,16 @@ class Room:
         board = self._emulated(name, engine or "native") if emulated else self._virtual(name, engine)
         self.boards.append(board)
         return board
+
+    def pc(self, name: str, door: Path, engine: str | None = None) -> VirtualBoard:
+        """A PC, which connects by bleak and a virtual adapter: it plays programs of boards in CPython.
+
+        door: RadioDoor.file of this room's radio.  engine: as board(); None: what the program asks for.
+        """
+        extras.require("pc", "links from this PC")
+        pc = VirtualBoard(name, PcPower(door, engine or "any"), None, self._folder, self._on_line)
+        self.boards.append(pc)
+        return pc
 
     def _emulated(self, name: str, engine: str) -> "EmulatedBoard":
         from .emulated_boards import EmulatedBoard

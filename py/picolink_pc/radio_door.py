@@ -111,7 +111,8 @@ class _Visitor(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def on_packet(self, packet: bytes) -> None:
-        self._transport.write(packet)
+        if not self._transport.is_closing():  # its program was killed, and connection_lost() comes soon
+            self._transport.write(packet)
 
     def close(self) -> None:
         self._transport.abort()

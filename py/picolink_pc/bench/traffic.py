@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..board_power import process_options
 from ..boards import BoardError, Room, VirtualBoard
 from ..radio.air import RadioSettings
 from ..radio_door import RadioDoor
@@ -135,28 +133,15 @@ async def run_with_pc(
     limit = sum(step.seconds for step in steps) + _SPARE_S
     path = _PROGRAMS / program
     async with Room(settings) as room, RadioDoor(room.radio) as door:
-        board = room.board("peripheral")
-        await board.start(path, "peripheral", how, str(size), *script)
-        peer = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "picolink_pc.bench.pc_peer", door.file, path, "central", how, str(size)),
-            *script,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            **process_options(),
-        )
-        try:
-            async with asyncio.timeout(limit):
-                printed, _ = await peer.communicate()
-        except TimeoutError:
-            peer.kill()
-            raise BoardError(f"the PC's side still ran after {limit:g} s") from None
-        output = printed.decode().splitlines()
-        if peer.returncode:
-            raise BoardError("\n    ".join(("the PC's side failed; it printed:", *output[-20:])))
+        board, pc = room.board("peripheral"), room.pc("PC's side", door.file)
+        for each, role in zip((board, pc), ROLES, strict=True):
+            await each.start(path, role, how, str(size), *script)
+        # First the PC: where it fails, the board waits for it.
+        await _finish(pc, limit)
         await _finish(board, limit)
-        cpu_s = next(float(line.split()[1]) for line in output if line.startswith("cpu "))
+        cpu_s = next(float(line.split()[1]) for line in pc.output if line.startswith("cpu "))
         late_events = room.radio.statistics.late_events
-        return _found([board.output, output], steps, late_events), cpu_s
+        return _found([board.output, pc.output], steps, late_events), cpu_s
 
 
 def _found(outputs: list[list[str]], steps: list[Step], late_events: int | None) -> Run:

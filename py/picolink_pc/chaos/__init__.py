@@ -2,7 +2,7 @@
 
 simulated.py    very many short runs in virtual time, each decided by its seed
 on_boards.py    connections dropped and boards restarted, on virtual boards in real time
-pair.py         two virtual boards, and all that can be done to them
+pair.py         two virtual boards, or one and a PC, and all that can be done to them
 oracle.py       whether what they have read is what docs/protocol.md promises
 soak.py         `picolink soak`: one pair for a long time, with its heap and latency over time
 programs/       what runs on the boards
@@ -21,7 +21,7 @@ from ..c_engine import CompileError
 from ..simulation.engines import KINDS
 
 _OF_SIMULATION = ("seeds", "seed")
-_OF_BOARDS = ("drops", "restarts")
+_OF_BOARDS = ("pc", "drops", "restarts")
 
 
 @click.command()
@@ -29,6 +29,7 @@ _OF_BOARDS = ("drops", "restarts")
 @click.option("--from-seed", type=int, default=0, show_default=True, help="Seed of the first run.")
 @click.option("--seed", type=int, help="Only this run, shown step by step.")
 @click.option("--boards", is_flag=True, help="On virtual boards in real time, not in simulation.")
+@click.option("--pc", is_flag=True, help="With --boards: one of the two is a PC, which connects by bleak.")
 @click.option(
     "--drops",
     type=click.IntRange(min=0),
@@ -62,13 +63,14 @@ def chaos(
     from_seed: int,
     seed: int | None,
     boards: bool,
+    pc: bool,
     drops: int,
     restarts: int,
     engine: str,
     jobs: int,
     out: Path | None,
 ) -> None:
-    """Break what can be broken around two boards: is a message lost?
+    """Break what can be broken around two boards, or a board and a PC: is a message lost?
 
     \b
     picolink chaos                1,000 simulated runs; some seconds in all
@@ -81,7 +83,8 @@ def chaos(
     other run a third device forges packets, and third boards connect first.
 
     On virtual boards the whole of picolink runs, in real time: connections are dropped while messages flow
-    and while boards connect, power is cut, radios go out of range, processors freeze.
+    and while boards connect, power is cut, radios go out of range, processors freeze. --pc: a PC connects to
+    a board, by bleak and a virtual adapter; to cut its power is to kill its program.
 
     What docs/protocol.md promises is checked for each message; exit code 1 if a promise is broken.
     """
@@ -93,6 +96,8 @@ def chaos(
         raise click.UsageError("--seed is one run, --seeds is how many: give one of them")
     if boards:
         extras.require("virtual", "virtual boards")
+        if pc:
+            extras.require("pc", "links from this PC")
     elif engine != "native":
         extras.require("keys", "runs with a key and the Python engine")
     console = new_console()
@@ -100,8 +105,8 @@ def chaos(
         if boards:
             from . import on_boards
 
-            found = on_boards.play(console, drops, restarts, engine, from_seed, jobs)
-            publish(console, found.results(engine, from_seed), out, {})
+            found = on_boards.play(console, drops, restarts, engine, from_seed, jobs, pc)
+            publish(console, found.results(engine, from_seed, pc), out, {})
             kept = not found.errors
         else:
             from . import simulated

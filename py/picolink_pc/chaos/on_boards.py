@@ -31,6 +31,8 @@ _STATS = (
 )
 """What is told of the boards' link.stats."""
 
+_SINCE = {"drop": "they can connect again", "restart": "the one that was off starts again"}
+
 _ENGINES = {
     "native": ("native", "native"),
     "python": ("python", "python"),
@@ -57,8 +59,10 @@ class Found:
         for after, seconds in pair.again_s.items():
             self.again_s[after] = sorted([*self.again_s.get(after, []), *seconds])
 
-    def results(self, kind: str, seed: int) -> list[Result]:
+    def results(self, kind: str, seed: int, pc: bool) -> list[Result]:
         """As tables."""
+        name = "chaos-pc" if pc else "chaos-boards"
+        who = "a PC, the central, and a virtual board" if pc else "virtual boards"
         parameters = {"engine": kind, "seed": seed, "loss": LOSS}
         rows = [
             *({"group": group, "what": what, "count": n} for (group, what), n in sorted(self.counts.items())),
@@ -68,7 +72,7 @@ class Found:
         ]
         again = [
             {
-                "after": {"drop": "boards can connect again", "restart": "the board has power again"}[after],
+                "after": _SINCE[after],
                 "times": len(seconds),
                 "p50": percentile(seconds, 0.5),
                 "p95": percentile(seconds, 0.95),
@@ -79,15 +83,15 @@ class Found:
         ]
         return [
             Result(
-                name="chaos-boards",
-                title="What befell virtual boards",
+                name=name,
+                title=f"What befell {who}",
                 parameters=parameters,
                 columns={"group": "", "what": "", "count": "how often"},
                 rows=rows,
             ),
             Result(
-                name="chaos-boards-again",
-                title="Seconds until both boards have read a message again",
+                name=f"{name}-again",
+                title="Seconds until both sides have read a message again",
                 parameters=parameters,
                 columns={"after": "since", "times": "times", "p50": "p50", "p95": "p95", "most": "most"},
                 rows=again,
@@ -112,8 +116,13 @@ def strikes(rng: random.Random, drops: int, restarts: int) -> list[Callable[[Pai
     return planned
 
 
-def play(console: Console, drops: int, restarts: int, kind: str, seed: int, pairs: int) -> Found:
-    """Strike `pairs` pairs of boards at a time, so often in all. Says at once what is broken."""
+def play(
+    console: Console, drops: int, restarts: int, kind: str, seed: int, pairs: int, pc: bool = False
+) -> Found:
+    """Strike `pairs` pairs of boards at a time, so often in all. Says at once what is broken.
+
+    pc: is the central of each pair a PC?
+    """
     found = Found()
     planned = strikes(random.Random(seed), drops, restarts)
     columns = (TextColumn("strikes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -124,7 +133,7 @@ def play(console: Console, drops: int, restarts: int, kind: str, seed: int, pair
 
         async def one(number: int) -> None:
             settings = RadioSettings(loss=LOSS, seed=seed + number)
-            pair = Pair(f"Chaos {number}", seed + number, settings, engines)
+            pair = Pair(f"Chaos {number}", seed + number, settings, engines, pc)
             try:
                 async with pair:
                     while planned:

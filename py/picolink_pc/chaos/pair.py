@@ -1,9 +1,10 @@
-"""Two virtual boards that exchange messages, and everything that befalls them and their radio.
+"""Two virtual boards, or one and a PC, that exchange messages, and all that befalls them and their radio.
 
 All the time 2 % of the packets are lost above the radio, and 0.2 % damaged: programs/board.py.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from ..boards import BoardError, Room
 from ..radio.air import RadioSettings
+from ..radio_door import RadioDoor
 from .oracle import Oracle
 
 ROLES = ("peripheral", "central")
@@ -52,13 +54,16 @@ class Pair:
 
     name: of the link.  seed: of all that is random.  settings: of the radio.
     engines: of each role, "native" or "python".
+    pc: is the central a PC, with bleak?  Then cutting its power ends its program and its adapter.
 
     counts: how often each fault has struck.   stats: each board's link.stats at the end.
     again_s: seconds from the moment when boards could connect again until both had read a message.
     looks: what each board has said of itself once a second.
     """
 
-    def __init__(self, name: str, seed: int, settings: RadioSettings, engines: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, seed: int, settings: RadioSettings, engines: dict[str, str], pc: bool = False
+    ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.again_s: dict[str, list[float]] = {"drop": [], "restart": []}
         self.looks: dict[str, list[Look]] = {role: [] for role in ROLES}
@@ -66,6 +71,7 @@ class Pair:
         self.rng = random.Random(seed)
         self._name = name
         self._engines = engines
+        self._pc = pc
         self._room = Room(settings, on_line=self._on_line)
         self._lives = dict.fromkeys(ROLES, 0)
         self._oracles = {role: Oracle(f"{name}, to the {role}") for role in ROLES}
@@ -81,23 +87,28 @@ class Pair:
     async def __aenter__(self) -> "Pair":
         # Bumble warns of packets for a connection that has just been dropped.
         logging.getLogger("bumble.host").setLevel(logging.ERROR)
-        await self._room.__aenter__()
-        self._folder = tempfile.TemporaryDirectory(prefix="picolink-chaos-")
-        self._stop = Path(self._folder.name) / "stop"
+        self._open = contextlib.AsyncExitStack()
+        folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="picolink-chaos-"))
+        await self._open.enter_async_context(self._room)
+        self._stop = Path(folder) / "stop"
         try:
-            self._boards = {role: self._room.board(role, self._engines[role]) for role in ROLES}
+            self._boards = {
+                role: self._room.board(role, self._engines[role]) for role in ROLES[: 2 - self._pc]
+            }
+            if self._pc:
+                door = await self._open.enter_async_context(RadioDoor(self._room.radio))
+                self._boards["central"] = self._room.pc("central", door.file, self._engines["central"])
             self._expect_messages(connect=True)
             for role in ROLES:
                 await self._start(role)
             await self.flow()
         except BaseException:
-            await self.__aexit__()
+            await self._open.aclose()
             raise
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._room.__aexit__(*exception)
-        self._folder.cleanup()
+        await self._open.__aexit__(*exception)
 
     @property
     def errors(self) -> list[str]:
