@@ -226,6 +226,20 @@ def test_the_monitors_table(boards):
     assert terminal.exit_code() == 0
 
 
+def test_the_monitors_curves(boards, home):
+    boards("One", pause=5)
+    terminal = Terminal("monitor", "One", "--radio", "virtual", "--plot", "--png", str(home / "numbers.png"))
+    terminal.until("One: connected +round trip")
+    terminal.until(r"\[1\] n: [1-9]\d*[13579]\s")
+    terminal.until(r"┤[^│┤]*[\u2801-\u28ff]")
+    terminal.type("\x03")
+    assert terminal.exit_code() == 0
+    assert (home / "numbers.png").read_bytes().startswith(b"\x89PNG")
+    done = picolink("monitor", "One", "--json", "--seconds", "0.1", "--png", str(home / "none.png"))
+    assert done.returncode == 1
+    assert not (home / "none.png").exists()
+
+
 def test_chat_both_ways(boards, home):
     printed = boards("One", pause=1000)
     terminal = Terminal("chat", "One", "--radio", "virtual")
@@ -275,6 +289,8 @@ def test_errors_say_what_to_do(boards):
         ("chat", "One"),  # no terminal
         ("monitor", "One"),
         ("monitor", "One", "--json", "--csv"),
+        ("monitor", "One", "--json", "--plot"),
+        ("monitor", "One", "--plot"),
         ("send", "x" * 29, "x"),
     ):
         assert picolink(command, *arguments).returncode == 2

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from .. import extras
+from .plot import History
 from .visit import check_name, open_radio, play, radio_option, readable, round_trip, state, visit
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ _REFRESH_S = 0.5
 _RATE_S = 3
 """Rates are means of so long."""
 _EVENTS = 6
+_EVENTS_BESIDE_PLOT = 2
 
 
 @dataclass
@@ -124,6 +128,20 @@ class Screen(Told):
         )
 
 
+class Plot(Screen):
+    """Draws the numbers instead of the table."""
+
+    def __init__(self, name: str, history: History) -> None:
+        super().__init__(name)
+        self._history = history
+
+    def draw(self) -> Group:
+        width, height = Console().size
+        events = list(self._events)[-_EVENTS_BESIDE_PLOT:]
+        panels = self._history.draw(width, height - 2 - len(events), time.monotonic())
+        return Group(self._head(), *panels, *events)
+
+
 class JsonLines(Told):
     """An object for each message and each event, in a line of its own."""
 
@@ -170,40 +188,70 @@ def as_json(message: bytes) -> dict[str, str]:
 @radio_option
 @click.option("--json", "as_json_lines", is_flag=True, help="A line of JSON for each message and each event.")
 @click.option("--csv", "as_csv", is_flag=True, help="time,channel,bytes,message: a row for each message.")
+@click.option("--plot", is_flag=True, help="Draw the numbers in messages, in the terminal.")
+@click.option(
+    "--png",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Draw them into this file, in the end.",
+)
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="Stop after this time.")
-def monitor(name: str, radio: str, as_json_lines: bool, as_csv: bool, seconds: float | None) -> None:
+def monitor(
+    name: str,
+    radio: str,
+    as_json_lines: bool,
+    as_csv: bool,
+    plot: bool,
+    png: Path | None,
+    seconds: float | None,
+) -> None:
     """What the board NAME sends, as it comes: channels, rates, the link and its events.
 
     \b
     picolink monitor PicoA                      a live table, until Ctrl-C
     picolink monitor PicoA --csv > log.csv      for a spreadsheet
     picolink monitor PicoA --json | jq .text    for a program
+    picolink monitor PicoA --plot               numbers as curves: of {"temperature": 21.5}, or of n=7
+    picolink monitor PicoA --png numbers.png    the same as a picture, when you end it
 
     It is the other end of the link: it reads the messages, and no other board gets them. --seconds counts
     from the start. What is not UTF-8 is written in hexadecimal, with --json as "hex" instead of "text".
     When this ends, the board's program continues. Exit code 1: the board was not there in time.
     """
-    if as_json_lines and as_csv:
-        raise click.UsageError("--json or --csv, not both")
+    if as_json_lines + as_csv + plot > 1:
+        raise click.UsageError("one of --json, --csv and --plot")
+    if png:
+        extras.require("plots", "pictures")
     adapter = open_radio(radio)
     live = not as_json_lines and not as_csv
     if live and not sys.stdout.isatty():
         raise click.UsageError("the table is for a terminal; for files and pipes: --json or --csv")
-    told = Screen(name) if live else JsonLines() if as_json_lines else Csv()
+    history = History() if plot or png else None
+    told: Told = JsonLines() if as_json_lines else Csv() if as_csv else Screen(name)
+    if plot:
+        told = Plot(name, history)
     came = True
     with contextlib.suppress(KeyboardInterrupt):
-        came = play(_monitor(name, adapter, told, seconds))
+        came = play(_monitor(name, adapter, told, history, seconds))
     if not came:
         raise click.ClickException(f"{name!r} did not come within {seconds:g} s")
+    if png:
+        if not history.fields:
+            raise click.ClickException(f"no picture: no number has come from {name}")
+        history.save(png)
 
 
-async def _monitor(name: str, radio: "Radio", told: Told, seconds: float | None) -> bool:
+async def _monitor(
+    name: str, radio: "Radio", told: Told, history: History | None, seconds: float | None
+) -> bool:
     """Did the board come?"""
     showing = asyncio.create_task(told.show())
     try:
         async with asyncio.timeout(seconds), visit(name, radio, told.event) as told.link:
             try:
                 async for message in told.link:
+                    if history:
+                        history.add(told.link.channel, message, time.monotonic())
                     told.message(told.link.channel, message)
                     told.link.commit()
             finally:
