@@ -22,14 +22,18 @@ def play(program, how, *steps, stack=STAND_IN, **radio):
     return asyncio.run(traffic.run(RadioSettings(**radio), stack, program, how, 18, list(steps)))
 
 
-@pytest.mark.slow
-def test_a_pc_as_the_other_end_is_counted_like_a_board(monkeypatch, tmp_path):
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    """Nothing is kept for the user who tests."""
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("home")
+def test_a_pc_as_the_other_end_is_counted_like_a_board():
     steps = [traffic.Step("both", 1, rate=50), traffic.Step("central", 60, limit=30)]
-    found, cpu_s = asyncio.run(
-        traffic.run_with_pc(RadioSettings(interval_ms=7.5), "with_picolink.py", "native", 18, steps)
-    )
+    found, cpu_s = asyncio.run(traffic.run_with_pc(RadioSettings(interval_ms=7.5), "native", 18, steps))
     to_central, to_peripheral = found.steps[0]
     for way in (to_central, to_peripheral):
         assert 40 <= way.sent <= 51
@@ -41,7 +45,34 @@ def test_a_pc_as_the_other_end_is_counted_like_a_board(monkeypatch, tmp_path):
     ]
     assert 0 < cpu_s < 60
     with pytest.raises(BoardError, match=r"(?s)the PC's side failed; it printed:.*no such engine"):
-        asyncio.run(traffic.run_with_pc(RadioSettings(), "with_picolink.py", "no such engine", 18, steps))
+        asyncio.run(traffic.run_with_pc(RadioSettings(), "no such engine", 18, steps))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("home")
+def test_bleak_alone_is_counted():
+    steps = [traffic.Step("peripheral", 1, rate=100), traffic.Step("peripheral", 2, rate=100, limit=30)]
+    found, cpu_s = asyncio.run(traffic.run_bleak_alone(RadioSettings(interval_ms=7.5), 18, steps))
+    (first,), (second,) = found.steps
+    assert 80 <= first.sent <= 101
+    assert (first.received, first.wrong) == (first.sent, 0)
+    assert (second.sent, second.received) == (30, 30)
+    assert 0 < cpu_s < 60
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("home")
+def test_two_boards_at_full_speed_at_one_pc():
+    """Both ways at once on each link, in order."""
+    steps = [traffic.Step("both", 3), traffic.Step("both", 1, rate=20)]
+    runs, cpu_s = asyncio.run(
+        traffic.run_links_with_pc(RadioSettings(interval_ms=15), 2, "native", 18, steps)
+    )
+    assert len(runs) == 2
+    for run in runs:
+        assert all(0 < way.sent == way.received and not way.wrong for step in run.steps for way in step)
+        assert all(way.delivered > 100 for way in run.steps[0])  # of 1,300, on a PC that does other things
+    assert 0 < cpu_s < 60
 
 
 @pytest.fixture

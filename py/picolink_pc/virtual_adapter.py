@@ -15,6 +15,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason, BleakError
+from bleak.uuids import normalize_uuid_str
 from bumble import core, hci
 from bumble.device import Advertisement, Connection, Device, DeviceConfiguration, Peer
 from bumble.gatt import Characteristic
@@ -238,7 +239,7 @@ class Client(BaseBleakClient):
 
 
 def _uuid(uuid: core.UUID) -> str:
-    return str(core.UUID.from_bytes(uuid.to_bytes(force_128=True)).to_hex_str("-")).lower()
+    return normalize_uuid_str(uuid.to_hex_str("-"))
 
 
 def radio_of(adapter: Adapter) -> Radio:

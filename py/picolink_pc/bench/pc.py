@@ -12,15 +12,34 @@ from ..boards import BoardError
 from ..radio import air
 from ..run import intervals_option, radio_settings
 from .report import Result, Row, new_console, out_option, publish
-from .traffic import LEAST_BYTES, Run, Stack, Step, run, run_with_pc
+from .traffic import (
+    LEAST_BYTES,
+    ROLES,
+    Run,
+    Stack,
+    Step,
+    run,
+    run_bleak_alone,
+    run_links_with_pc,
+    run_with_pc,
+)
 
 _PACKET = 236
+_LATE = "late events: connection events that this PC played too late; with many of them, repeat the run."
 _NOTES = (
     "Both ways at once, as fast as it goes; messages/s each way, of the slower way.",
     "PC: CPython and bleak, with a Bumble host and a socket where the system's Bluetooth would be.",
     "The PC's CPU: all of its process, the counting program too; for each message, sent or received.",
     "A PC's system chooses the interval, not the board: 30 to 60 ms are usual.",
-    "late events: connection events that this PC played too late; with many of them, repeat the run.",
+    "bleak alone: a board notifies values of that size, as many as the air takes; nothing goes to it.",
+    _LATE,
+)
+_LINKS_MS = 30.0
+_LINKS = (1, 2, 4)
+_LINKS_NOTES = (
+    "Both ways at once on each link, as fast as it goes; messages/s each way, of the slower way.",
+    f"At {_LINKS_MS:g} ms. Connections do not disturb each other on the virtual radio; in the air they do.",
+    _LATE,
 )
 
 
@@ -40,6 +59,7 @@ def pc(intervals: tuple[float, ...], engine: str, seconds: int, message: int, ou
     picolink bench pc --interval 30
 
     The PC is a process of its own, which speaks to a virtual board through bleak and a virtual adapter.
+    Beside it: bleak alone, without picolink, and several boards at once.
     --engine: on all sides. Native on the PC is the C engine, where `make native` has built it.
     """
     extras.require("virtual", "virtual boards")
@@ -48,6 +68,7 @@ def pc(intervals: tuple[float, ...], engine: str, seconds: int, message: int, ou
     console = new_console()
     try:
         rows = asyncio.run(_rows(console, radios, engine, seconds, message))
+        of_links = asyncio.run(_links(console, engine, seconds, message))
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     result = Result(
@@ -63,12 +84,29 @@ def pc(intervals: tuple[float, ...], engine: str, seconds: int, message: int, ou
             "lost": "lost",
             "retransmitted": "sent again",
             "cpu_us": "PC's CPU, us a message",
+            "bleak": "bleak alone, values/s",
+            "bleak_cpu_us": "its CPU, us a value",
             "late": "late events",
         },
         rows=rows,
         notes=list(_NOTES),
     )
-    publish(console, [result], out, {})
+    links = Result(
+        name="pc-links",
+        title=f"Several boards at once at one PC, messages of {message} bytes",
+        parameters={"message_bytes": message, "seconds": seconds, "engine": engine, "interval_ms": _LINKS_MS},
+        columns={
+            "links": "boards",
+            "each": "the slowest link, messages/s",
+            "all": "all together, messages/s",
+            "lost": "lost",
+            "cpu_us": "PC's CPU, us a message",
+            "late": "late events",
+        },
+        rows=of_links,
+        notes=list(_LINKS_NOTES),
+    )
+    publish(console, [result, links], out, {})
 
 
 async def _rows(
@@ -81,22 +119,58 @@ async def _rows(
             # The first step lets what is in flight grow.
             steps = [Step("both", seconds / 2, rate=most / 2), Step("both", seconds)]
             boards = await run(settings, Stack(), "with_picolink.py", engine, message, steps)
-            with_pc, cpu_s = await run_with_pc(settings, "with_picolink.py", engine, message, steps)
-            rows.append(_row(settings, boards, with_pc, cpu_s))
+            with_pc = await run_with_pc(settings, engine, message, steps)
+            air_takes = air.value_rate_in_events(settings, message)
+            notified = [Step(ROLES[0], step.seconds, rate=air_takes) for step in steps]
+            bleak = await run_bleak_alone(settings, message, notified)
+            rows.append(_row(settings, boards, *with_pc, *bleak))
     return rows
 
 
-def _row(settings: air.RadioSettings, boards: Run, with_pc: Run, cpu_s: float) -> Row:
+async def _links(console: Console, engine: str, seconds: int, message: int) -> list[Row]:
+    settings = radio_settings(interval_ms=_LINKS_MS)
+    steps = [Step("both", seconds)]
+    rows = []
+    with Progress(console=console) as progress:
+        for links in progress.track(_LINKS, description="boards at once"):
+            runs, cpu_s = await run_links_with_pc(settings, links, engine, message, steps)
+            rates = [min(way.delivered for way in each.steps[-1]) for each in runs]
+            rows.append(
+                {
+                    "links": links,
+                    "each": min(rates),
+                    "all": sum(rates),
+                    "lost": sum(_lost(each) for each in runs),
+                    "cpu_us": 1e6 * cpu_s / sum(_received(each) for each in runs),
+                    "late": runs[0].late_events,
+                }
+            )
+    return rows
+
+
+def _received(run: Run) -> int:
+    return sum(way.received for step in run.steps for way in step)
+
+
+def _lost(run: Run) -> int:
+    """Or doubled, or out of order."""
+    return sum(way.sent - way.received + way.wrong for step in run.steps for way in step)
+
+
+def _row(
+    settings: air.RadioSettings, boards: Run, with_pc: Run, cpu_s: float, bleak: Run, bleak_cpu_s: float
+) -> Row:
     two, one = (min(way.delivered for way in each.steps[-1]) for each in (boards, with_pc))
-    ways = [way for step in with_pc.steps for way in step]
     return {
         "interval": settings.interval_ms,
         "pairs": "all" if settings.pdus_per_event is None else str(settings.pdus_per_event),
         "boards": two,
         "pc": one,
         "share": 100 * one / two,
-        "lost": sum(way.sent - way.received + way.wrong for way in ways),
+        "lost": _lost(with_pc),
         "retransmitted": with_pc.total("retransmitted"),
-        "cpu_us": 1e6 * cpu_s / sum(way.received for way in ways),
-        "late": boards.late_events + with_pc.late_events,
+        "cpu_us": 1e6 * cpu_s / _received(with_pc),
+        "bleak": bleak.steps[-1][0].delivered,
+        "bleak_cpu_us": 1e6 * bleak_cpu_s / _received(bleak),
+        "late": boards.late_events + with_pc.late_events + bleak.late_events,
     }

@@ -107,8 +107,7 @@ async def run(
     program: in the folder programs.  how: its argument after the role.  size: bytes in a message.
     Raises BoardError with what a board printed if it fails.
     """
-    # One argument each: MicroPython takes none that is longer than 255 bytes.
-    script = [json.dumps(step.for_board()) for step in steps]
+    script = _script(steps)
     arguments = [(role, how, str(size), *script) for role in ROLES]
     late_events = None
     if stack.ports:
@@ -126,22 +125,74 @@ async def run(
 
 
 async def run_with_pc(
-    settings: RadioSettings, program: str, how: str, size: int, steps: list[Step]
+    settings: RadioSettings, engine: str, size: int, steps: list[Step]
 ) -> tuple[Run, float]:
-    """As run(), with this PC as the central, by a virtual adapter; and the CPU time of its process, in s."""
-    script = [json.dumps(step.for_board()) for step in steps]
+    """As run() with picolink, with this PC as the central, by a virtual adapter.
+
+    engine: of both.   Returns the CPU time of the PC's process, too, in s.
+    """
+    words = [engine, str(size), *_script(steps)]
+    board = ["with_picolink.py", "peripheral", *words]
+    outputs, pc, cpu_s, late_events = await _play_with_pc(
+        settings, [board], ["with_picolink.py", "central", *words], steps
+    )
+    return _found([*outputs, pc], steps, late_events), cpu_s
+
+
+async def run_bleak_alone(settings: RadioSettings, size: int, steps: list[Step]) -> tuple[Run, float]:
+    """The same without picolink: a board notifies values of `size` bytes, and the PC has bleak alone."""
+    script = _script(steps)
+    board = ["bare_notify.py", str(size), *script]
+    outputs, pc, cpu_s, late_events = await _play_with_pc(
+        settings, [board], ["with_bleak.py", *script], steps
+    )
+    return _found([*outputs, pc], steps, late_events), cpu_s
+
+
+async def run_links_with_pc(
+    settings: RadioSettings, links: int, engine: str, size: int, steps: list[Step]
+) -> tuple[list[Run], float]:
+    """As run_with_pc, for several boards at once: a link to each, in one process. Returns a run for each."""
+    words = [str(size), *_script(steps)]
+    boards = [
+        ["with_picolink.py", "peripheral", f"{engine}+{number}", *words] for number in range(1, links + 1)
+    ]
+    outputs, pc, cpu_s, late_events = await _play_with_pc(
+        settings, boards, ["with_links.py", str(links), engine, *words], steps
+    )
+    runs = []
+    for number, output in enumerate(outputs, 1):
+        start = f"{number} "
+        own = [line.removeprefix(start) for line in pc if line.startswith(start)]
+        runs.append(_found([output, own], steps, late_events))
+    return runs, cpu_s
+
+
+def _script(steps: list[Step]) -> list[str]:
+    """One argument each: MicroPython takes none that is longer than 255 bytes."""
+    return [json.dumps(step.for_board()) for step in steps]
+
+
+async def _play_with_pc(
+    settings: RadioSettings, boards: list[list[str]], pc: list[str], steps: list[Step]
+) -> tuple[list[list[str]], list[str], float, int]:
+    """Run a program of the folder programs on each virtual board, and one on a PC.
+
+    boards, pc: program and arguments.   Returns what each board has printed, what the PC has, the CPU time of
+    its process in s, and how many connection events were played too late.
+    """
     limit = sum(step.seconds for step in steps) + _SPARE_S
-    path = _PROGRAMS / program
     async with Room(settings) as room, RadioDoor(room.radio) as door:
-        board, pc = room.board("peripheral"), room.pc("PC's side", door.file)
-        for each, role in zip((board, pc), ROLES, strict=True):
-            await each.start(path, role, how, str(size), *script)
-        # First the PC: where it fails, the board waits for it.
-        await _finish(pc, limit)
-        await _finish(board, limit)
-        cpu_s = next(float(line.split()[1]) for line in pc.output if line.startswith("cpu "))
-        late_events = room.radio.statistics.late_events
-        return _found([board.output, pc.output], steps, late_events), cpu_s
+        players = [room.board(f"peripheral {number}") for number in range(1, len(boards) + 1)]
+        players.append(room.pc("PC's side", door.file))
+        for player, (program, *words) in zip(players, [*boards, pc], strict=True):
+            await player.start(_PROGRAMS / program, *words)
+        # First the PC: where it fails, the boards wait for it.
+        for player in reversed(players):
+            await _finish(player, limit)
+        *outputs, printed = (player.output for player in players)
+        cpu_s = next(float(line.split()[1]) for line in printed if line.startswith("cpu "))
+        return outputs, printed, cpu_s, room.radio.statistics.late_events
 
 
 def _found(outputs: list[list[str]], steps: list[Step], late_events: int | None) -> Run:

@@ -44,16 +44,16 @@ class Tally:
         of["last_us"] = now
         self._latencies[step].append(max(0, now - sent_us))
 
-    def print(self):
+    def print(self, tell=print):
         for step, of in enumerate(self._steps):
-            print("received", step, json.dumps(of))
+            tell("received", step, json.dumps(of))
             latencies = self._latencies[step]
             for at in range(0, len(latencies), _LINE):
-                print("latency", step, json.dumps(list(latencies[at : at + _LINE])))
+                tell("latency", step, json.dumps(list(latencies[at : at + _LINE])))
 
 
-async def offer(role, steps, size, send):
-    """Send what `role` has to send in each step, and print how much it was.
+async def offer(role, steps, size, send, tell=print):
+    """Send what `role` has to send in each step, and tell how much it was.
 
     send: coroutine function that takes a message and returns when the next one may come.
     """
@@ -76,5 +76,5 @@ async def offer(role, steps, size, send):
                 if step["gap_ms"]:
                     await asyncio.sleep_ms(random.randint(*step["gap_ms"]))
         took_us = now_us() - start
-        print("sent", index, json.dumps({"count": number, "us": took_us}))
+        tell("sent", index, json.dumps({"count": number, "us": took_us}))
         await asyncio.sleep_ms(max(0, end - now_us()) // 1000)

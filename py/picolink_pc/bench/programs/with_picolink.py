@@ -1,5 +1,5 @@
 # Messages through picolink:  with_picolink.py ROLE ENGINE SIZE STEP ...
-# ENGINE: native or python; native+key: of a link with a key
+# ENGINE: native or python; native+key: of a link with a key; native+2: of the link "Bench 2"
 
 import asyncio
 import json
@@ -12,7 +12,8 @@ _DATA = 0  # channels
 _END = 1
 
 
-async def main(role, engine, size, *steps):
+async def main(role, engine, size, *steps, tell=print, together=None):
+    # together: coroutine function, to wait until the other links of this PC are there, too.
     steps = [json.loads(step) for step in steps]
     tally = traffic.Tally(steps)
     open_link = picolink.advertise if role == "peripheral" else picolink.connect
@@ -24,16 +25,23 @@ async def main(role, engine, size, *steps):
                     return
                 tally.add(message)
 
-    engine, _, keyed = engine.partition("+")
-    keys = {"key": bytes(range(32))} if keyed else {}
-    async with open_link("Bench", engine=engine, **keys) as link:
+    engine, _, more = engine.partition("+")
+    keys = {"key": bytes(range(32))} if more == "key" else {}
+    name = "Bench" if more in ("", "key") else "Bench " + more
+    async with open_link(name, engine=engine, **keys) as link:
+        if together:
+            await together()
+            await link.send(b"all are there")
+        elif more.isdigit():
+            await link.recv()
         receiver = asyncio.create_task(receive(link))
-        await traffic.offer(role, steps, int(size), link.send)
+        await traffic.offer(role, steps, int(size), link.send, tell)
         await link.send(b"", _END)
         await receiver
         await link.flush()
-        print("stats", json.dumps(link.stats))
-    tally.print()
+        tell("stats", json.dumps(link.stats))
+    tally.print(tell)
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

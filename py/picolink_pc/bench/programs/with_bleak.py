@@ -1,0 +1,31 @@
+# On a PC, the other end of bare_notify.py through bleak alone, as programs use it:  with_bleak.py STEP ...
+# It counts what the board notifies.
+
+import asyncio
+import json
+import sys
+
+import bleak
+import traffic
+from picolink import radio
+
+_NAME = "Bench"
+_CHARACTERISTIC = "00002a6e-0000-1000-8000-00805f9b34fb"
+_DRAIN_MS = 3000  # what the host stack has queued comes, before the connection ends
+
+
+async def main(*steps):
+    steps = [json.loads(step) for step in steps]
+    tally = traffic.Tally(steps)
+    adapter = radio.default()
+    device = await bleak.BleakScanner.find_device_by_name(_NAME, 30, **adapter.scanner_options)
+    async with bleak.BleakClient(device, **adapter.client_options) as client:
+        await client.start_notify(_CHARACTERISTIC, lambda _, message: tally.add(message))
+        await client.write_gatt_char(_CHARACTERISTIC, b"ready", response=False)
+        for step in steps:
+            await asyncio.sleep_ms(traffic._SETTLE_MS + int(step["seconds"] * 1000))
+        await asyncio.sleep_ms(_DRAIN_MS)
+    tally.print()
+
+
+asyncio.run(main(*sys.argv[1:]))
