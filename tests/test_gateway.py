@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from picolink import key as keys
 from picolink_pc import cli
 from picolink_pc.gateway import config as configs
 from picolink_pc.gateway import discovery, topics
@@ -19,9 +20,13 @@ LEAST = '[gateway]\nname = "attic"\n[[board]]\nname = "PicoA"\n'
 # -- the file -----------------------------------------------------------------------------------------------
 
 
+KEY = keys.text(bytes(range(32)))
+
+
 def load(tmp_path, text):
     file = tmp_path / "gateway.toml"
     file.write_text(text)
+    file.chmod(0o600)
     return configs.load(file)
 
 
@@ -53,6 +58,12 @@ def test_a_password_comes_from_a_file_and_tls_has_its_port(tmp_path):
         (LEAST + '[[board]]\nname = "PicoA"\n', 6, "two boards"),
         (LEAST + "[[board]]\nname = 7\n", 6, "name"),
         (LEAST + '[[board]]\nname = "B"\nrate = 1\n', 7, "no rate"),
+        (LEAST + f'key = "{KEY}"\nkey_file = "x"\n', 6, "either key or key_file"),
+        (LEAST + "key = true\n", 5, "key is a text in quotes$"),
+        (LEAST + 'key = "hidden"\n', 5, "a password is no key: it can be guessed$"),
+        (LEAST + f'[[board]]\nname = "B"\nkey = "{KEY[:-1]}"\n', 7, "`picolink key new` prints"),
+        (LEAST + 'key_file = "no.key"\n', 5, "no.key cannot be read: No such file or directory$"),
+        (LEAST + 'key_file = "gateway.toml"\n', 5, "`picolink key new` prints"),
         ('[gateway]\nname = "x"\n', 2, "no board"),
         ('[gateway]\nname = "x"\n[board]\nname = "B"\n', 3, "two brackets"),
     ],
@@ -62,13 +73,40 @@ def test_an_error_names_the_line(tmp_path, text, line, says):
         load(tmp_path, text)
 
 
+def test_keys_of_boards_are_nowhere_shown(tmp_path):
+    (tmp_path / "b.key").write_text(KEY + "\n")
+    (tmp_path / "b.key").chmod(0o600)
+    text = LEAST + f'key = "{KEY}"\n[[board]]\nname = "B"\nkey_file = "b.key"\n[[board]]\nname = "C"\n'
+    config = load(tmp_path, text)
+    assert (config.boards, config.keys) == (["PicoA", "B", "C"], {"PicoA": KEY, "B": KEY})
+    assert KEY[13:20] not in repr(config)
+
+
+@pytest.mark.parametrize(("mode", "allowed"), [(0o600, True), (0o640, True), (0o604, False), (0o666, False)])
+@pytest.mark.parametrize("entry", ["key", "key_file"])
+def test_a_key_that_every_user_may_read_is_refused(tmp_path, entry, mode, allowed):
+    held = tmp_path / ("b.key" if entry == "key_file" else "gateway.toml")
+    (tmp_path / "b.key").write_text(KEY)
+    (tmp_path / "b.key").chmod(0o600)
+    (tmp_path / "gateway.toml").write_text(LEAST + f'{entry} = "{KEY if entry == "key" else "b.key"}"\n')
+    (tmp_path / "gateway.toml").chmod(0o600)
+    held.chmod(mode)
+    if allowed:
+        assert configs.load(tmp_path / "gateway.toml").keys == {"PicoA": KEY}
+        return
+    with pytest.raises(
+        configs.ConfigError, match=r"line 5: every user of this PC may read the key: chmod 600"
+    ):
+        configs.load(tmp_path / "gateway.toml")
+
+
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     file = tmp_path / "gateway.toml"
     file.write_text(LEAST + "limit = 3\n")
     result = CliRunner().invoke(cli.main, ["gateway", str(file), "--check"])
     assert (result.exit_code, result.output) == (
         1,
-        f"Error: {file}, line 5: a board has no limit, only a name\n",
+        f"Error: {file}, line 5: a board has no limit, only name, key, key_file\n",
     )
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import aiomqtt
 import picolink
@@ -16,12 +17,16 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from picolink import key as keys
 from picolink_pc.bench import gateway as bench
+from picolink_pc.boards import Room
 from picolink_pc.gateway.store import Store
+from picolink_pc.radio_door import RadioDoor
 from picolink_pc.socket_radio import SocketRadio
 
 pytestmark = pytest.mark.slow
 
+NUMBERS = Path(__file__).parent / "programs" / "numbers.py"
 ONE_BOARD = '[gateway]\nname = "attic"\nradio = "{radio}"\nnewest_s = 0.05\n[[board]]\nname = "PicoA"\n'
 
 
@@ -66,9 +71,10 @@ class House:
     async def start_broker(self):
         return await self._start(bench.broker_program(), "-c", str(self.folder / "mosquitto.conf"))
 
-    async def gateway(self, text="", *options):
+    async def gateway(self, text="", *options, radio=None, of_board=""):
         config = self.folder / "gateway.toml"
-        config.write_text(self.broker + text + ONE_BOARD.format(radio=self.radio.folder))
+        config.write_text(self.broker + text + ONE_BOARD.format(radio=radio or self.radio.folder) + of_board)
+        config.chmod(0o600)
         command = [
             sys.executable,
             "-m",
@@ -201,6 +207,43 @@ def test_check_tries_the_broker_with_tls_user_and_password(tmp_path, run):
                 check = await house.gateway(f'{secure}password = "{password}"\n', "--check")
                 out, error = await asyncio.wait_for(check.communicate(), 20)
                 assert (check.returncode, says in out + error) == (code, True), (out, error)
+
+    run(scenario())
+
+
+def test_a_virtual_board_with_a_key(tmp_path, run, monkeypatch):
+    """Through bleak and a virtual adapter; and no gateway without that key gets a message."""
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    key, other = (keys.text(bytes([byte] * 32)) for byte in (1, 2))
+
+    async def scenario():
+        async with House(tmp_path) as house, Room() as room, RadioDoor(room.radio), house.client() as client:
+            await client.subscribe("picolink/PicoA/#", qos=1)
+            board = room.board("PicoA")
+            options = {"name": "PicoA", "send": 3, "expect": 1000, "size": 8, "link": {"key": key}}
+            await board.start(NUMBERS, "advertise", json.dumps(options))
+            (tmp_path / "a.key").write_text(other)
+            (tmp_path / "a.key").chmod(0o600)
+            stranger = await house.gateway(radio="virtual", of_board='key_file = "a.key"\n')
+            async with asyncio.timeout(30):
+                while b"key" not in (line := await stranger.stderr.readline()):
+                    assert line
+            stranger.terminate()
+            out, error = await stranger.communicate()
+            assert other[13:30] not in (out + error).decode()
+            check = await house.gateway("", "--check", radio="virtual", of_board=f'key = "{key}"\n')
+            out, error = await asyncio.wait_for(check.communicate(), 20)
+            assert (check.returncode, b"is right" in out) == (0, True), error
+            await house.gateway(radio="virtual", of_board=f'key = "{key}"\n')
+            got = []
+            async with asyncio.timeout(30):
+                async for message in client.messages:
+                    if "/message/" in message.topic.value:
+                        got.append(int.from_bytes(message.payload[:4], "little"))
+                        if len(got) == 3:
+                            break
+            assert got == [0, 1, 2]
 
     run(scenario())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import signal
 import sqlite3
@@ -42,6 +43,8 @@ def gateway(config: Path, check: bool, verbose: bool) -> None:
 
     try:
         settings = configs.load(config)
+        if settings.keys and not importlib.util.find_spec("_picolink"):
+            extras.require("keys", "boards with a key, and the Python engine")
         radio = _radio(settings.gateway)
         asyncio.run(_check(settings) if check else _run(settings, radio))
     except configs.ConfigError as error:
@@ -92,7 +95,10 @@ async def _run(settings: object, radio: object) -> None:
     changed = asyncio.Event()
     with contextlib.suppress(asyncio.CancelledError):
         async with Store(Path(settings.gateway.outbox), settings.gateway.limit) as store:
-            boards = {name: Board(name, radio, settings.gateway, store, changed) for name in settings.boards}
+            boards = {
+                name: Board(name, radio, settings.gateway, store, changed, settings.keys.get(name))
+                for name in settings.boards
+            }
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(Broker(settings, store, boards, changed).run())
                 for board in boards.values():

@@ -22,11 +22,17 @@ _PAUSE_S = 1.0  # before a board that has closed its link gets another one
 class Board:
     """name: of the board.   radio: see picolink.radio.   online: whether the link is connected.
 
-    changed: set when `online` changes.
+    changed: set when `online` changes.   key: of the link, as text; None: it has none.
     """
 
     def __init__(
-        self, name: str, radio: object, config: GatewayConfig, store: Store, changed: asyncio.Event
+        self,
+        name: str,
+        radio: object,
+        config: GatewayConfig,
+        store: Store,
+        changed: asyncio.Event,
+        key: str | None,
     ) -> None:
         self.name = name
         self.online = False
@@ -34,6 +40,7 @@ class Board:
         self._config = config
         self._store = store
         self._changed = changed
+        self._key = key
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -48,6 +55,8 @@ class Board:
     async def _serve(self, repeats: Repeats) -> None:
         """One link, until the board closes it."""
         options = {"on_event": self._on_event, "commit": True, "rx_size": 32768, "tx_size": 32768}
+        if self._key:
+            options["key"] = self._key
         link = picolink.connect(self.name, radio=self._radio, **options)
         try:
             async with link:

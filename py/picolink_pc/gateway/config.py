@@ -1,10 +1,13 @@
 """The file that says which boards go to which broker: TOML, and errors that name the line."""
 
+import os
 import re
+import stat
 import tomllib
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
+from picolink import key as link_keys
 from picolink import wire
 
 
@@ -53,6 +56,8 @@ class Config:
     broker: BrokerConfig
     gateway: GatewayConfig
     boards: list[str] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict, repr=False)
+    """By board, where it has one: as `picolink key new` prints it."""
 
 
 def load(path: Path) -> Config:
@@ -108,7 +113,13 @@ class _Reader:
                 setattr(broker, key, str(file))
         if broker.password_file:
             broker.password = Path(broker.password_file).read_text().partition("\n")[0]
-        return Config(broker, gateway, self._boards(data.get("board", [])))
+        tables = data.get("board", [])
+        boards = self._boards(tables)
+        keys = {
+            name: self._key(table, index)
+            for index, (name, table) in enumerate(zip(boards, tables, strict=True))
+        }
+        return Config(broker, gateway, boards, {name: key for name, key in keys.items() if key})
 
     def _boards(self, tables: object) -> list[str]:
         if not isinstance(tables, list):
@@ -120,8 +131,8 @@ class _Reader:
         names = []
         for index, table in enumerate(tables):
             for key in table:
-                if key != "name":
-                    self._fail("board", key, index, f"a board has no {key}, only a name")
+                if key not in _OF_BOARDS:
+                    self._fail("board", key, index, f"a board has no {key}, only {', '.join(_OF_BOARDS)}")
             name = table.get("name")
             try:
                 wire.checked_name(name)
@@ -135,6 +146,33 @@ class _Reader:
                 self._fail("board", "name", index, "name becomes one level of a topic: without /, + and #")
             names.append(name)
         return names
+
+    def _key(self, table: dict[str, object], index: int) -> str:
+        """A board's, or "". No error shows it."""
+        given = [entry for entry in ("key", "key_file") if entry in table]
+        if not given:
+            return ""
+        if len(given) > 1:
+            self._fail("board", "key_file", index, "either key or key_file")
+        (entry,) = given
+        key = table[entry]
+        if not isinstance(key, str):
+            self._fail("board", entry, index, f"{entry} is a text in quotes")
+        file = self._path
+        if entry == "key_file":
+            file = self._path.parent / key
+            try:
+                key = file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or "it is no text"
+                self._fail("board", entry, index, f"{file} cannot be read: {why}")
+        if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
+            self._fail("board", entry, index, f"every user of this PC may read the key: chmod 600 {file}")
+        try:
+            link_keys.secret(key)
+        except ValueError as error:
+            self._fail("board", entry, index, str(error))
+        return key
 
     def _table(self, kind: type, table: str, values: object) -> object:
         if not isinstance(values, dict):
@@ -179,5 +217,7 @@ class _Reader:
                 found = number
         return found
 
+
+_OF_BOARDS = ("name", "key", "key_file")
 
 _KINDS = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
