@@ -741,9 +741,6 @@ static void greet(picolink_engine_t *engine, uint32_t now) {
 static void renew(picolink_engine_t *engine) {
     uint32_t next = picolink_crc32(engine->session, engine->identity, PICOLINK_IDENTITY_BYTES);
     engine->session = next ? next : 1;
-    if (engine->keys) {
-        engine->keys->proved = false;
-    }
     engine->peer = 0;
     engine->peer_tag = 0;
     engine->renewed = false;
@@ -948,7 +945,8 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
     uint32_t session = get32(hello + 4);
     uint32_t tag = hello[2];
     bool answers = get32(hello + 8) == engine->session;
-    bool named = engine->heard_session == session; /* by the last IDENTITY */
+    bool named = engine->heard_session == session && /* by the last IDENTITY, which is no echo */
+                 (session != engine->session || !same_identity(engine->heard_identity, engine->identity));
     bool proof = named && answers && hello[3] == engine->tag;
     bool proven = proof && (!engine->keys || is_proven(engine, hello, hello + RANDOM_AT, hello + PROOF_AT));
     if (engine->state == PICOLINK_OPEN) {
@@ -1072,14 +1070,13 @@ static void take_greeting(picolink_engine_t *engine, const uint8_t *packet, size
     }
     if (is_nonsense(engine, packet, size)) {
         engine->stats.malformed++;
-    } else if (get32(packet + 4) == engine->session) {
+    } else if (get32(packet + 4) == engine->session && !engine->keys) {
         engine->stats.malformed++;
-        if (greeting && !engine->peer && !(engine->keys && engine->keys->proved)) {
+        if (greeting && !engine->peer) {
             renew(engine); /* two sides have drawn the same session id */
             greet(engine, now);
             engine->flags |= PICOLINK_PULL;
-        } else if ((greeting || engine->state == PICOLINK_OPEN) && !engine->keys &&
-                   is_namesake(engine, packet)) {
+        } else if ((greeting || engine->state == PICOLINK_OPEN) && is_namesake(engine, packet)) {
             contradicted(engine, now); /* the partner has it, and may be deceived about this side as well */
         } else if (engine->state == PICOLINK_OPEN) {
             answer(engine, now); /* then it is the other one that renews */
@@ -1160,7 +1157,6 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
             memset(packet + PROOF_AT, 0, PROOF);
             if (engine->heard) { /* else there is nothing to prove: the peer's random is not known */
                 prove(engine, packet, NULL, packet + PROOF_AT);
-                engine->keys->proved = true;
             }
             size = PROOF_AT + PROOF;
         }

@@ -159,7 +159,6 @@ typedef struct {
     uint32_t handshakes; /* begun, so many randoms were drawn */
     uint32_t sent;       /* packets sealed since the handshake: the next one's counter */
     uint32_t next;       /* the least counter that is taken */
-    bool proved;         /* somebody was given a proof in this session */
     bool proven;         /* the connection that ended was one with the partner */
     uint8_t key[PICOLINK_KEY_BYTES];
     uint8_t seed[PICOLINK_SEED_BYTES];

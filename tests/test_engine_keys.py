@@ -350,6 +350,40 @@ def test_the_own_session_id_is_no_contradiction(engine):
     counted(peer.engine, contradictions=0)
 
 
+def test_two_sides_with_one_session_id_meet(engine):
+    """Also after a forger has made both of them prove something."""
+    sides = [
+        engines.IN_PROCESS[engine](NEAR, name, key=KEY, seed=SEED[:31] + name[:1])
+        for name in (NEAR_ID, FAR_ID)
+    ]
+    for side in sides:
+        side.start(247, 0)
+        Peer(side).hears()
+        side.feed(identity(FAR, 1, b"a forger"), 0)
+        side.feed(seal(struct.pack("<BBBBII", KEYED, 2, 1, 0, FAR, 0) + TERMS + bytes(26)), 0)
+        Peer(side).hears()
+    for now in range(0, 1000, 10):
+        for side, other in (sides, sides[::-1]):
+            while packet := pulled(side, now):
+                other.feed(packet, now)
+    assert [side.state for side in sides] == [OPEN, OPEN]
+    for side, other in (sides, sides[::-1]):
+        side.send(b"a message")
+        other.feed(pulled(side, 1000), 1000)
+        assert other.recv() == (0, b"a message")
+
+
+def test_a_side_does_not_take_its_echo_for_the_partner(engine):
+    one = new(engine)
+    one.start(247, 0)
+    for now in range(0, 2000, 10):
+        while packet := pulled(one, now):
+            one.feed(packet, now)
+    assert one.state == GREETING
+    assert one.partner is None
+    counted(one, opened=0)
+
+
 def test_a_handshake_cannot_be_replayed(engine):
     peer = Peer(new(engine))
     peer.engine.start(247, 0)

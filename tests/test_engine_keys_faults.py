@@ -39,6 +39,10 @@ FAULTS = {
         "memcpy(at, random ? engine->heard_identity : engine->identity, PICOLINK_IDENTITY_BYTES);",
         "memset(at, 0, PICOLINK_IDENTITY_BYTES);",
     ),
+    "an echo is the partner": (
+        "(session != engine->session || !same_identity(engine->heard_identity, engine->identity))",
+        "true",
+    ),
     "anybody can begin anew": (
         "if (engine->keys && !proven &&\n            (session",
         "if (false &&\n            (session",

@@ -98,7 +98,6 @@ class Keys:
         self._handshakes = 0
         self.random = self.heard_random = bytes(16)
         self.sent = self.next = 0
-        self.proved = False  # was somebody given a proof in this session?
         self.proven = False  # the connection that ended was one with the partner
 
     def _hmac(self, message):

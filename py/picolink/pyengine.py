@@ -667,8 +667,6 @@ class Engine:
         session = crc32(self._identity, self._session) or 1
         self._me = session.to_bytes(4, "little")
         self._session = session
-        if self._keys:
-            self._keys.proved = False
         self._peer = _NOBODY
         self._peer_tag = 0
         self._renewed = self._broken = False
@@ -736,16 +734,15 @@ class Engine:
             good = good and 20 <= packet[3] <= _MAX_PACKET and identity != bytes(8)
         elif kind != _BYE:
             good = False
-        if not good or session == self._me:
+        if not good or (session == self._me and not self._keys):
             count[_MALFORMED] += 1
-            proved = self._keys and self._keys.proved  # then the peer may know this session already
-            if good and greeting and self._peer == _NOBODY and not proved:
+            if good and greeting and self._peer == _NOBODY:
                 self._renew()  # two sides have drawn the same session id
                 self._greet(now)
                 self._flags |= PULL
             elif good and (greeting or self.state == OPEN):
                 stranger = self.partner is not None and identity != self.partner
-                if kind == _IDENTITY and not stranger and identity != self._identity and not self._keys:
+                if kind == _IDENTITY and not stranger and identity != self._identity:
                     self._contradicted(now)  # the partner has it, and may be deceived about this side as well
                 elif not greeting:
                     self._answer(now)  # the peer may have begun anew, with it
@@ -800,7 +797,10 @@ class Engine:
         flags = packet[0]
         tag = packet[2]
         answers = bytes(packet[8:12]) == self._me
-        proof = answers and packet[3] == self._tag and session == self._introduced
+        named = session == self._introduced  # and that is no echo
+        if session == self._me:
+            named = named and self._introduced_as != self._identity
+        proof = answers and packet[3] == self._tag and named
         keys = self._keys
         if keys:
             random = bytes(packet[16:32])
@@ -813,7 +813,7 @@ class Engine:
                     self._answer(now)
                     return
             if session != self._peer:
-                if session != self._introduced:
+                if not named:
                     self._count[_EARLY] += 1
                     return
                 self._greet(now)  # the partner began anew: so must this side
@@ -1183,7 +1183,6 @@ class Engine:
                 # Where nobody was heard there is nothing to prove: the peer's random is not known.
                 heard = self._heard != _NOBODY
                 buf[32:40] = keys.prove(buf, self._identity, self._largest) if heard else bytes(8)
-                keys.proved = keys.proved or heard
                 size = 40
             self._hello_at = now
         else:
@@ -1202,10 +1201,12 @@ class Engine:
         return size + 4
 
     def _seal_keyed(self, buf, size):
-        size = self._keys.seal(buf, size)
+        keys = self._keys
+        if keys.sent == _COUNTERS_MAX - 1:
+            # No counter is used twice under a key: another one follows, also where there is no memory now.
+            self._due = _DUE_GREETING
+        size = keys.seal(buf, size)
         self._count[_PACKETS_SENT] += 1
-        if self._keys.sent == _COUNTERS_MAX:
-            self._due = _DUE_GREETING  # no counter is used twice under a key: another one follows
         return size
 
     def _rewind(self):

@@ -515,12 +515,6 @@ class _KeyedRun(_ForgedRun):
     def __init__(self, engines: tuple[type, type], seed: int, tell: Callable[[float, str], None]):
         super().__init__(engines, seed, tell, True)
 
-    def _setup(self) -> Setup:
-        """Without two sides that have drawn the same session id, and hear a forger: docs/security.md."""
-        setup = super()._setup()
-        first, second = setup.sessions
-        return dataclasses.replace(setup, sessions=(first, None if first == second else second))
-
     @property
     def _deceits(self) -> tuple[Deceit, Deceit]:
         return Deceit(), Deceit()  # nothing of what he says is believed
