@@ -1,11 +1,13 @@
 """Emulated boards in a room: real firmware with its own Bluetooth host, in virtual time."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .boards import Board, BoardError
+from .emulator import ROOM_CLOCK
 from .emulator.board_process import BoardOptions, BoardProcess
 from .emulator.repl import Repl
 
@@ -20,6 +22,23 @@ _HZ = 125_000_000
 
 # Before a program that is to use the engine in Python, on firmware that has the native one built in.
 _WITHOUT_NATIVE = "import sys\nsys.modules['_picolink'] = None"
+
+# No file is left on the board: what ran before stands in for the module.
+_AS_MODULE = "import sys, __main__\nsys.modules[{!r}] = __main__\n"
+
+# For programs that tell others the time. The same in each room, whatever the time is here.
+_SET_CLOCK = f"""
+import time
+from machine import mem32
+CLOCK_OFFSET_US = mem32[{ROOM_CLOCK}] + (mem32[{ROOM_CLOCK + 4}] << 32) - time.time_ns() // 1000
+"""
+
+
+def modules_beside(program: Path) -> dict[str, str]:
+    """Sources of the modules in its folder that a program imports, by name."""
+    names = re.findall(r"^\s*(?:import|from) (\w+)", program.read_text(), re.MULTILINE)
+    files = {name: program.with_name(f"{name}.py") for name in dict.fromkeys(names)}
+    return {name: file.read_text() for name, file in files.items() if file.exists()}
 
 
 class EmulatedBoard(Board):
@@ -52,43 +71,59 @@ class EmulatedBoard(Board):
         self._off.set()
         self._play: asyncio.Task | None = None
         self._line = ""
-        self._program: tuple[str, tuple[str, ...]] = ("", ())
+        self._program: tuple[str, tuple[str, ...], dict[str, str]] = ("", (), {})
         self._exit_code = 0
 
     async def start(self, program: str | Path, *args: str) -> None:
-        """Switch on and run the file `program` with `args`.  Raises BoardError if it runs already."""
-        await self._start(Path(program).read_text(), args)
+        """Switch on and run the file `program` with `args`.  Raises BoardError if it runs already.
+
+        It finds the modules beside it, and in them CLOCK_OFFSET_US: what to add to time.time_ns() // 1000 to
+        get the time that all boards of a room share.
+        """
+        await self._start(Path(program).read_text(), args, modules_beside(Path(program)))
 
     async def start_code(self, code: str) -> None:
         """Switch on and run `code`.  Raises BoardError if the board runs already."""
-        await self._start(code, ())
+        await self._start(code, (), {})
+
+    def type(self, line: str) -> None:
+        """One line for the program's input(). Lost where no program reads it any more."""
+        if self.running:
+            self.process.write_serial(f"{line}\n".encode())
 
     async def restart(self) -> None:
         """Cut the power if it is on, and run the same program again."""
         await self.kill()
         await self._start(*self._program)
 
-    async def _start(self, code: str, args: tuple[str, ...]) -> None:
+    async def _start(self, code: str, args: tuple[str, ...], modules: dict[str, str]) -> None:
         if self.running:
             raise BoardError(f"{self.name} is running already")
         await self.kill()  # the program has ended, but the board is on
-        self._program = code, args
+        self._program = code, args, modules
         self._serial.clear()
         self._off.clear()
         self.process.power(True)
         self.running = True
-        self._play = asyncio.create_task(self._run(code, args))
+        self._play = asyncio.create_task(self._run(code, args, modules))
 
-    async def _run(self, code: str, args: tuple[str, ...]) -> None:
+    async def _run(self, code: str, args: tuple[str, ...], modules: dict[str, str]) -> None:
         preparation = f"import sys\nsys.argv[:] = {['', *args]!r}\n"
         if self._engine == "python":
             preparation += _WITHOUT_NATIVE
+        parts = [preparation]
+        for name, source in modules.items():
+            parts += [source, _AS_MODULE.format(name)]
+        if modules:
+            parts.append(_SET_CLOCK)
         try:
             async with asyncio.timeout(_START_S):
                 await self._serial.wait()
                 self.process.open_serial(True)
                 await self._repl.enter()
-                error = await self._repl.run(preparation, self._on_text)
+                error = ""
+                for part in parts:
+                    error = error or await self._repl.run(part, self._on_text)
         except TimeoutError:
             error = f"{self.name} does not start: no REPL within {_START_S} s"
         if not error:

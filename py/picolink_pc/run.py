@@ -133,15 +133,13 @@ def stack_options(command: Callable) -> Callable:
     )(with_aioble)
 
 
-def stack_or_firmware_options(command: Callable) -> Callable:
-    """Adds the options of real stack mode, and `firmware`."""
+def firmware_options(command: Callable) -> Callable:
+    """Adds the options that describe firmware; the command gets one argument for them, `firmware`."""
 
     @functools.wraps(command)
-    def with_stack(miss_cycles: int, **arguments: object) -> object:
+    def with_firmware(miss_cycles: int, **arguments: object) -> object:
         if arguments["firmware"]:
             arguments["firmware"] = dataclasses.replace(arguments["firmware"], miss_cycles=miss_cycles)
-        if arguments["firmware"] and (arguments["micropython"] or arguments["aioble"]):
-            raise click.UsageError("--firmware has a Bluetooth stack and aioble inside")
         return command(**arguments)
 
     with_miss_cycles = click.option(
@@ -151,8 +149,20 @@ def stack_or_firmware_options(command: Callable) -> Callable:
         show_default=True,
         metavar="CYCLES",
         help="With --firmware: what a miss of the flash cache costs the CPU; 0: as if there were none.",
-    )(with_stack)
-    return stack_options(firmware_option(with_miss_cycles))
+    )(with_firmware)
+    return firmware_option(with_miss_cycles)
+
+
+def stack_or_firmware_options(command: Callable) -> Callable:
+    """Adds the options of real stack mode, and those of firmware."""
+
+    @functools.wraps(command)
+    def with_stack(**arguments: object) -> object:
+        if arguments["firmware"] and (arguments["micropython"] or arguments["aioble"]):
+            raise click.UsageError("--firmware has a Bluetooth stack and aioble inside")
+        return command(**arguments)
+
+    return stack_options(firmware_options(with_stack))
 
 
 def boards_option(command: Callable) -> Callable:

@@ -1,22 +1,33 @@
 """`picolink bench link`: what two boards carry, and how late; picolink beside aioble alone."""
 
-import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from .. import extras
-from ..boards import BoardError
+from .. import emulated_time, extras
+from ..boards import BoardError, play
 from ..percentile import percentile
 from ..radio import air
-from ..run import intervals_option, pdus_per_event_option, radio_settings, stack_options
+from ..run import intervals_option, pdus_per_event_option, radio_settings, stack_or_firmware_options
 from .report import Result, Row, new_console, publish, report_options
 from .targets import STOCK_LATENCY, idle_ms
 from .traffic import LEAST_BYTES, Run, Stack, Step, Way, run
+
+if TYPE_CHECKING:
+    from ..emulator.firmware import Firmware
 
 _DEFAULTS = air.RadioSettings()
 _PACKET = 236
@@ -34,6 +45,12 @@ _ON_BOARDS = (
     "Real boards: clocks compared over USB, to 1 ms or so. % of air: if the interval is what the table says "
     "and no PDU is lost."
 )
+_EMULATED = (
+    "Emulated host, modelled controller: firmware with its own Bluetooth stack, in virtual time; "
+    "{} cycles for a miss of the flash cache."
+)
+_SETUP_S = 4
+"""What a run on emulated boards takes beside its steps: they start, connect and say goodbye."""
 
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
@@ -62,9 +79,10 @@ _AIOBLE = (
 
 def _name(part: str, stack: Stack, radio: air.RadioSettings) -> str:
     """Of a result: those of a real host stack or of longer PDUs stand beside the usual ones."""
+    boards = {"-real": stack.micropython, "-boards": stack.ports, "-firmware": stack.firmware}
     return (
         f"link-{part}"
-        + ("-real" if stack.micropython else "-boards" if stack.ports else "")
+        + next((name for name, there in boards.items() if there), "")
         + (f"-{radio.data_length}-octets" if radio.data_length != _DEFAULTS.data_length else "")
     )
 
@@ -117,7 +135,7 @@ async def _rates(
                 rows.append(_rate_row(settings, engine, way, message, most, result))
     parameters = {"message_bytes": message, "seconds": seconds, "boards": str(stack)}
     parameters |= _air(radios[0])
-    late = _LATE if not stack.ports else _ON_BOARDS
+    late = _note(stack) or _LATE
     rate = Result(
         name=_name("rate", stack, radios[0]),
         title=f"Messages of {message} bytes through picolink, as fast as the boards can send",
@@ -233,9 +251,16 @@ async def _idle(radios: list[air.RadioSettings], stack: Stack, message: int, pla
             "One message at a time, at random moments, from send() to the receiving program.",
             "Target, for peripheral latency 0: p50 at most the interval + 5 ms, p99 at most twice + 10 ms.",
             "Peripheral latency 4 is fixed in MicroPython's BTstack: what comes from the central waits.",
-            *([_ON_BOARDS] if stack.ports else []),
+            *([_note(stack)] if _note(stack) else []),
         ],
     )
+
+
+def _note(stack: Stack) -> str | None:
+    """What to know of figures that are not virtual boards'."""
+    if stack.firmware:
+        return _EMULATED.format(stack.firmware.miss_cycles)
+    return _ON_BOARDS if stack.ports else None
 
 
 def _latencies(stack: Stack) -> tuple[int, ...]:
@@ -259,10 +284,12 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
         "tutorial: one board notifies, the other writes with response=True, as its programs mean to.",
         "A sender whose host stack is full tries again. What is lost was overwritten before it was read.",
     ]
-    if stack.aioble or stack.ports:
+    if stack.has_aioble:
         notes += _ratios(rows)
     else:
         notes.append("aioble alone needs the real aioble: --aioble, best with --micropython (see --help).")
+    if stack.firmware:
+        notes.append(_note(stack))
     return Result(
         name=_name("load", stack, radios[0]),
         title=f"Delivered against offered load, messages of {_LOAD_BYTES} bytes",
@@ -282,7 +309,7 @@ async def _loads(radios: list[air.RadioSettings], stack: Stack, plan: _Plan) -> 
 
 def contestants(stack: Stack) -> tuple[_Contestant, ...]:
     """Those that this stack can run: picolink's stand-in for aioble has only what picolink uses."""
-    return _PICOLINK + _AIOBLE if stack.aioble or stack.ports else _PICOLINK
+    return _PICOLINK + _AIOBLE if stack.has_aioble else _PICOLINK
 
 
 def _load_row(settings: air.RadioSettings, name: str, rate: int, ways: list[Way]) -> Row:
@@ -355,7 +382,7 @@ _PARTS = ("rate", "latency", "load")
     help="Serial port of a real board with picolink; give two, instead of virtual boards.",
 )
 @click.option("--key", "keyed", is_flag=True, help="Rates of the native engine with a key, too.")
-@stack_options
+@stack_or_firmware_options
 @report_options
 def link(
     parts: tuple[str, ...],
@@ -370,6 +397,7 @@ def link(
     keyed: bool,
     micropython: Path | None,
     aioble: Path | None,
+    firmware: "Firmware | None",
     plot: bool,
     out: Path | None,
 ) -> None:
@@ -382,6 +410,8 @@ def link(
     picolink bench link load --aioble FOLDER     delivered against offered load, aioble alone beside it
     picolink bench link load --micropython M --aioble FOLDER
                                                  the same on a real host stack
+    picolink bench link rate --interval 15 --firmware FILE.uf2
+                                                 two emulated Pico Ws with this firmware: slow
     picolink bench link --port /dev/ttyACM0 --port /dev/ttyACM1
                                                  two real boards (never run on hardware yet)
 
@@ -393,9 +423,9 @@ def link(
     if ports:
         if len(ports) != 2 or ports[0] == ports[1]:
             raise click.UsageError("--port is needed twice: a link has two boards")
-        if micropython or aioble:
+        if micropython or aioble or firmware:
             raise click.UsageError(
-                "--port is for real boards: --micropython and --aioble are for virtual ones"
+                "--port is for real boards: --micropython, --aioble and --firmware are for others"
             )
         if len(intervals) > 1:
             if click.get_current_context().get_parameter_source("intervals") != ParameterSource.DEFAULT:
@@ -405,7 +435,7 @@ def link(
         extras.require("virtual", "virtual boards")
     air_of_all = {"phy": phy, "data_length": data_length, "pdus_per_event": pdus_per_event, "loss": loss}
     radios = [radio_settings(interval_ms=ms, **air_of_all) for ms in intervals]
-    stack = Stack(micropython, aioble, ports)
+    stack = Stack(micropython, aioble, ports, firmware)
     parts = parts or _PARTS
     engines = ("native", "python", *(("native+key",) if keyed else ()))
     draw = {}
@@ -415,7 +445,7 @@ def link(
         pictures = {"rate": plots.draw_rate, "latency": plots.draw_latency, "load": plots.draw_load}
         draw = {_name(part, stack, radios[0]): drawing for part, drawing in pictures.items()}
     try:
-        results = asyncio.run(_parts(console, parts, radios, stack, seconds, message, engines))
+        results = play(_parts(console, parts, radios, stack, seconds, message, engines), firmware)
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     publish(console, results, out, draw)
@@ -436,8 +466,21 @@ async def _parts(
         "load": len(radios) * len(contestants(stack)),
     }
     results = []
-    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    columns = (
+        TextColumn("{task.description:8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn() if stack.firmware else TextColumn(""),
+    )
+    seconds_of = {
+        "rate": 1.5 * seconds,
+        "latency": 2 * _IDLE_SECONDS,
+        "load": (len(_LOADS) + 1) * _LOAD_SECONDS,
+    }
+    boards_s = sum(runs[part] * (seconds_of[part] + _SETUP_S) for part in parts)
+    told = emulated_time.told(console, boards_s) if stack.firmware else contextlib.nullcontext()
+    with told, Progress(*columns, console=console) as progress:
         for part in parts:
             plan = _Plan(progress, part, runs[part])
             if part == "rate":

@@ -4,11 +4,15 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..boards import BoardError, Room, VirtualBoard
+from ..boards import Board, BoardError, Room
 from ..radio.air import RadioSettings
 from ..radio_door import RadioDoor
 from . import real_boards
+
+if TYPE_CHECKING:
+    from ..emulator.firmware import Firmware
 
 ROLES = ("peripheral", "central")
 LEAST_BYTES = 13
@@ -64,7 +68,7 @@ class Run:
     """What came of a run.
 
     steps: for each the ways that had a sender.   stats: the links' counters.
-    late_events: connection events that this PC played too late; None on real boards.
+    late_events: connection events that this PC played too late; None where time waits for it.
     """
 
     steps: list[list[Way]]
@@ -82,15 +86,24 @@ class Stack:
 
     micropython, aioble: as in `picolink run --help`.
     ports: serial ports of two real boards, the peripheral's and the central's.
+    firmware: what two emulated Pico Ws run; `play` has to run what uses it.
     """
 
     micropython: Path | None = None
     aioble: Path | None = None
     ports: tuple[str, ...] = ()
+    firmware: "Firmware | None" = None
+
+    @property
+    def has_aioble(self) -> bool:
+        """Is the real one there, which programs can use without picolink?"""
+        return bool(self.aioble or self.ports or self.firmware)
 
     def __str__(self) -> str:
         if self.ports:
             return "real boards"
+        if self.firmware:
+            return "emulated Pico Ws: real firmware on a modelled controller"
         if self.micropython:
             return "virtual boards: a real host stack and the real aioble, on a virtual controller"
         if self.aioble:
@@ -114,13 +127,14 @@ async def run(
         outputs = await asyncio.to_thread(real_boards.play, stack.ports, program, arguments)
     else:
         limit = sum(step.seconds for step in steps) + _SPARE_S
-        async with Room(settings, stack.micropython, stack.aioble) as room:
+        async with Room(settings, stack.micropython, stack.aioble, firmware=stack.firmware) as room:
             boards = [room.board(role) for role in ROLES]
             for board, words in zip(boards, arguments, strict=True):
                 await board.start(_PROGRAMS / program, *words)
             await asyncio.gather(*(_finish(board, limit) for board in boards))
             outputs = [board.output for board in boards]
-            late_events = room.radio.statistics.late_events
+            if not stack.firmware:
+                late_events = room.radio.statistics.late_events
     return _found(outputs, steps, late_events)
 
 
@@ -204,7 +218,7 @@ def _found(outputs: list[list[str]], steps: list[Step], late_events: int | None)
     )
 
 
-async def _finish(board: VirtualBoard, limit: float) -> None:
+async def _finish(board: Board, limit: float) -> None:
     if await board.exit_code(limit):
         raise BoardError("\n    ".join((f"the {board.name} failed; it printed:", *board.output[-20:])))
 

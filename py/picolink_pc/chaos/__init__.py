@@ -1,8 +1,8 @@
 """`picolink chaos`: faults of every kind, and whether every message still arrives once, in order.
 
 simulated.py    very many short runs in virtual time, each decided by its seed
-on_boards.py    connections dropped and boards restarted, on virtual boards in real time
-pair.py         two virtual boards, or one and a PC, and all that can be done to them
+on_boards.py    connections dropped and boards restarted, on virtual or emulated boards
+pair.py         two boards, or one and a PC, and all that can be done to them
 oracle.py       whether what they have read is what docs/protocol.md promises
 soak.py         `picolink soak`: one pair for a long time, with its heap and latency over time
 programs/       what runs on the boards
@@ -10,6 +10,7 @@ programs/       what runs on the boards
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -18,7 +19,11 @@ from .. import extras
 from ..bench.report import new_console, out_option, publish
 from ..boards import BoardError
 from ..c_engine import CompileError
+from ..run import firmware_options
 from ..simulation.engines import KINDS
+
+if TYPE_CHECKING:
+    from ..emulator.firmware import Firmware
 
 _OF_SIMULATION = ("seeds", "seed")
 _OF_BOARDS = ("pc", "drops", "restarts")
@@ -54,9 +59,9 @@ _OF_BOARDS = ("pc", "drops", "restarts")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    default=os.cpu_count,
-    help="Runs, or pairs of boards, at a time; one for each core by default.",
+    help="Runs, or pairs of boards, at a time; one for each core by default, one with --firmware.",
 )
+@firmware_options
 @out_option
 def chaos(
     seeds: int,
@@ -67,7 +72,8 @@ def chaos(
     drops: int,
     restarts: int,
     engine: str,
-    jobs: int,
+    jobs: int | None,
+    firmware: "Firmware | None",
     out: Path | None,
 ) -> None:
     """Break what can be broken around two boards, or a board and a PC: is a message lost?
@@ -76,6 +82,8 @@ def chaos(
     picolink chaos                1,000 simulated runs; some seconds in all
     picolink chaos --seed 4711    one run again, exactly, step by step
     picolink chaos --boards       100 drops, 20 restarts of virtual boards; minutes
+    picolink chaos --boards --drops 20 --restarts 3 --firmware FILE.uf2
+                                  of emulated Pico Ws that run this firmware
 
     In simulation a run is decided by its seed: connections dropped at any moment, boards restarted, packets
     lost, corrupted, truncated, doubled and delayed above the radio, host stacks that are full, refuse or
@@ -94,6 +102,11 @@ def chaos(
             raise click.UsageError(f"--{name} is {'not for' if boards else 'only for'} --boards")
     if seed is not None and context.get_parameter_source("seeds") != ParameterSource.DEFAULT:
         raise click.UsageError("--seed is one run, --seeds is how many: give one of them")
+    if firmware and not boards:
+        raise click.UsageError("--firmware is only for --boards")
+    if firmware and pc:
+        raise click.UsageError("--pc lives in real time, and emulated boards do not: give --pc or --firmware")
+    jobs = jobs or (1 if firmware else os.cpu_count() or 1)
     if boards:
         extras.require("virtual", "virtual boards")
         if pc:
@@ -105,8 +118,8 @@ def chaos(
         if boards:
             from . import on_boards
 
-            found = on_boards.play(console, drops, restarts, engine, from_seed, jobs, pc)
-            publish(console, found.results(engine, from_seed, pc), out, {})
+            found = on_boards.play(console, drops, restarts, engine, from_seed, jobs, pc, firmware)
+            publish(console, found.results(engine, from_seed, pc, firmware), out, {})
             kept = not found.errors
         else:
             from . import simulated

@@ -1,19 +1,26 @@
-"""Connections dropped and boards restarted, very many times, on virtual boards in real time."""
+"""Connections dropped and boards restarted, very many times; virtual boards or emulated ones."""
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .. import emulated_time
 from ..bench.report import Result
+from ..boards import play as play_in_room
 from ..percentile import percentile
 from ..radio.air import RadioSettings
 from .pair import ROLES, BrokenPromiseError, Pair
 from .progress import tell_tenth
+
+if TYPE_CHECKING:
+    from ..emulator.firmware import Firmware
 
 LOSS = 0.02
 """Of PDUs in the air, as between rooms."""
@@ -59,11 +66,17 @@ class Found:
         for after, seconds in pair.again_s.items():
             self.again_s[after] = sorted([*self.again_s.get(after, []), *seconds])
 
-    def results(self, kind: str, seed: int, pc: bool) -> list[Result]:
+    def results(
+        self, kind: str, seed: int, pc: bool = False, firmware: "Firmware | None" = None
+    ) -> list[Result]:
         """As tables."""
-        name = "chaos-pc" if pc else "chaos-boards"
+        name = "chaos-pc" if pc else "chaos-firmware" if firmware else "chaos-boards"
         who = "a PC, the central, and a virtual board" if pc else "virtual boards"
+        who = "emulated Pico Ws" if firmware else who
         parameters = {"engine": kind, "seed": seed, "loss": LOSS}
+        if firmware:
+            parameters |= {"firmware": firmware.path.name, "miss_cycles": firmware.miss_cycles}
+        time = "Time on the boards" if firmware else "Real time on this PC"
         rows = [
             *({"group": group, "what": what, "count": n} for (group, what), n in sorted(self.counts.items())),
             *({"group": "messages", "what": what, "count": n} for what, n in sorted(self.messages.items())),
@@ -95,7 +108,7 @@ class Found:
                 parameters=parameters,
                 columns={"after": "since", "times": "times", "p50": "p50", "p95": "p95", "most": "most"},
                 rows=again,
-                notes=["Real time on this PC, discovery and handshake included."],
+                notes=[f"{time}, discovery and handshake included."],
             ),
         ]
 
@@ -116,12 +129,23 @@ def strikes(rng: random.Random, drops: int, restarts: int) -> list[Callable[[Pai
     return planned
 
 
+_STRIKE_S = 3.5
+"""Of the boards' time, on average: a pause, the strike, connecting again."""
+
+
 def play(
-    console: Console, drops: int, restarts: int, kind: str, seed: int, pairs: int, pc: bool = False
+    console: Console,
+    drops: int,
+    restarts: int,
+    kind: str,
+    seed: int,
+    pairs: int,
+    pc: bool = False,
+    firmware: "Firmware | None" = None,
 ) -> Found:
     """Strike `pairs` pairs of boards at a time, so often in all. Says at once what is broken.
 
-    pc: is the central of each pair a PC?
+    pc: is the central of each pair a PC?   firmware: for emulated Pico Ws.
     """
     found = Found()
     planned = strikes(random.Random(seed), drops, restarts)
@@ -133,7 +157,7 @@ def play(
 
         async def one(number: int) -> None:
             settings = RadioSettings(loss=LOSS, seed=seed + number)
-            pair = Pair(f"Chaos {number}", seed + number, settings, engines, pc)
+            pair = Pair(f"Chaos {number}", seed + number, settings, engines, pc, firmware)
             try:
                 async with pair:
                     while planned:
@@ -152,7 +176,9 @@ def play(
             found.add(pair)
 
         async def all_pairs() -> None:
-            await asyncio.gather(*(one(number) for number in range(pairs)))
+            told = emulated_time.told(console, total * _STRIKE_S) if firmware else contextlib.nullcontext()
+            with told:
+                await asyncio.gather(*(one(number) for number in range(pairs)))
 
-        asyncio.run(all_pairs())
+        play_in_room(all_pairs(), firmware)
     return found

@@ -1,4 +1,4 @@
-"""Two virtual boards, or one and a PC, that exchange messages, and all that befalls them and their radio.
+"""Two boards, virtual or emulated, or one and a PC, that exchange messages, and all that befalls them.
 
 All the time 2 % of the packets are lost above the radio, and 0.2 % damaged: programs/board.py.
 """
@@ -12,12 +12,15 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..boards import BoardError, Room
 from ..radio.air import RadioSettings
 from ..radio_door import RadioDoor
 from .oracle import Oracle
+
+if TYPE_CHECKING:
+    from ..emulator.firmware import Firmware
 
 ROLES = ("peripheral", "central")
 SUPERVISION_S = 2.0
@@ -37,7 +40,7 @@ class BrokenPromiseError(Exception):
 
 
 class Look(NamedTuple):
-    """at_us: on the PC's clock.   heap: bytes in use.   latencies_ms: of messages read since the last look.
+    """at_us: on the room's clock.   heap: bytes in use.   latencies_ms: of messages read since the last look.
 
     messages: read until now.   faults: that had struck by then.
     """
@@ -55,6 +58,7 @@ class Pair:
     name: of the link.  seed: of all that is random.  settings: of the radio.
     engines: of each role, "native" or "python".
     pc: is the central a PC, with bleak?  Then cutting its power ends its program and its adapter.
+    firmware: for emulated Pico Ws; `play` has to run what uses them.
 
     counts: how often each fault has struck.   stats: each board's link.stats at the end.
     again_s: seconds from the moment when boards could connect again until both had read a message.
@@ -62,7 +66,13 @@ class Pair:
     """
 
     def __init__(
-        self, name: str, seed: int, settings: RadioSettings, engines: dict[str, str], pc: bool = False
+        self,
+        name: str,
+        seed: int,
+        settings: RadioSettings,
+        engines: dict[str, str],
+        pc: bool = False,
+        firmware: "Firmware | None" = None,
     ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.again_s: dict[str, list[float]] = {"drop": [], "restart": []}
@@ -72,7 +82,8 @@ class Pair:
         self._name = name
         self._engines = engines
         self._pc = pc
-        self._room = Room(settings, on_line=self._on_line)
+        self._emulated = firmware is not None
+        self._room = Room(settings, on_line=self._on_line, firmware=firmware)
         self._lives = dict.fromkeys(ROLES, 0)
         self._oracles = {role: Oracle(f"{name}, to the {role}") for role in ROLES}
         self._sent: dict[str, int] = {}
@@ -90,7 +101,7 @@ class Pair:
         self._open = contextlib.AsyncExitStack()
         folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="picolink-chaos-"))
         await self._open.enter_async_context(self._room)
-        self._stop = Path(folder) / "stop"
+        self._stop = None if self._emulated else Path(folder) / "stop"
         try:
             self._boards = {
                 role: self._room.board(role, self._engines[role]) for role in ROLES[: 2 - self._pc]
@@ -204,7 +215,10 @@ class Pair:
 
     async def finish(self) -> None:
         """The boards send no more, everything arrives, and their programs end; else BrokenPromiseError."""
-        self._stop.touch()
+        if self._stop:
+            self._stop.touch()
+        for board in self._boards.values() if self._emulated else ():
+            board.type("")
         for role, board in self._boards.items():
             try:
                 code = await board.exit_code(_LIMIT_S)
@@ -219,12 +233,15 @@ class Pair:
 
     async def _start(self, role: str) -> None:
         await self._boards[role].start(
-            _PROGRAM, _OPEN[role], self._name, str(self._lives[role]), str(self._stop)
+            _PROGRAM, _OPEN[role], self._name, str(self._lives[role]), str(self._stop or "-")
         )
 
     def _expect_messages(self, connect: bool) -> None:
         """From now on. connect: only after a new handshake."""
-        self._since_us = time.time_ns() // 1000
+        # What the boards' clocks show, too.
+        self._since_us = (
+            round(asyncio.get_running_loop().time() * 1e6) if self._emulated else time.time_ns() // 1000
+        )
         self._must_connect = connect
         self._connected_us = dict.fromkeys(ROLES, 0)
         self._got_us = dict.fromkeys(ROLES, 0)

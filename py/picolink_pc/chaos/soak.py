@@ -1,22 +1,28 @@
-"""`picolink soak`: a long run of two virtual boards, with faults all the time; heap and latency over time."""
+"""`picolink soak`: two boards for a long time, with faults; their heap and latency over time."""
 
 import asyncio
+import contextlib
 import random
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .. import emulated_time
 from ..bench.report import Result, Row, new_console, publish, report_options
-from ..boards import ENGINES, BoardError
+from ..boards import ENGINES, BoardError, play
 from ..percentile import percentile
 from ..radio.air import RadioSettings
+from ..run import firmware_options
 from .on_boards import LOSS
 from .pair import ROLES, BrokenPromiseError, Pair
+
+if TYPE_CHECKING:
+    from ..emulator.firmware import Firmware
 
 MAY_GROW = 1024
 """Bytes that the least heap in use in the last quarter may lie above that in the first: tasks come and go."""
@@ -56,13 +62,17 @@ class Duration(click.ParamType):
 @click.option("--duration", type=Duration(), default="1h", show_default=True, help="90s, 20m, 8h ...")
 @click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="For the faults.")
+@firmware_options
 @report_options
-def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) -> None:
+def soak(
+    duration: int, engine: str, seed: int, firmware: "Firmware | None", out: Path | None, plot: bool
+) -> None:
     """Two virtual boards for a long time, with faults: heap, latency.
 
     \b
     picolink soak --plot               an hour, with a picture
     picolink soak --duration 5m
+    picolink soak --duration 5m --firmware FILE.uf2      emulated Pico Ws that run this firmware
 
     Both boards send messages of random sizes with random pauses. Connections drop, the radio goes out of
     range, boards freeze, packets are lost and damaged above the radio. Exit code 1 if a message is lost,
@@ -70,9 +80,9 @@ def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) ->
     """
     console = new_console()
     settings = RadioSettings(loss=LOSS, seed=seed)
-    pair = Pair("Soak", seed, settings, dict.fromkeys(ROLES, engine))
+    pair = Pair("Soak", seed, settings, dict.fromkeys(ROLES, engine), firmware)
     try:
-        errors = asyncio.run(_run(pair, duration, random.Random(seed), console))
+        errors = play(_run(pair, duration, random.Random(seed), console, bool(firmware)), firmware)
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     rows = _rows(pair)
@@ -84,9 +94,10 @@ def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) ->
         )
         for role in (ROLES if rows else ())
     ]
+    boards = "emulated Pico Ws" if firmware else "virtual boards"
     result = Result(
-        name="soak",
-        title=f"Two virtual boards for {duration / 60:.3g} minutes, with faults",
+        name="soak-firmware" if firmware else "soak",
+        title=f"Two {boards} for {duration / 60:.3g} minutes, with faults",
         parameters={"engine": engine, "seed": seed, "loss": LOSS, "interval_ms": settings.interval_ms},
         columns={
             "minutes": "minutes",
@@ -107,21 +118,23 @@ def soak(duration: int, engine: str, seed: int, out: Path | None, plot: bool) ->
             "Broken promises: " + (f"{len(errors)}." if errors else "none."),
         ],
     )
-    publish(console, [result], out, {"soak": draw} if plot and rows else {})
+    publish(console, [result], out, {result.name: draw} if plot and rows else {})
     for error in errors:
         console.print(error, style="bold red", markup=False, emoji=False)
     click.get_current_context().exit(1 if errors else 0)
 
 
-async def _run(pair: Pair, duration: int, rng: random.Random, console: Console) -> list[str]:
+async def _run(pair: Pair, duration: int, rng: random.Random, console: Console, emulated: bool) -> list[str]:
     """Let it run and strike it. Returns the promises broken."""
     columns = (TextColumn("{task.fields[done]}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    told = emulated_time.told(console, duration) if emulated else contextlib.nullcontext()
+    now = asyncio.get_running_loop().time
+    with told, Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=duration, done="connecting")
         try:
             async with pair:
-                end = time.monotonic() + duration
-                while (left := end - time.monotonic()) > 0 and not pair.errors:
+                end = now() + duration
+                while (left := end - now()) > 0 and not pair.errors:
                     done = f"{pair.messages['messages']:,} messages, {sum(pair.counts.values())} faults"
                     progress.update(task, completed=duration - left, done=done)
                     await asyncio.sleep(min(rng.uniform(*_PAUSE_S), left))

@@ -31,13 +31,14 @@ const UNIQUE_ID = [0xe6, 0x61, 0, 0, 0, 0, 0, 0]; // how those of real boards be
  * @param seed of its random bits
  * @param uniqueId of its flash chip, 8 bytes
  * @param missCycles what a miss of the flash cache costs the CPU; 0: the cache is not modelled
+ * @param since nanoseconds: when it is switched on, in the time of its room
  * @returns {chip, clock, serial, takenOver, cache, execute}: `takenOver` is a set for PIO machines whose work somebody
  *   else does, `cache` is undefined if it is not modelled, and `execute` is what fastCore returns
  */
 export function buildChip(
   flash,
   stop,
-  { watchdogReason = 0, seed = 0, uniqueId = UNIQUE_ID, missCycles = 0 } = {},
+  { watchdogReason = 0, seed = 0, uniqueId = UNIQUE_ID, missCycles = 0, since = 0 } = {},
 ) {
   const clock = new CycleClock();
   const chip = new RP2040(clock);
@@ -63,7 +64,9 @@ export function buildChip(
     watchdog.alarm.enable = false; // fault of the emulator: an alarm that has come is due again at once, for ever
     stop('reset');
   };
-  chip.peripherals[CYCLE_COUNTER_ADDRESS >>> 12] = new CycleCounter(chip, 'cycle counter');
+  const counter = new CycleCounter(chip, 'cycle counter');
+  counter.since = since;
+  chip.peripherals[CYCLE_COUNTER_ADDRESS >>> 12] = counter;
   chip.peripherals[RING_OSCILLATOR_ADDRESS >>> 12] = new RingOscillator(chip, 'ROSC', seed);
   answerFlashCommands(chip, uniqueId);
   chip.uart.forEach(raiseTransmitInterruptAfterWrites);

@@ -6,16 +6,30 @@
 //     cycles = mem32[0x40068000]       # cycles since the start, sleep excluded
 //
 // An empty region shows the cost of the two accesses themselves. On a real chip the address is a bus fault.
+//
+// Behind it is the time in microseconds that all boards of a room share: mem32[0x40068008] is its lower half, and
+// mem32[0x4006800c] the upper half as of then.
 
 import { BasePeripheral } from 'rp2040js';
 
 export const CYCLE_COUNTER_ADDRESS = 0x40068000;
 
-export class CycleCounter extends BasePeripheral {
-  start = 0;
+const LOWER_MICROS = 8;
+const UPPER_MICROS = 12;
+const HALF = 2 ** 32;
 
-  readUint32() {
-    return (this.rp2040.core.cycles - this.start) >>> 0;
+export class CycleCounter extends BasePeripheral {
+  #upper = 0;
+  start = 0;
+  since = 0; // nanoseconds: when the board was switched on, in the time of its room
+
+  readUint32(offset) {
+    if (offset === LOWER_MICROS) {
+      const micros = Math.floor((this.since + this.rp2040.clock.nanos) / 1000);
+      this.#upper = Math.floor(micros / HALF);
+      return micros % HALF;
+    }
+    return offset === UPPER_MICROS ? this.#upper : (this.rp2040.core.cycles - this.start) >>> 0;
   }
 
   writeUint32() {

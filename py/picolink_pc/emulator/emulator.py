@@ -19,6 +19,9 @@ from .errors import EmulatorError
 CYCLE_COUNTER = 0x40068000
 """Write to it with machine.mem32 to start at 0, read it for the CPU cycles since (see cycle_counter.mjs)."""
 
+ROOM_CLOCK = CYCLE_COUNTER + 8
+"""The time that boards of a room share, in us: the lower half, and 4 bytes further the upper one."""
+
 _LIMIT_S = 120
 """Generous: a start takes a second on an idle machine."""
 

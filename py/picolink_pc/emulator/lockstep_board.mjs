@@ -158,7 +158,7 @@ export class LockstepBoard {
       this.#stopped = reason;
       this.chip.core.waiting = true; // ends the fast core's run after this instruction
     };
-    const built = buildChip(this.#flash, stop, { watchdogReason, seed, uniqueId, missCycles });
+    const built = buildChip(this.#flash, stop, { watchdogReason, seed, uniqueId, missCycles, since: time });
     const { chip, clock, serial, cache, execute } = built;
     Object.assign(this, { chip, clock, serial, cache, execute });
     this.serial.setOpen(this.#open);

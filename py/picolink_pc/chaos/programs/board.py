@@ -1,4 +1,5 @@
-# Sends messages of random sizes with random pauses until the file STOP is there, and prints what comes of it:
+# Sends messages of random sizes with random pauses until the file STOP is there ("-": until a line comes on
+# standard input), and prints what comes of it:
 # board.py ROLE NAME LIFE STOP
 #
 #   got US LIFE FIRST NEXT     these messages were read: numbers FIRST up to NEXT, from that life of the peer
@@ -8,16 +9,16 @@
 #   sent N                     at the end: how many messages this life has sent
 #   stats JSON                 of the link, and how many packets were lost or damaged above the radio
 #
-# US is the time on the PC's clock, which all virtual boards share.  Each line is one string: of a board that
-# loses its power in mid-print there is all of it or nothing.
+# US is the time on a clock that both boards share, messages.now_us().  Each line is one string: of a board
+# that loses its power in mid-print there is all of it or nothing.
 
 import asyncio
 import gc
 import json
 import os
 import random
+import select
 import sys
-import time
 
 import messages
 import picolink
@@ -29,8 +30,7 @@ _LONGEST_PAUSE_MS = 80
 _LINE = 200  # latencies in one line of output
 
 
-def now_us():
-    return time.time_ns() // 1000
+now_us = messages.now_us
 
 
 def on_event(event, detail):
@@ -57,9 +57,13 @@ def lose_packets():
     return counts
 
 
-def is_there(path):
+def told_to(stop):
+    if stop == "-":
+        typed = select.poll()
+        typed.register(sys.stdin, select.POLLIN)
+        return bool(typed.poll(0))
     try:
-        os.stat(path)
+        os.stat(stop)
         return True
     except OSError:
         return False
@@ -67,7 +71,7 @@ def is_there(path):
 
 async def send(link, life, stop):
     number = 0
-    while not is_there(stop):
+    while not told_to(stop):
         # Bursts without a pause, and pauses in which the link has nothing to do.
         for _ in range(random.choice((1, 1, 1, 20))):
             await link.send(messages.pack(life, number, now_us(), messages.size_of(number)))

@@ -1,10 +1,17 @@
 # The messages of a chaos run: whose they are, when they were sent, and bytes that depend on their number.
 
 import struct
+import time
+
+CLOCK_OFFSET_US = 0  # emulated boards have another
 
 _HEAD = "<IIQ"  # life of the sender, number, when it was sent in us
 _FILLING = bytes(range(256)) * 5
 LEAST = struct.calcsize(_HEAD)  # bytes: the last message of a life has no more
+
+
+def now_us():
+    return time.time_ns() // 1000 + CLOCK_OFFSET_US
 
 
 def size_of(number):

@@ -1,0 +1,36 @@
+"""How long emulated boards take on this PC: said before they start, and when they are done."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+
+_REAL_S = (3, 8)
+"""For one second of two boards at work, on 2 cores with nothing else running."""
+
+
+@contextlib.contextmanager
+def told(console: Console, boards_s: float) -> Iterator[None]:
+    """Around what uses a VirtualTimeLoop, on that loop.
+
+    boards_s: how long it will take on the boards, about.
+    """
+    least, most = (_in_words(boards_s * each) for each in _REAL_S)
+    console.print(
+        f"Emulated boards: about {_in_words(boards_s)} of their time, which takes {least} to {most} "
+        "on 2 free cores.",
+        style="dim",
+    )
+    loop = asyncio.get_running_loop()
+    began_s, there_s = time.monotonic(), loop.time()
+    yield
+    console.print(
+        f"{loop.time() - there_s:.1f} s on the boards took {_in_words(time.monotonic() - began_s)} here.",
+        style="dim",
+    )
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
