@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from pico_firmware import RP2350_ARM, uf2_blocks, write_plain_firmware
+from picolink_pc.bench import traffic
+from picolink_pc.bench.link import link
 from picolink_pc.boards import BoardError, Room, play
+from picolink_pc.chaos import chaos
 from picolink_pc.demo import busy_percent
 from picolink_pc.emulator import CYCLE_COUNTER, EmulatorError, packages
 from picolink_pc.emulator.firmware import Firmware, read_firmware
@@ -478,3 +481,77 @@ def test_firmware_that_never_gets_to_its_repl_is_named(tmp_path, firmware, monke
             await board.line("x", timeout=50)
 
     in_room(Firmware(stuck), work)
+
+
+def test_modules_beside_a_program_are_there_and_boards_agree_on_the_time(tmp_path, firmware):
+    (tmp_path / "clock.py").write_text(
+        "import time\nCLOCK_OFFSET_US = 0\n"
+        "def now_us():\n    return time.time_ns() // 1000 + CLOCK_OFFSET_US\n"
+    )
+    program = tmp_path / "program.py"
+    program.write_text("import clock\nprint(clock.now_us())\n")
+
+    async def work(room):
+        loop = asyncio.get_running_loop()
+        late_us = []
+        for name in ("a", "b"):
+            board = room.board(name)
+            await board.start(program)
+            told_us = int(await board.line("^[0-9]+$"))
+            late_us.append(loop.time() * 1e6 - told_us)
+            await asyncio.sleep(3)
+        return late_us
+
+    first, second = in_room(firmware, work)
+    assert 0 < first < 5000  # what was printed has to come over USB
+    assert second == pytest.approx(first, abs=1100)  # a frame of USB
+
+
+def test_a_program_is_told_that_a_line_was_typed(firmware):
+    async def work(room):
+        board = room.board("board")
+        await board.start_code(
+            "import select, sys\ntyped = select.poll()\ntyped.register(sys.stdin, select.POLLIN)\n"
+            "print(len(typed.poll(0)))\ntyped.poll()\nprint(input())\n"
+        )
+        await board.line("^0$")
+        board.type("hello")
+        await board.line("^hello$", timeout=5)
+
+    in_room(firmware, work)
+
+
+def test_a_benchmark_counts_what_emulated_boards_carry(tmp_path, firmware, monkeypatch):
+    # A plain Pico has no radio: two boards that count for themselves.
+    (tmp_path / "alone.py").write_text(
+        "import json, sys, traffic\n"
+        "role, _, size, step = sys.argv[1:]\n"
+        "now = traffic.now_us()\n"
+        "print('sent 0', json.dumps({'count': 3, 'us': 1_000_000}))\n"
+        "counts = {'received': 3, 'wrong': 0, 'first_us': now, 'last_us': now + 500_000}\n"
+        "print('received 0', json.dumps(counts))\n"
+        "print('latency 0 [1000, 2000, 3000]')\n"
+        "print('stats', json.dumps({'size': int(size)}))\n"
+    )
+    (tmp_path / "traffic.py").write_text((traffic._PROGRAMS / "traffic.py").read_text())
+    monkeypatch.setattr(traffic, "_PROGRAMS", tmp_path)
+    stack = traffic.Stack(firmware=firmware)
+    run_it = traffic.run(RadioSettings(), stack, "alone.py", "native", 18, [traffic.Step("both", 1)])
+    found = play(run_it, firmware)
+    assert [way.delivered for way in found.steps[0]] == [4, 4]
+    assert (found.stats, found.late_events) == ([{"size": 18}] * 2, None)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "complaint"),
+    [
+        (link, ("--port", "a", "--port", "b"), "--port is for real boards"),
+        (chaos, (), "--firmware is only for --boards"),
+        (chaos, ("--boards", "--pc"), "give --pc or --firmware"),
+    ],
+)
+def test_what_does_not_go_with_firmware_is_said(tmp_path, firmware, command, arguments, complaint):
+    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    result = CliRunner().invoke(command, [*arguments, "--firmware", str(file)])
+    assert result.exit_code == 2
+    assert complaint in result.output

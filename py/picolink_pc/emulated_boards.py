@@ -36,7 +36,8 @@ CLOCK_OFFSET_US = mem32[{ROOM_CLOCK}] + (mem32[{ROOM_CLOCK + 4}] << 32) - time.t
 
 def modules_beside(program: Path) -> dict[str, str]:
     """Sources of the modules in its folder that a program imports, by name."""
-    names = re.findall(r"^\s*(?:import|from) (\w+)", program.read_text(), re.MULTILINE)
+    imports = re.findall(r"^\s*(?:from (\w+) )?import (.+)", program.read_text(), re.MULTILINE)
+    names = [name for one, several in imports for name in ([one] if one else re.findall(r"\w+", several))]
     files = {name: program.with_name(f"{name}.py") for name in dict.fromkeys(names)}
     return {name: file.read_text() for name, file in files.items() if file.exists()}
 
@@ -89,7 +90,7 @@ class EmulatedBoard(Board):
     def type(self, line: str) -> None:
         """One line for the program's input(). Lost where no program reads it any more."""
         if self.running:
-            self.process.write_serial(f"{line}\n".encode())
+            self.process.write_serial(f"{line}\r".encode())  # as the Enter key of a terminal
 
     async def restart(self) -> None:
         """Cut the power if it is on, and run the same program again."""
