@@ -7,7 +7,7 @@ BOARD ?= RPI_PICO
 TUNED ?=
 DURATION ?= 1h
 # Several checkouts, which it keeps apart from the source that everything else is made from.
-ifeq ($(MAKECMDGOALS),test-firmware)
+ifneq ($(filter test-firmware test-picow,$(MAKECMDGOALS)),)
 CHECKOUTS := $(MPY_DIR)
 override MPY_DIR :=
 endif
@@ -25,7 +25,7 @@ LINTED_C := $(C_FILES) $(CPYTHON_C) $(wildcard py/picolink_pc/standin/native/*.c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-firmware bench fuzz chaos soak native firmware dist lint format clean setup
+.PHONY: help demo check test test-firmware test-picow bench fuzz chaos soak native firmware dist lint format clean setup
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
@@ -47,6 +47,9 @@ test: lint setup $(STAMPS)/broker-tools $(STAMPS)/emulator-tools $(STAMPS)/firmw
 
 test-firmware: $(STAMPS)/native $(STAMPS)/firmware-tools $(STAMPS)/emulator-tools ## the firmware of every board in docs/boards.md, from one or more checkouts in MPY_DIR
 	@$(VENV)/python build/test_firmware.py $(CHECKOUTS)
+
+test-picow: $(STAMPS)/native $(STAMPS)/firmware-tools $(STAMPS)/emulator-tools ## the Pico W's firmware on two emulated Pico Ws, from checkouts in MPY_DIR: demo, link, faults, benchmarks; hours
+	@$(VENV)/python build/test_picow.py $(CHECKOUTS)
 
 bench: setup $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO ## the figures and pictures of docs/benchmarks.md, into build/out/bench; about 8 minutes
 	@$(VENV)/picolink bench engine --plot

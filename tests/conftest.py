@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 
 import pytest
-from picolink_pc.boards import INTERPRETERS
+from picolink_pc.boards import INTERPRETERS, play
+from picolink_pc.emulator.firmware import read_firmware
 
 _LIMIT_S = 120
 """Generous: a test waits for what it expects, and fails by this only if that never comes."""
@@ -23,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text = "real stack mode for the tests of the link, as in picolink run --help"
     group.addoption("--micropython", type=Path, help=text)
     group.addoption("--aioble", type=Path, help=text)
+    text = "emulated Pico Ws with this UF2 or ELF file for the tests of the link, as in picolink run --help"
+    group.addoption("--firmware", type=Path, help=text)
     text = "what runs the programs of virtual boards in the tests of the link, as in picolink run --help"
     group.addoption("--boards", choices=INTERPRETERS, help=text)
 
@@ -90,8 +93,10 @@ class SlownessClock:
 
 @pytest.fixture
 def stack(pytestconfig: pytest.Config) -> dict[str, object]:
-    """Arguments for Room: the Bluetooth stack that pytest was given, or the stand-in."""
+    """Arguments for Room: the Bluetooth stack or firmware that pytest was given, or the stand-in."""
     stack = {name: pytestconfig.getoption(name) for name in ("micropython", "aioble")}
+    if pytestconfig.getoption("firmware"):
+        stack["firmware"] = read_firmware(pytestconfig.getoption("firmware"))
     return stack | {"interpreter": pytestconfig.getoption("boards")}
 
 
@@ -102,10 +107,10 @@ def ctrl_c() -> None:
 
 
 @pytest.fixture
-def run() -> Callable[[Awaitable[object]], object]:
+def run(stack: dict[str, object]) -> Callable[[Awaitable[object]], object]:
     """run(coroutine): its result."""
 
     def to_the_end(work: Awaitable[object]) -> object:
-        return asyncio.run(asyncio.wait_for(work, _LIMIT_S))
+        return play(asyncio.wait_for(work, _LIMIT_S), stack.get("firmware"))
 
     return to_the_end

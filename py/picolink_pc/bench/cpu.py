@@ -2,16 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from .. import products
+from ..boards import BoardError
 from ..emulator import CYCLE_COUNTER, Emulator, EmulatorError
 from ..radio.air import RadioSettings, ceiling, value_rate_in_events
-from ..run import pdus_per_event_option, radio_settings
+from ..run import firmware_options, pdus_per_event_option, radio_settings
 from .cycles import RP2040_HZ
 from .report import Result, Row, new_console, out_option, publish
+
+if TYPE_CHECKING:
+    from ..emulator.firmware import Firmware
 
 _PROGRAM = Path(__file__).parent / "programs" / "cpu_load.py"
 _PACKET = 236  # bytes: a full one
@@ -50,32 +55,55 @@ def measure(
 @click.option("--interval", "interval_ms", type=float, default=15.0, show_default=True, help="In ms.")
 @pdus_per_event_option
 @click.option("--key", "keyed", is_flag=True, help="Of a link with a key.")
+@firmware_options
 @out_option
-def cpu(interval_ms: float, pdus_per_event: int | None, keyed: bool, out: Path | None) -> None:
+def cpu(
+    interval_ms: float,
+    pdus_per_event: int | None,
+    keyed: bool,
+    firmware: "Firmware | None",
+    out: Path | None,
+) -> None:
     """How busy picolink keeps a Pico's CPU at the radio's full rate.
 
     \b
     picolink bench cpu    both engines, and each way to send and to read
     picolink bench cpu --interval 30
     picolink bench cpu --key             the same with encryption
+    picolink bench cpu --firmware FILE.uf2
+                                         all of the CPU, on two emulated Pico Ws with this firmware
 
-    The emulated Pico runs the whole of picolink, link and asyncio included, with messages both ways at once.
-    A task takes the place of radio, aioble and Bluetooth stack; its work is not counted, nor is theirs.
-    What asyncio needs to wake it is.
+    Without --firmware, an emulated Pico runs the whole of picolink, link and asyncio included, with messages
+    both ways at once. A task takes the place of radio, aioble and Bluetooth stack; its work is not
+    counted, nor is theirs.
+    What asyncio needs to wake it is. With --firmware all of that is real and counted, and misses of the flash
+    cache, too.
     """
-    firmware = products.firmware("RPI_PICO")
-    if not firmware.exists():
+    settings = radio_settings(interval_ms=interval_ms, pdus_per_event=pdus_per_event)
+    cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]
+    if firmware:
+        if keyed:
+            raise click.UsageError("--key is not for --firmware")
+        from . import cpu_firmware
+
+        console = new_console()
+        try:
+            results = cpu_firmware.measure(console, firmware, settings, cases)
+        except BoardError as error:
+            raise click.ClickException(str(error)) from None
+        publish(console, results, out, {})
+        return
+    plain_pico = products.firmware("RPI_PICO")
+    if not plain_pico.exists():
         raise click.ClickException(
             f"the emulated Pico needs picolink's firmware: {products.how_to_get('firmware BOARD=RPI_PICO')}"
         )
     console = new_console()
-    settings = radio_settings(interval_ms=interval_ms, pdus_per_event=pdus_per_event)
     most = ceiling(settings, both_ways=True)
-    cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn())
     rows = []
     try:
-        with Progress(*columns, console=console) as progress, Emulator(firmware) as pico:
+        with Progress(*columns, console=console) as progress, Emulator(plain_pico) as pico:
             for engine, sender, reader in progress.track(cases):
                 found = measure(pico, engine, sender, reader, settings, keyed)
                 names = {"engine": engine, "sender": sender or "nothing", "reader": reader or "nothing"}

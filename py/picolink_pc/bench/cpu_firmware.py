@@ -1,0 +1,141 @@
+"""`picolink bench cpu --firmware`: all that keeps the CPUs of two Pico Ws busy, and the heap that is left."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .. import emulated_time
+from ..boards import Room, play
+from ..radio.air import RadioSettings, ceiling
+from .cycles import RP2040_HZ
+from .report import Result, Row
+from .traffic import ROLES
+
+if TYPE_CHECKING:
+    from ..emulated_boards import EmulatedBoard
+    from ..emulator.firmware import Firmware
+
+_PROGRAM = Path(__file__).parent / "programs" / "whole_cpu.py"
+_MS = 2000
+_BOOT_S = 30
+"""Far more than connecting takes, of the boards' time."""
+
+_CASE_S = 6
+"""Of the boards' time: they start, connect, warm up and are measured."""
+
+
+def measure(
+    console: Console,
+    firmware: "Firmware",
+    settings: RadioSettings,
+    cases: list[tuple[str, str | None, str | None]],
+) -> list[Result]:
+    """Tables of CPU, and of heap and start.
+
+    cases: engine, sender, reader, as cpu.measure takes them.  Raises BoardError.
+    """
+    return play(_measure(console, firmware, settings, cases), firmware)
+
+
+async def _measure(
+    console: Console, firmware: "Firmware", settings: RadioSettings, cases: list[tuple]
+) -> list[Result]:
+    most = ceiling(settings, both_ways=True)
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rows, links = [], []
+    with emulated_time.told(console, _CASE_S * len(cases)), Progress(*columns, console=console) as progress:
+        for engine, sender, reader in progress.track(cases):
+            found = await _run(firmware, settings, engine, sender, reader)
+            names = {"engine": engine, "sender": sender or "nothing", "reader": reader or "nothing"}
+            rate = min(board["rate"] for board in found.values())
+            both = {role: board["cpu"] for role, board in found.items()}
+            central = found["central"]
+            rows.append(
+                names
+                | {
+                    "rate": rate,
+                    "share": 100 * rate / most,
+                    **both,
+                    "misses": central["misses"],
+                    "cycles": central["cpu"] / 100 * RP2040_HZ / rate if rate else None,
+                }
+            )
+            if engine not in [row["engine"] for row in links]:
+                links.append({"engine": engine, **central["link"]})
+    parameters = {
+        "firmware": firmware.path.name,
+        "miss_cycles": firmware.miss_cycles,
+        "interval_ms": settings.interval_ms,
+        "message_bytes": 18,
+        "ceiling": most,
+    }
+    notes = [
+        "All that runs on a Pico W: program, picolink, asyncio, aioble, Bluetooth stack, driver, interrupts.",
+        f"Emulated host, modelled controller; {firmware.miss_cycles} cycles for a miss of the flash cache.",
+        "--miss-cycles 0: as if there were no misses, a lower bound. Nothing here ran on hardware.",
+    ]
+    return [
+        Result(
+            name="cpu-firmware",
+            title=f"CPUs of emulated Pico Ws at full rate both ways, {settings.interval_ms:g} ms interval",
+            parameters=parameters,
+            columns={
+                "engine": "engine",
+                "sender": "sends with",
+                "reader": "reads with",
+                "rate": "messages/s each way",
+                "share": "% of air",
+                **{role: f"% of CPU, {role}" for role in ROLES},
+                "misses": "of it waiting for flash",
+                "cycles": "cycles for a message sent and one read",
+            },
+            rows=rows,
+            notes=["Waiting for flash, and cycles: of the central.", *notes],
+        ),
+        Result(
+            name="cpu-firmware-link",
+            title="A link on an emulated Pico W: heap left, and time to connect",
+            parameters=parameters,
+            columns={
+                "engine": "engine",
+                "free": "heap free before import, bytes",
+                "free_open": "with the link open",
+                "ms": "connect() to connected, ms",
+                "up_ms": "power on to connected, ms",
+            },
+            rows=links,
+            notes=["Of the central; both boards get their power at the same moment.", *notes],
+        ),
+    ]
+
+
+async def _run(
+    firmware: "Firmware", settings: RadioSettings, engine: str, sender: str | None, reader: str | None
+) -> dict[str, Row]:
+    """What each board has shown."""
+    async with Room(settings, firmware=firmware) as room:
+        boards = [room.board(role) for role in ROLES]
+        for board in boards:
+            await board.start(_PROGRAM, board.name, engine, sender or "-", reader or "-", str(_MS))
+        shown = await asyncio.gather(*(_watch(board, firmware.miss_cycles) for board in boards))
+        return dict(zip(ROLES, shown, strict=True))
+
+
+async def _watch(board: "EmulatedBoard", miss_cycles: int) -> Row:
+    opened = await _told(board, "open")
+    await _told(board, "start")
+    busy_s, misses = board.busy_s, board.process.misses
+    await asyncio.sleep(_MS / 1000)
+    seconds = _MS / 1000
+    cpu = 100 * (board.busy_s - busy_s) / seconds
+    waited = 100 * (board.process.misses - misses) * miss_cycles / RP2040_HZ / seconds
+    end = await _told(board, "end")
+    return {"link": opened, "cpu": cpu, "misses": waited, "rate": end["received"] / end["us"] * 1e6}
+
+
+async def _told(board: "EmulatedBoard", kind: str) -> dict:
+    return json.loads((await board.line(f"^{kind} ", _BOOT_S)).removeprefix(f"{kind} "))
