@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from pico_firmware import RP2350_ARM, uf2_blocks, write_plain_firmware
-from picolink_pc.bench import traffic
+from picolink_pc.bench import cpu_firmware, traffic
 from picolink_pc.bench.link import link
 from picolink_pc.boards import BoardError, Room, play
 from picolink_pc.chaos import chaos
@@ -24,6 +24,7 @@ from picolink_pc.emulator.firmware import Firmware, read_firmware
 from picolink_pc.radio.air import RadioSettings
 from picolink_pc.run import run
 from picolink_pc.uf2 import make_rp2040, read_uf2
+from rich.console import Console
 
 pytestmark = pytest.mark.slow
 
@@ -555,3 +556,36 @@ def test_what_does_not_go_with_firmware_is_said(tmp_path, firmware, command, arg
     result = CliRunner().invoke(command, [*arguments, "--firmware", str(file)])
     assert result.exit_code == 2
     assert complaint in result.output
+
+
+def test_the_cpu_benchmark_tells_how_busy_boards_are_with_all_that_runs_on_them(
+    tmp_path, firmware, monkeypatch
+):
+    # A plain Pico has no radio: one board works all the time, the other one half of it.
+    program = tmp_path / "half.py"
+    program.write_text(
+        "import sys, time\n"
+        "role = sys.argv[1]\n"
+        'print(\'open {"ms": 7, "up_ms": 8, "free": 9, "free_open": 10}\')\n'
+        "print('start {}')\n"
+        "end = time.ticks_add(time.ticks_ms(), 250)\n"
+        "while time.ticks_diff(end, time.ticks_ms()) > 0:\n"
+        "    if role == 'central':\n"
+        "        time.sleep_ms(10)\n"
+        "        work = time.ticks_add(time.ticks_ms(), 10)\n"
+        "        while time.ticks_diff(work, time.ticks_ms()) > 0:\n"
+        "            pass\n"
+        'print(\'end {"received": 50, "us": 250000}\')\n'
+    )
+    monkeypatch.setattr(cpu_firmware, "_PROGRAM", program)
+    monkeypatch.setattr(cpu_firmware, "_MS", 200)
+    cpu, link = cpu_firmware.measure(
+        Console(quiet=True), firmware, RadioSettings(), [("native", "send", None), ("native", None, None)]
+    )
+    row = cpu.rows[0]
+    assert (row["sender"], row["reader"], row["rate"]) == ("send", "nothing", 200)
+    assert row["peripheral"] == pytest.approx(100, abs=2)
+    assert row["central"] == pytest.approx(50, abs=8)
+    assert 0 < row["misses"] < row["central"]
+    assert row["cycles"] == pytest.approx(row["central"] / 100 * 125e6 / 200)
+    assert link.rows == [{"engine": "native", "ms": 7, "up_ms": 8, "free": 9, "free_open": 10}]

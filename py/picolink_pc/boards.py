@@ -257,6 +257,7 @@ class Room:
     on_line: called with a board's name and each line that it prints.
     firmware: what emulated Pico Ws run; then boards are emulated, and `play` has to run what uses the room.
     interpreter: one of INTERPRETERS for virtual boards; None: MicroPython where there is one for this PC.
+    capture: where HCI packets go, see Capture.
     Raises BoardError for something that is missing, and says how to get it.
     """
 
@@ -268,6 +269,7 @@ class Room:
         on_line: Callable[[str, str], None] | None = None,
         firmware: "Firmware | None" = None,
         interpreter: str | None = None,
+        capture: Path | None = None,
     ) -> None:
         self.boards: list[Board] = []
         self._settings = settings or RadioSettings()
@@ -282,6 +284,7 @@ class Room:
         if self._real_stack and not self._aioble:
             raise BoardError("the real Bluetooth stack needs the real aioble: give its folder (--aioble)")
         self._on_line = on_line
+        self._capture = capture
         self._addresses = itertools.count(1)
         self._cleanup = contextlib.ExitStack()
 
@@ -297,6 +300,10 @@ class Room:
         self.radio = VirtualRadio(self._settings)
         """The radio: in_range, statistics."""
         self._cleanup.callback(self.radio.close)
+        if self._capture:
+            from .capture import Capture
+
+            self._cleanup.enter_context(Capture(self.radio, self._capture, bool(self._firmware)))
         return self
 
     async def __aexit__(self, *_exception) -> None:

@@ -19,7 +19,7 @@ from rich.text import Text
 from .boards import Board, BoardError, Room, play
 from .products import EXAMPLES
 from .radio.air import RadioSettings, ceiling
-from .run import boards_option, radio_options, stack_or_firmware_options, tell_interpreter
+from .run import boards_option, capture_option, radio_options, stack_or_firmware_options, tell_interpreter
 
 if TYPE_CHECKING:
     from .emulator.firmware import Firmware
@@ -53,6 +53,7 @@ _COLOURS = dict(zip(_NAMES, ("cyan", "magenta"), strict=True))
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a picture of the output there too.",
 )
+@capture_option
 @radio_options
 @boards_option
 @stack_or_firmware_options
@@ -62,6 +63,7 @@ def demo(
     seconds: int,
     target: Path | None,
     picture: Path | None,
+    capture: Path | None,
     settings: RadioSettings,
     micropython: Path | None,
     aioble: Path | None,
@@ -84,8 +86,10 @@ def demo(
     )
     began = time.monotonic()
     try:
-        greeted_s = play(_greet(console, engine, make_room), firmware)
-        scores, sent_s = play(_blast(console, engine, seconds, make_room), firmware)
+        with_capture = functools.partial(make_room, capture=_part(capture, "greeting"))
+        greeted_s = play(_greet(console, engine, with_capture), firmware)
+        with_capture = functools.partial(make_room, capture=_part(capture, "full-speed"))
+        scores, sent_s = play(_blast(console, engine, seconds, with_capture), firmware)
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     result = _result(scores, settings, _stack_name(micropython, firmware))
@@ -113,6 +117,11 @@ def demo(
     flaws = [f"{way[f]} {f}" for way in ways for f in ("lost", "duplicated", "reordered") if way[f]]
     if flaws:
         raise click.ClickException("messages " + ", ".join(flaws))
+
+
+def _part(capture: Path | None, name: str) -> Path | None:
+    """Of the capture: each part has boards of its own."""
+    return capture and capture.with_name(f"{capture.stem}-{name}{capture.suffix}")
 
 
 def _stack_name(micropython: Path | None, firmware: "Firmware | None") -> str:

@@ -165,6 +165,15 @@ def stack_or_firmware_options(command: Callable) -> Callable:
     return stack_options(firmware_options(with_stack))
 
 
+capture_option = click.option(
+    "--capture",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write the HCI packets of each board to a file of its own, for Wireshark: FILE.btsnoop gives "
+    "FILE-PicoA.btsnoop and so on.",
+)
+
+
 def boards_option(command: Callable) -> Callable:
     """Adds the options `interpreter` and `engine`."""
     command = click.option(
@@ -215,6 +224,7 @@ async def offer_radio(room: Room, doors: contextlib.AsyncExitStack) -> None:
     is_flag=True,
     help="Take lines and commands from standard input even if it is not a terminal.",
 )
+@capture_option
 @stack_or_firmware_options
 def run(
     programs: tuple[Path, ...],
@@ -223,6 +233,7 @@ def run(
     interpreter: str | None,
     seconds: float | None,
     from_script: bool,
+    capture: Path | None,
     micropython: Path | None,
     aioble: Path | None,
     firmware: "Firmware | None",
@@ -270,7 +281,7 @@ def run(
 
     async def run_in_room() -> None:
         async with (
-            Room(settings, micropython, aioble, show, firmware, interpreter) as room,
+            Room(settings, micropython, aioble, show, firmware, interpreter, capture) as room,
             contextlib.AsyncExitStack() as doors,
         ):
             tell_interpreter(console, room)
