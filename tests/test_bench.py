@@ -311,7 +311,7 @@ def test_boards_at_ports_are_measured_as_virtual_ones_are():
     [
         (["--port", "A"], "needed twice"),
         (["--port", "A", "--port", "A"], "needed twice"),
-        (["--port", "A", "--port", "B", "--aioble", "."], "are for virtual ones"),
+        (["--port", "A", "--port", "B", "--aioble", "."], "are for others"),
         (["--port", "A", "--port", "B", "--interval", "15", "--interval", "30"], "give --interval once"),
         (["--port", "/no/such", "--port", "/neither"], "cannot open /no/such"),
     ],

@@ -27,7 +27,10 @@ _COMMANDS = {
     "doctor": (".doctor", "Show what is on a board, and what to do next."),
     "emulate": (".emulate", "A REPL on an emulated Pico, or the output of one program."),
     "bench": (".bench", "Benchmarks: tables, JSON and, with --plot, pictures on a page."),
-    "chaos": (".chaos", "Break what can be broken around two boards: is a message lost?"),
+    "chaos": (
+        ".chaos",
+        "Break what can be broken around two boards, or a board and a PC: is a message lost?",
+    ),
     "soak": (".chaos.soak", "Two virtual boards for a long time, with faults: heap, latency."),
 }
 

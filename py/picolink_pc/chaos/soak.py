@@ -80,7 +80,7 @@ def soak(
     """
     console = new_console()
     settings = RadioSettings(loss=LOSS, seed=seed)
-    pair = Pair("Soak", seed, settings, dict.fromkeys(ROLES, engine), firmware)
+    pair = Pair("Soak", seed, settings, dict.fromkeys(ROLES, engine), firmware=firmware)
     try:
         errors = play(_run(pair, duration, random.Random(seed), console, bool(firmware)), firmware)
     except BoardError as error:
