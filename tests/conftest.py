@@ -28,13 +28,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--firmware", type=Path, help=text)
     text = "what runs the programs of virtual boards in the tests of the link, as in picolink run --help"
     group.addoption("--boards", choices=INTERPRETERS, help=text)
+    text = "what connects in the tests of the link; a PC by bleak and a virtual adapter"
+    group.addoption("--central", choices=("board", "pc"), default="board", help=text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Some tests belong to the run only with what they need.
 
     Those of the real aioble when there is one: pytest --aioble FOLDER. Those of links with the native engine
-    and of MicroPython's heap where MicroPython runs the boards.
+    and of MicroPython's heap where MicroPython runs the boards. Those marked board_central where a
+    board connects, and not a PC.
     """
     needy = []
     if not config.getoption("aioble"):
@@ -42,6 +45,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("boards") == "cpython":
         needy += [item for item in items if "micropython_heap" in item.fixturenames]
         needy += [item for item in items if "pair" in item.fixturenames and "native" in _names(item)]
+    if config.getoption("central") == "pc":
+        needy += [item for item in items if item.get_closest_marker("board_central")]
     config.hook.pytest_deselected(items=needy)
     items[:] = [item for item in items if item not in needy]
 

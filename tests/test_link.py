@@ -10,23 +10,35 @@ from pathlib import Path
 import pytest
 from picolink_pc.boards import Room
 from picolink_pc.radio.air import RadioSettings
+from picolink_pc.radio_door import RadioDoor
 
 pytestmark = pytest.mark.slow
 
 PROGRAMS = Path(__file__).parent / "programs"
 NUMBERS = PROGRAMS / "numbers.py"
 EXAMPLES = PROGRAMS.parents[1] / "examples"
+BOARD_B = pytest.param("B", marks=pytest.mark.board_central)
 PAIRS = [("native", "native"), ("python", "python"), ("native", "python"), ("python", "native")]
 
 
 @pytest.fixture
-def pair(stack):
-    """async with pair(engines, **radio settings) as (room, a, b): a radio and two boards on it, off."""
+def pair(stack, pytestconfig, monkeypatch, tmp_path):
+    """async with pair(engines, **radio settings) as (room, a, b): a radio and two boards on it, off.
+
+    Which of them connects is b; with --central pc it is a PC.
+    """
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
 
     @contextlib.asynccontextmanager
     async def set_up(engines=(None, None), **settings):
         async with Room(RadioSettings(**settings), **stack) as room:
-            yield room, room.board("A", engines[0]), room.board("B", engines[1])
+            a = room.board("A", engines[0])
+            if pytestconfig.getoption("central") == "board":
+                yield room, a, room.board("B", engines[1])
+                return
+            async with RadioDoor(room.radio) as door:
+                yield room, a, room.pc("B", door.file, engines[1])
 
     return set_up
 
@@ -88,7 +100,8 @@ def test_both_ways_at_once(run, pair, stack, engines, mtu):
                 assert result["messages_received"] == expected
                 assert result["irq_errors"] == result["corrupt"] == 0
                 real = stack["micropython"] or "firmware" in stack  # which has its own
-                assert real or f"MTU {mtu}" in board.output[0]
+                connected = [line for line in board.output if "event connected" in line]
+                assert real or f"MTU {mtu}" in connected[0]
 
     run(scenario())
 
@@ -311,6 +324,7 @@ def test_messages_that_the_restarted_peer_cannot_hold_are_reported(run, pair):
     run(scenario())
 
 
+@pytest.mark.board_central
 @pytest.mark.usefixtures("micropython_heap")
 @pytest.mark.usefixtures("standin")
 @pytest.mark.parametrize("engine", ["native", "python"])
@@ -338,6 +352,7 @@ def test_a_heap_used_up_at_random_moments_costs_no_message(run, pair, engine):
     run(scenario())
 
 
+@pytest.mark.board_central
 @pytest.mark.usefixtures("micropython_heap")
 @pytest.mark.parametrize("engines", PAIRS[:2], ids="-".join)
 def test_handlers_without_memory_cost_no_message(run, pair, engines):
@@ -356,6 +371,7 @@ def test_handlers_without_memory_cost_no_message(run, pair, engines):
     run(scenario())
 
 
+@pytest.mark.board_central
 def test_events_that_are_switched_off_are_switched_on_again(run, pair):
     async def scenario():
         async with pair() as (_, a, b):
@@ -367,7 +383,7 @@ def test_events_that_are_switched_off_are_switched_on_again(run, pair):
     run(scenario())
 
 
-@pytest.mark.parametrize("deaf", ["A", "B"])
+@pytest.mark.parametrize("deaf", ["A", BOARD_B])
 def test_a_drop_that_a_board_has_not_heard_of(run, pair, deaf):
     """Its events are off, and its program takes the processor, while the connection ends."""
 
@@ -388,6 +404,7 @@ def test_a_drop_that_a_board_has_not_heard_of(run, pair, deaf):
     run(scenario())
 
 
+@pytest.mark.board_central
 @pytest.mark.parametrize("interrupted", ["A", "B"])
 def test_ctrl_c_in_a_handler(run, pair, interrupted):
     async def scenario():
@@ -400,6 +417,7 @@ def test_ctrl_c_in_a_handler(run, pair, interrupted):
     run(scenario())
 
 
+@pytest.mark.board_central
 @pytest.mark.parametrize("errno", [11, 12, 16, 114])
 def test_a_stack_that_is_full_gets_the_packet_later(run, pair, errno):
     """EAGAIN, ENOMEM, EBUSY, EALREADY: the connection stays."""
@@ -416,6 +434,7 @@ def test_a_stack_that_is_full_gets_the_packet_later(run, pair, errno):
     run(scenario())
 
 
+@pytest.mark.board_central
 @pytest.mark.parametrize("errno", [5, 19, 22, 107, 110])
 def test_a_stack_that_fails_gets_a_new_connection(run, pair, errno):
     """EIO, ENODEV, EINVAL, ENOTCONN, ETIMEDOUT: the board hangs up and connects again."""
@@ -435,7 +454,7 @@ def test_a_stack_that_fails_gets_a_new_connection(run, pair, errno):
     run(scenario())
 
 
-@pytest.mark.parametrize("victim", ["A", "B"])
+@pytest.mark.parametrize("victim", ["A", BOARD_B])
 @pytest.mark.usefixtures("standin")
 def test_a_stack_that_stalls_after_a_reconnect(run, pair, victim):
     """It accepts packets and sends none (btstack#740): noticed, and mended by the next connection."""
@@ -462,7 +481,7 @@ def test_a_stack_that_stalls_after_a_reconnect(run, pair, victim):
     run(scenario())
 
 
-@pytest.mark.parametrize("victim", ["A", "B"])
+@pytest.mark.parametrize("victim", ["A", BOARD_B])
 @pytest.mark.usefixtures("standin")
 def test_a_stack_that_stalls_again_and_again_is_restarted(run, pair, victim):
     async def scenario():
@@ -500,6 +519,7 @@ def test_a_peer_that_does_not_read_is_no_stall(run, pair):
     run(scenario())
 
 
+@pytest.mark.board_central
 @pytest.mark.parametrize("victim", ["advertise", "connect"])
 def test_a_link_given_up_as_the_other_board_comes_leaves_no_connection(run, pair, victim):
     async def scenario():
@@ -603,15 +623,15 @@ def test_a_frozen_board_goes_on_where_it_was(run, pair):
     "program",
     [
         "after_ctrl_c",
-        "arguments",
+        pytest.param("arguments", marks=pytest.mark.board_central),
         "beside_a_flood",
         "cancelled_at_the_end",
         "cancelling",
-        "close_cancelled",
-        "closing",
+        pytest.param("close_cancelled", marks=pytest.mark.board_central),
+        pytest.param("closing", marks=pytest.mark.board_central),
         "closing_together",
         "draining",
-        "giving_up",
+        pytest.param("giving_up", marks=pytest.mark.board_central),
         "large_among_small",
         "last_words",
         "refused",
@@ -633,6 +653,7 @@ def test_program(run, pair, program, engine):
     run(scenario())
 
 
+@pytest.mark.board_central
 @pytest.mark.parametrize("how", ["handed over", "behind"])
 def test_services_of_the_program(run, pair, how):
     """Handed over, they are offered beside the link's; registered behind its back, told and undone."""

@@ -105,7 +105,8 @@ class Scanner(BaseBleakScanner):
         uuids = [_uuid(uuid) for uuid in services or ()]
         if not self.is_allowed_uuid(uuids):
             return
-        name = data.get(core.AdvertisingData.Type.COMPLETE_LOCAL_NAME)
+        name = data.get(core.AdvertisingData.Type.COMPLETE_LOCAL_NAME, raw=True)
+        name = name and name.decode(errors="replace")
         advertised = AdvertisementData(name, {}, {}, uuids, None, found.rssi, ())
         address = found.address.to_string(with_type_qualifier=False)
         details = {"address": found.address}

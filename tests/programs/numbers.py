@@ -15,7 +15,6 @@ import json
 import struct
 import sys
 
-import faults
 import picolink
 
 
@@ -51,6 +50,8 @@ async def receive(link, options):
             print("damaged", number)
         received.append(number)
         if "deaf" in options and number == options["deaf"][0]:
+            import faults
+
             print("deaf")
             faults.core.ble.deaf(options["deaf"][1])
         if not options.get("quiet"):
@@ -78,6 +79,8 @@ async def watch_heap(link):
 
 
 async def main(role, options):
+    if "faults" in options or "off_ms" in options:
+        import faults
     if "faults" in options:
         faults.install(options["faults"])
     link = getattr(picolink, role)(

@@ -121,7 +121,7 @@ async def _rows(
             boards = await run(settings, Stack(), "with_picolink.py", engine, message, steps)
             with_pc = await run_with_pc(settings, engine, message, steps)
             air_takes = air.value_rate_in_events(settings, message)
-            notified = [Step(ROLES[0], step.seconds, rate=air_takes) for step in steps]
+            notified = [Step(ROLES[0], seconds, rate=air_takes)]
             bleak = await run_bleak_alone(settings, message, notified)
             rows.append(_row(settings, boards, *with_pc, *bleak))
     return rows

@@ -44,6 +44,9 @@ class Tally:
         of["last_us"] = now
         self._latencies[step].append(max(0, now - sent_us))
 
+    def total(self):
+        return sum(of["received"] for of in self._steps)
+
     def print(self, tell=print):
         for step, of in enumerate(self._steps):
             tell("received", step, json.dumps(of))

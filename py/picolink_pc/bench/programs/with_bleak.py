@@ -11,7 +11,7 @@ from picolink import radio
 
 _NAME = "Bench"
 _CHARACTERISTIC = "00002a6e-0000-1000-8000-00805f9b34fb"
-_DRAIN_MS = 3000  # what the host stack has queued comes, before the connection ends
+_QUIET_MS = 1000  # then all has come that the board's host stack has queued
 
 
 async def main(*steps):
@@ -24,7 +24,10 @@ async def main(*steps):
         await client.write_gatt_char(_CHARACTERISTIC, b"ready", response=False)
         for step in steps:
             await asyncio.sleep_ms(traffic._SETTLE_MS + int(step["seconds"] * 1000))
-        await asyncio.sleep_ms(_DRAIN_MS)
+        came = -1
+        while came != tally.total():
+            came = tally.total()
+            await asyncio.sleep_ms(_QUIET_MS)
     tally.print()
 
 
