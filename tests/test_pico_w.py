@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from picolink_pc.bench.link import link
 from picolink_pc.boards import BoardError, Room, play
 from picolink_pc.chaos import chaos
 from picolink_pc.demo import busy_percent
-from picolink_pc.emulator import CYCLE_COUNTER, EmulatorError, packages
+from picolink_pc.emulator import CYCLE_COUNTER, Emulator, EmulatorError, packages
 from picolink_pc.emulator.firmware import Firmware, read_firmware
 from picolink_pc.radio.air import RadioSettings
 from picolink_pc.run import run
@@ -28,6 +29,7 @@ from rich.console import Console
 
 pytestmark = pytest.mark.slow
 
+PICOLINK = Path(sys.executable).with_name("picolink")
 UNIT_TESTS = Path(__file__).parent / "emulator"
 GSPI = (Path(__file__).parent / "programs" / "gspi.py").read_text()
 
@@ -589,3 +591,47 @@ def test_the_cpu_benchmark_tells_how_busy_boards_are_with_all_that_runs_on_them(
     assert 0 < row["misses"] < row["central"]
     assert row["cycles"] == pytest.approx(row["central"] / 100 * 125e6 / 200)
     assert link.rows == [{"engine": "native", "ms": 7, "up_ms": 8, "free": 9, "free_open": 10}]
+
+
+SCAN = """
+start()
+host = Hci()
+host.command(0x0C03)
+host.command(0x200B, bytes((1, 0x10, 0, 0x10, 0, 0, 0)))
+host.command(0x200C, bytes((1, 0)))
+while b"PicoA" not in host.event(0x3E, 2):
+    pass
+print("found PicoA")
+"""
+
+ADVERTISE = """
+import asyncio, picolink
+async def main():
+    async with picolink.advertise("PicoA"):
+        await asyncio.sleep(1000)
+asyncio.run(main())
+"""
+
+
+def test_an_emulated_pico_w_on_a_serial_port_finds_a_virtual_board(tmp_path, firmware):
+    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    program = tmp_path / "pico_a.py"
+    program.write_text(ADVERTISE)
+    with Emulator(file, radio=True, programs=(program,)) as pico:
+        assert pico.run(GSPI + SCAN) == "found PicoA\n"
+        with pico.raw_repl() as board:
+            board.exec_raw_no_follow("import machine; machine.reset()")
+            pico.wait_for("reset")
+        pico.wait_for("serial")
+        assert pico.run("print(1)") == "1\n"  # after a reset the port is there again
+
+
+def test_emulate_runs_a_program_on_a_pico_w_and_wants_one_for_virtual_boards(tmp_path, firmware):
+    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    script = tmp_path / "script.py"
+    script.write_text(GSPI + "print(hex(start()))\n")  # only a Pico W's chip answers
+    command = [PICOLINK, "emulate", file, script]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "0xfeedbead\n"
+    command = [PICOLINK, "emulate", firmware.path, script, "--with", script]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (result.returncode, "--with needs firmware for a Pico W" in result.stderr) == (2, True)

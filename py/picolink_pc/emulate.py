@@ -14,8 +14,9 @@ from mpremote.transport_serial import SerialTransport
 from rich.console import Console
 from serial import SerialException
 
-from . import products
+from . import extras, products
 from .emulator import Emulator, EmulatorError, packages
+from .emulator.firmware import read_firmware
 
 console = Console(stderr=True, highlight=False)
 
@@ -27,7 +28,17 @@ console = Console(stderr=True, highlight=False)
     "--flash", type=click.Path(dir_okay=False, path_type=Path), help="Keep the board's flash in this file."
 )
 @click.option("--port", is_flag=True, help="Only offer the board's port to mpremote, until Ctrl-C.")
-def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port: bool) -> None:
+@click.option(
+    "--with",
+    "programs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PROGRAM",
+    help="For a Pico W: run it on a virtual board within range; can be given again.",
+)
+def emulate(
+    firmware: Path | None, script: Path | None, flash: Path | None, port: bool, programs: tuple[Path, ...]
+) -> None:
     """A REPL on an emulated Pico, or the output of one program.
 
     \b
@@ -36,8 +47,11 @@ def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port
     picolink emulate micropython.uf2    any firmware for the Pico (not the Pico 2)
     picolink emulate micropython.uf2 hello.py
     picolink emulate --port             shows its port, for mpremote elsewhere
+    picolink emulate pico_w.uf2 --with examples/pico_a.py
+                                        a Pico W, and a virtual board that its radio finds
 
-    The chip is emulated at up to half of a Pico's speed.  It has no radio.
+    The chip is emulated at up to half of a Pico's speed.  Firmware for a Pico W has a radio, whose time is
+    real time at most: try aioble.scan(), or picolink install --port PORT with stock MicroPython.
     """
     if firmware is not None and firmware.suffix == ".py" and script is None:
         firmware, script = None, firmware
@@ -58,7 +72,10 @@ def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port
         if not packages.installed():
             with console.status("Installing the emulator's npm packages (once)"):
                 packages.program()
-        with Emulator(firmware, flash=flash) as pico:
+        radio = _is_for_pico_w(firmware)
+        if programs and not radio:
+            raise click.UsageError("--with needs firmware for a Pico W: others have no radio")
+        with Emulator(firmware, flash=flash, radio=radio, programs=programs) as pico:
             if source is not None:
                 _run(pico, source)
             elif port:
@@ -67,6 +84,15 @@ def emulate(firmware: Path | None, script: Path | None, flash: Path | None, port
                 _repl(pico)
     except EmulatorError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _is_for_pico_w(firmware: Path) -> bool:
+    try:
+        read_firmware(firmware)
+    except EmulatorError:
+        return False  # said by the emulator, if it cannot run that either
+    extras.require("virtual", "a radio")
+    return True
 
 
 def _run(pico: Emulator, source: bytes) -> None:

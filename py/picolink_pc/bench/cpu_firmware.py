@@ -80,7 +80,7 @@ async def _measure(
     ]
     return [
         Result(
-            name="cpu-firmware",
+            name="cpu-firmware" if firmware.miss_cycles else "cpu-firmware-without-misses",
             title=f"CPUs of emulated Pico Ws at full rate both ways, {settings.interval_ms:g} ms interval",
             parameters=parameters,
             columns={
@@ -97,7 +97,7 @@ async def _measure(
             notes=["Waiting for flash, and cycles: of the central.", *notes],
         ),
         Result(
-            name="cpu-firmware-link",
+            name="cpu-firmware-link" if firmware.miss_cycles else "cpu-firmware-link-without-misses",
             title="A link on an emulated Pico W: heap left, and time to connect",
             parameters=parameters,
             columns={

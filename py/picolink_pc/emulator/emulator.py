@@ -3,6 +3,7 @@
 import json
 import queue
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -37,12 +38,23 @@ class Emulator:
     flash: a file that keeps the flash contents, made when missing; None: they are forgotten.
     drive: a folder that stands for the board's RPI-RP2 drive while its USB bootloader runs; None: a board
         that is asked for its bootloader only restarts.
+    radio: a Pico W, with its radio; has no drive.   programs: on virtual boards in range of that.
 
     port: name of its USB serial port for mpremote and pyserial, one client at a time.
     """
 
-    def __init__(self, firmware: Path, *, flash: Path | None = None, drive: Path | None = None) -> None:
+    def __init__(
+        self,
+        firmware: Path,
+        *,
+        flash: Path | None = None,
+        drive: Path | None = None,
+        radio: bool = False,
+        programs: tuple[Path, ...] = (),
+    ) -> None:
         self.firmware = firmware
+        self._radio = radio
+        self._programs = programs
         self.port = ""
         self._options = []
         if flash is not None:
@@ -56,7 +68,8 @@ class Emulator:
         """Returns when the USB serial port is there.  Raises EmulatorError."""
         if not self.firmware.exists():
             raise EmulatorError(f"there is no firmware at {self.firmware}")
-        command = [*packages.program(), str(self.firmware), *self._options]
+        program = [sys.executable, "-m", "picolink_pc.pico_w"] if self._radio else packages.program()
+        command = [*program, str(self.firmware), *self._options, *map(str, self._programs)]
         self._stderr = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed by close)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True
