@@ -14,14 +14,18 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from elftools.elf.elffile import ELFFile
 from pico_firmware import RP2350_ARM, uf2_blocks, write_plain_firmware
+from picolink_pc import products
 from picolink_pc.bench import cpu_firmware, traffic
+from picolink_pc.bench.cpu import cpu
 from picolink_pc.bench.link import link
 from picolink_pc.boards import BoardError, Room, play
 from picolink_pc.chaos import chaos
 from picolink_pc.demo import busy_percent
 from picolink_pc.emulator import CYCLE_COUNTER, Emulator, EmulatorError, packages
 from picolink_pc.emulator.firmware import Firmware, read_firmware
+from picolink_pc.emulator.symbols import Symbols
 from picolink_pc.radio.air import RadioSettings
 from picolink_pc.run import run
 from picolink_pc.uf2 import make_rp2040, read_uf2
@@ -635,3 +639,47 @@ def test_emulate_runs_a_program_on_a_pico_w_and_wants_one_for_virtual_boards(tmp
     command = [PICOLINK, "emulate", firmware.path, script, "--with", script]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (result.returncode, "--with needs firmware for a Pico W" in result.stderr) == (2, True)
+
+
+def test_where_the_cpu_is_can_be_sampled(firmware):
+    async def work(room):
+        board = room.board("board")
+        await board.start_code(
+            "import time\nprint('sleeps')\ntime.sleep(1)\nprint('works')\nwhile True: pass\n"
+        )
+        await board.line("sleeps")
+        await asyncio.sleep(0.5)
+        asleep = board.process.samples.copy()
+        await board.line("works")
+        before, cycles = board.process.samples.copy(), board.process.cycles
+        await asyncio.sleep(0.2)
+        return asleep, board.process.samples - before, board.process.cycles - cycles
+
+    asleep, at_work, cycles = in_room(dataclasses.replace(firmware, sample_cycles=5000), work)
+    assert asleep.total() > 0  # it has started before
+    assert at_work.total() == pytest.approx(cycles / 5000, rel=0.05)
+    assert all(0x10000000 <= address < 0x10200000 or address >> 28 in (0, 2) for address in at_work)
+    assert len(at_work) > 3
+
+
+def test_functions_have_the_names_that_another_reader_of_elf_files_gives_them():
+    path = products.firmware("RPI_PICO").parent / "RPI_PICO" / "with_picolink" / "firmware.elf"
+    symbols = Symbols(path)
+    with path.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        functions = [each for each in table.iter_symbols() if each["st_info"]["type"] == "STT_FUNC"]
+        named = {}
+        for each in functions:
+            named.setdefault(each["st_value"] & ~1, set()).add(each.name)
+    assert len(named) > 1000
+    for address, names in named.items():
+        assert symbols.function(address) in names
+        assert symbols.function(address + 1) in names
+    assert symbols.function(0) == "?"
+
+
+def test_a_profile_wants_names(tmp_path, firmware):
+    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    for arguments in (("--firmware", str(file)), ()):
+        result = CliRunner().invoke(cpu, ["--profile", *arguments])
+        assert (result.exit_code, "--profile needs" in result.output) == (2, True)

@@ -350,6 +350,7 @@ class Room:
             self._settings.seed,
             flash=flash,
             miss_cycles=self._firmware.miss_cycles,
+            sample_cycles=self._firmware.sample_cycles,
         )
         board = EmulatedBoard(name, self.radio, options, engine, self._on_line)
         self._cleanup.callback(board.close)

@@ -56,12 +56,18 @@ def measure(
 @pdus_per_event_option
 @click.option("--key", "keyed", is_flag=True, help="Of a link with a key.")
 @firmware_options
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="With --firmware FILE.elf: where the CPU is, by function; native engine, send and async for.",
+)
 @out_option
 def cpu(
     interval_ms: float,
     pdus_per_event: int | None,
     keyed: bool,
     firmware: "Firmware | None",
+    profile: bool,
     out: Path | None,
 ) -> None:
     """How busy picolink keeps a Pico's CPU at the radio's full rate.
@@ -87,12 +93,19 @@ def cpu(
         from . import cpu_firmware
 
         console = new_console()
+        if profile and not firmware.elf:
+            raise click.UsageError("--profile needs the ELF file of the firmware: a UF2 file has no names")
         try:
-            results = cpu_firmware.measure(console, firmware, settings, cases)
+            if profile:
+                results = cpu_firmware.profile(console, firmware, settings)
+            else:
+                results = cpu_firmware.measure(console, firmware, settings, cases)
         except BoardError as error:
             raise click.ClickException(str(error)) from None
         publish(console, results, out, {})
         return
+    if profile:
+        raise click.UsageError("--profile needs --firmware")
     plain_pico = products.firmware("RPI_PICO")
     if not plain_pico.exists():
         raise click.ClickException(

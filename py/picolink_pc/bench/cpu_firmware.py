@@ -1,7 +1,9 @@
 """`picolink bench cpu --firmware`: all that keeps the CPUs of two Pico Ws busy, and the heap that is left."""
 
 import asyncio
+import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .. import emulated_time
 from ..boards import Room, play
+from ..emulator.symbols import Symbols
 from ..radio.air import RadioSettings, ceiling
 from .cycles import RP2040_HZ
 from .report import Result, Row
@@ -23,6 +26,12 @@ _PROGRAM = Path(__file__).parent / "programs" / "whole_cpu.py"
 _MS = 2000
 _BOOT_S = 30
 """Far more than connecting takes, of the boards' time."""
+
+_SAMPLE_CYCLES = 2003
+"""A prime: what repeats is not always seen at the same place."""
+
+_FUNCTIONS = 40
+"""Rows of a profile."""
 
 _CASE_S = 6
 """Of the boards' time: they start, connect, warm up and are measured."""
@@ -113,6 +122,40 @@ async def _measure(
     ]
 
 
+def profile(console: Console, firmware: "Firmware", settings: RadioSettings) -> list[Result]:
+    """A table of where the CPU of the central is at full speed.  firmware: has its ELF file."""
+    sampled = dataclasses.replace(firmware, sample_cycles=_SAMPLE_CYCLES)
+
+    async def run() -> dict[str, Row]:
+        with emulated_time.told(console, _CASE_S):
+            return await _run(sampled, settings, "native", "send", "async for")
+
+    central = play(run(), sampled)["central"]
+    symbols = Symbols(firmware.elf)
+    functions: Counter[str] = Counter()
+    for address, count in central["samples"].items():
+        functions[symbols.function(address)] += count
+    total = functions.total()
+    return [
+        Result(
+            name="cpu-firmware-profile",
+            title="Where the CPU of an emulated Pico W is at full rate both ways, by function",
+            parameters={"firmware": firmware.elf.name, "miss_cycles": firmware.miss_cycles, "samples": total},
+            columns={"function": "function", "share": "% of the busy time"},
+            rows=[
+                {"function": name, "share": 100 * count / total}
+                for name, count in functions.most_common(_FUNCTIONS)
+            ],
+            notes=[
+                f"A look every {_SAMPLE_CYCLES:,} cycles, {total:,} in all; the most frequent functions.",
+                "The central; native engine, send and async for.",
+                f"{central['rate']:,.0f} messages/s received, {central['cpu']:.0f} % of the CPU.",
+                "Waiting for flash counts where it happens. Functions of the boot ROM count as the last one.",
+            ],
+        )
+    ]
+
+
 async def _run(
     firmware: "Firmware", settings: RadioSettings, engine: str, sender: str | None, reader: str | None
 ) -> dict[str, Row]:
@@ -128,13 +171,15 @@ async def _run(
 async def _watch(board: "EmulatedBoard", miss_cycles: int) -> Row:
     opened = await _told(board, "open")
     await _told(board, "start")
-    busy_s, misses = board.busy_s, board.process.misses
+    busy_s, misses, samples = board.busy_s, board.process.misses, board.process.samples.copy()
     await asyncio.sleep(_MS / 1000)
     seconds = _MS / 1000
     cpu = 100 * (board.busy_s - busy_s) / seconds
     waited = 100 * (board.process.misses - misses) * miss_cycles / RP2040_HZ / seconds
+    samples = board.process.samples - samples
     end = await _told(board, "end")
-    return {"link": opened, "cpu": cpu, "misses": waited, "rate": end["received"] / end["us"] * 1e6}
+    rate = end["received"] / end["us"] * 1e6
+    return {"link": opened, "cpu": cpu, "misses": waited, "rate": rate, "samples": samples}
 
 
 async def _told(board: "EmulatedBoard", kind: str) -> dict:

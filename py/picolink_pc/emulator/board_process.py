@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ class BoardOptions:
     number: from 1; addresses, the unique number and random numbers come from it.  seed: of random numbers.
     radio: has it a radio chip, as a Pico W has?
     miss_cycles: what a miss of the flash cache costs the CPU; 0: as if there were none.
+    sample_cycles: after so many, look where the CPU is; 0: never.
     """
 
     firmware: Path
@@ -31,6 +33,7 @@ class BoardOptions:
     radio: bool = True
     flash: Path | None = None
     miss_cycles: int = MISS_CYCLES
+    sample_cycles: int = 0
 
     @property
     def mac(self) -> bytes:
@@ -46,6 +49,7 @@ class BoardOptions:
             "uniqueId": [0xE6, 0x61, 0xA4, 0x10, 0, 0, 0, self.number],
             "seed": self.seed * 1009 + self.number,
             "missCycles": self.miss_cycles,
+            "sampleCycles": self.sample_cycles,
         }
         return json.dumps(options)
 
@@ -57,6 +61,7 @@ class BoardProcess:
     lockstep_board.mjs.
         When its process has ended, the last thing is "died", and why.
     cycles, slept_ns, misses: of its CPU and its flash cache, as of the last run.
+    samples: how often its CPU was seen at each address.
     Raises EmulatorError when it cannot start.
     """
 
@@ -83,6 +88,7 @@ class BoardProcess:
         self._backlog = 0
         self.now_ns = 0
         self.cycles = self.slept_ns = self.misses = 0
+        self.samples: Counter[int] = Counter()
         loop.participants.append(self)
 
     def close(self) -> None:
@@ -152,6 +158,7 @@ class BoardProcess:
         self._idle_until_ns = math.inf if answer["idleUntil"] is None else answer["idleUntil"]
         self.cycles, self.slept_ns, self.misses = answer["cycles"], answer["slept"], answer["misses"]
         self._backlog = answer["backlog"]
+        self.samples.update(answer["samples"])
         self._packets = [packet for packet in self._packets if packet[0] > self.now_ns]
         for at_ns, what, detail in answer["happened"]:
             self._loop.arrive(at_ns, self._tell, at_ns, what, detail)

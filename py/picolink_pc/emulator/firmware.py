@@ -34,6 +34,7 @@ class Firmware:
     has_picolink: is picolink inside?
     flash: what is in the board's flash before, with the files of MicroPython's file system.
     miss_cycles: what a miss of the flash cache costs the CPU that runs it; 0: as if there were none.
+    sample_cycles: see BoardOptions.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Firmware:
     has_picolink: bool = True
     flash: bytes = b""
     miss_cycles: int = MISS_CYCLES
+    sample_cycles: int = 0
 
 
 def read_firmware(path: Path) -> Firmware:

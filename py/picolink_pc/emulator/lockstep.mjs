@@ -1,7 +1,7 @@
 // An emulated Pico W as a process in somebody else's time: `node lockstep.mjs OPTIONS`, OPTIONS being JSON:
 //
 //     {"firmware": path, "flash": path or null, "mac": [6 bytes], "uniqueId": [8 bytes], "seed": n, "radio": true,
-//      "missCycles": n}
+//      "missCycles": n, "sampleCycles": n}
 //
 // Standard input has one JSON array a line: things to do, then ["run", to]. Each run is answered by one line. All times
 // are nanoseconds of virtual time. It ends with standard input.
@@ -9,7 +9,7 @@
 //     ["on", time] ["off", time] ["freeze", time] ["thaw", time] ["open", time, bool]
 //     ["hci", time, hex] ["write", time, text]          text: a character for each byte
 //     -> {"now": t, "idleUntil": t or null, "happened": [[t, what, detail]...], "cycles": n, "slept": n, "misses": n,
-//         "backlog": n}
+//         "backlog": n, "samples": [address...]}
 
 import fs from 'node:fs';
 import readline from 'node:readline';
@@ -59,8 +59,10 @@ const ACTIONS = {
       happened: board.happened.map(([time, what, detail]) => [time, what, plain(what, detail)]),
       ...board.counts,
       backlog: board.backlog,
+      samples: board.samples,
     };
     board.happened = [];
+    board.samples = [];
     process.stdout.write(`${JSON.stringify(answer)}\n`);
   },
 };

@@ -26,12 +26,15 @@ export class LockstepBoard {
   #stopped; // why firmware is not to run on
   #offTime = 0;
   #before = { cycles: 0, slept: 0, misses: 0 }; // counts of earlier boots
+  #nextSample = 0;
   happened = [];
+  samples = []; // where the CPU was, since it was emptied
   frozen = false;
 
   /**
    * @param flash Flash
-   * @param options {mac, uniqueId, seed, missCycles, radio}: see buildChip and Cyw43439; radio: is there such a chip?
+   * @param options {mac, uniqueId, seed, missCycles, radio, sampleCycles}: see buildChip and Cyw43439; radio: is there
+   *   such a chip?  sampleCycles: how many cycles after the last one a sample is taken of where the CPU is; 0: none
    */
   constructor(flash, options) {
     this.#flash = flash;
@@ -118,7 +121,7 @@ export class LockstepBoard {
       if (core.waiting || this.frozen) {
         clock.sleep(Math.min(left, clock.nanosToNextAlarm));
       } else {
-        this.execute(core.cycles + Math.ceil(left / NANOS_PER_CYCLE));
+        this.#execute(core.cycles + Math.ceil(left / NANOS_PER_CYCLE));
       }
       clock.fireDueAlarms(); // one of them may be the watchdog's
       if (this.#stopped) {
@@ -127,6 +130,20 @@ export class LockstepBoard {
     }
     if (!this.isOn) {
       this.#offTime = Math.max(until, this.#offTime);
+    }
+  }
+
+  #execute(end) {
+    const { core } = this.chip;
+    const { sampleCycles } = this.#options;
+    if (!sampleCycles) {
+      this.execute(end);
+      return;
+    }
+    this.execute(Math.min(end, this.#nextSample));
+    if (core.cycles >= this.#nextSample) {
+      this.samples.push(core.PC);
+      this.#nextSample = core.cycles + sampleCycles;
     }
   }
 
@@ -153,6 +170,7 @@ export class LockstepBoard {
     const seed = (this.#options.seed + Math.imul(this.#boots, ANOTHER_BOOT)) >>> 0;
     this.#boots += 1;
     this.#base = time;
+    this.#nextSample = 0;
     this.#stopped = undefined;
     const stop = (reason) => {
       this.#stopped = reason;
