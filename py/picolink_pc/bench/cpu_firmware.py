@@ -30,7 +30,7 @@ _BOOT_S = 30
 _SAMPLE_CYCLES = 2003
 """A prime: what repeats is not always seen at the same place."""
 
-_FUNCTIONS = 40
+_FUNCTIONS = 25
 """Rows of a profile."""
 
 _CASE_S = 6
