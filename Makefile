@@ -42,7 +42,7 @@ demo: setup ## two virtual boards greet each other, then send at full speed; ENG
 check: lint setup ## lint and the fast tests, under a minute once everything is set up; no firmware, no emulator
 	@$(VENV)/pytest -q -n 2 --dist worksteal -m "not slow"
 
-test: lint setup $(STAMPS)/broker-tools $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse $(STAMPS)/platform-tools $(STAMPS)/platform ## everything: lint, then all tests
+test: lint setup $(STAMPS)/broker-tools $(STAMPS)/capture-tools $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse $(STAMPS)/platform-tools $(STAMPS)/platform ## everything: lint, then all tests
 	@$(VENV)/pytest -n 4 --dist worksteal
 
 test-firmware: $(STAMPS)/native $(STAMPS)/firmware-tools $(STAMPS)/emulator-tools ## the firmware of every board in docs/boards.md, from one or more checkouts in MPY_DIR

@@ -53,6 +53,9 @@ LIST
     broker) cat <<'LIST' ;;
 mosquitto|a broker for the tests of the gateway|has mosquitto || [ -x /usr/sbin/mosquitto ]
 LIST
+    capture) cat <<'LIST' ;;
+tshark|trying what shows captures in Wireshark (122 MB on disk)|has tshark
+LIST
     fuzz) cat <<'LIST' ;;
 clang|fuzzing the C engine|has clang
 libclang-rt-dev|libFuzzer and the sanitizers|echo 'int LLVMFuzzerTestOneInput(const void *d, long n) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null

@@ -31,6 +31,9 @@ BYTECODE = None if CHECKOUT else _INSTALLED / "picolink"
 ON_BOARDS = PACKAGE.parent if CHECKOUT else _INSTALLED
 """What virtual boards have on their sys.path: the package is in it."""
 
+DISSECTOR = Path(__file__).parent / "wireshark" / "picolink.lua"
+"""Shows picolink's packets in Wireshark."""
+
 EXAMPLES = (_ROOT if CHECKOUT else _INSTALLED) / "examples"
 MICROPYTHON = (OUT if CHECKOUT else _INSTALLED) / "bin" / "micropython"
 MPY_CROSS = OUT / "bin" / "mpy-cross"
