@@ -662,8 +662,7 @@ def test_services_of_the_program(run, pair, how):
         async with pair() as (_, a, b):
             await a.start(PROGRAMS / "own_services.py", "advertise", how)
             await b.start(PROGRAMS / "own_services.py", "connect")
-            await a.line("^ok$")
-            await b.line("^ok$")
+            await asyncio.gather(a.line("^ok$"), b.line("^ok$"))
             assert await a.exit_code(30) == 0
             assert await b.exit_code(30) == 0
 

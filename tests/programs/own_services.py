@@ -36,6 +36,7 @@ async def main(role, how="handed over"):
             for number in range(COUNT):
                 assert await link.recv() == str(number).encode()
             await link.send("thanks")
+            await link.flush()  # close() would give up before the other board notices what it did to itself
         else:
             if how == "behind":
                 aioble.register_services(own)
