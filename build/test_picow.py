@@ -45,6 +45,7 @@ def main(*checkouts: str) -> None:
     found = {test_firmware.version(Path(path)): Path(path).resolve() for path in checkouts}
     rows, failed = [], []
     for release in sorted(found, key=test_firmware.number):
+        print(f"MicroPython {release}: building the firmware", flush=True)
         image = build(release, found[release])
         folder = OUT / f"{release}{image.stem.partition(_BOARD)[2]}"
         folder.mkdir(parents=True, exist_ok=True)
