@@ -13,6 +13,7 @@ BUILD = Path(__file__).parents[1] / "build"
 def script(tmp_path, monkeypatch):
     """The script as a module.  It builds nothing; `ran` has (release, step), and steps in `broken` fail."""
     monkeypatch.syspath_prepend(str(BUILD))
+    monkeypatch.delitem(sys.modules, "test_firmware", raising=False)  # the tests have one of that name too
     for name in ("STEPS", "TUNED"):
         monkeypatch.delenv(name, raising=False)
     module = importlib.import_module("test_picow")
