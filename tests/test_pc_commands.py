@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from picolink import key as keys
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,7 @@ async def talk(link):
         await asyncio.sleep_ms(PAUSE)
 
 async def main():
-    async with picolink.advertise("NAME") as link:
+    async with picolink.advertise("NAME", key=KEY) as link:
         talking = asyncio.create_task(talk(link))
         async for message in link:
             print("got", message)
@@ -59,11 +60,12 @@ def boards(home, ctrl_c):  # noqa: ARG001
     """boards(*names, pause=ms): a `picolink run` with a board for each name; a file with what it prints."""
     with contextlib.ExitStack() as stack:
 
-        def start(*names, pause=30):
+        def start(*names, pause=30, key=None):
             programs = []
             for name in names:
                 programs.append(home / f"{name}.py")
-                programs[-1].write_text(TALKER.replace("NAME", name).replace("PAUSE", str(pause)))
+                text = TALKER.replace("NAME", name).replace("PAUSE", str(pause)).replace("KEY", repr(key))
+                programs[-1].write_text(text)
             printed = home / "printed"
             with printed.open("w") as file:
                 run = [PICOLINK, "run", *programs]
@@ -265,6 +267,73 @@ def test_chat_both_ways(boards, home):
     terminal.type("end\r")
     terminal.until("One has closed the link.")
     assert terminal.exit_code() == 0
+
+
+def key_file(path, key):
+    path.write_text(key + "\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+def test_a_board_with_a_key(boards, home):
+    right, wrong = (keys.text(bytes((number,)) * 32) for number in (1, 2))
+    file, other = key_file(home / "right.key", right), key_file(home / "wrong.key", wrong)
+    printed = boards("One", pause=5, key=right)
+    delivered = (0, "delivered: 1 message\n")
+    for given in (file, right):
+        done = picolink("send", "One", "--key", given, "--replies", "1", "hello")
+        assert (done.returncode, done.stderr) == delivered
+    pc_file = home / "XDG_DATA_HOME" / "picolink" / "picolink.key"
+    pc_file.parent.mkdir(parents=True, exist_ok=True)
+    key_file(pc_file, right)
+    done = picolink("send", "One", "--key", "pc", "hello")
+    assert (done.returncode, done.stderr) == delivered
+    first, second, *_ = lines_until_ctrl_c(5, "monitor", "One", "--radio", "virtual", "--json", "--key", file)
+    assert json.loads(first)["event"] == "connected"
+    assert json.loads(second)["text"].startswith("n ")
+    terminal = Terminal("chat", "One", "--radio", "virtual", "--key", file)
+    terminal.until("connected: ")
+    terminal.type("hello\r")
+    terminal.until("answer to hello")
+    terminal.type("\x04")
+    assert terminal.exit_code() == 0
+    assert re.findall("got b'(.*)'", printed.read_text()) == ["hello"] * 4
+    # And who has none, or another one, is told so.
+    for options, why in (
+        ((), "the other board talks with a key only, and this link has none: give both the same key"),
+        (("--key", other), "the other board has another key: give both the same one"),
+    ):
+        done = picolink("send", "One", *options, "--timeout", "6", "in vain")
+        assert done.returncode == 1
+        assert f"1 message not delivered: gave up after 6 s: {why}" in done.stderr
+    assert "in vain" not in printed.read_text()
+    assert right not in printed.read_text()
+
+
+def test_a_board_without_the_key_that_the_pc_has(boards, home):
+    boards("One")
+    file = key_file(home / "right.key", keys.text(bytes(32)))
+    done = picolink("send", "One", "--key", file, "--timeout", "6", "in vain")
+    assert "the other board has no key, and was turned away: give both the same key" in done.stderr
+
+
+def test_what_is_no_key_is_said_and_not_shown(home):
+    key = keys.text(bytes(32))
+    readable = home / "readable.key"
+    readable.write_text(key)
+    readable.chmod(0o604)
+    for given, why in (
+        ("pc", "this PC has no key: picolink key install --pc"),
+        (str(home / "none.key"), "none.key cannot be read: No such file"),
+        (key_file(home / "password.key", "open sesame"), "a password is no key"),
+        (key[:-1] + "x", "what `picolink key new` prints"),
+        (str(readable), f"every user of this PC may read the key: chmod 600 {readable}"),
+    ):
+        for command, *arguments in (("send", "One", "x"), ("monitor", "One"), ("chat", "One")):
+            done = picolink(command, *arguments, "--key", given)
+            assert done.returncode == 2
+            assert why in " ".join(done.stderr.split())
+            assert key[20:40] not in done.stderr and "sesame" not in done.stderr
 
 
 def test_control_characters_of_a_board_do_not_reach_the_terminal():

@@ -11,13 +11,13 @@ from .runtime import const
 FILE = "picolink.key"  # holds the text
 
 _LEAST = const(16)  # bytes
-_BEGIN = "picolink-key-"
+BEGIN = "picolink-key-"
 _TEXT = "a key as text is what `picolink key new` prints; a password is no key: it can be guessed"
 
 
 def text(key):
     """32 random bytes as text, with a check of typing errors."""
-    return "%s%s-%08x" % (_BEGIN, binascii.hexlify(key).decode(), binascii.crc32(key))
+    return "%s%s-%08x" % (BEGIN, binascii.hexlify(key).decode(), binascii.crc32(key))
 
 
 def secret(key, folder=""):
@@ -41,7 +41,7 @@ def secret(key, folder=""):
 
 def _from_text(key):
     try:
-        value = binascii.unhexlify(key[len(_BEGIN) : -9])
+        value = binascii.unhexlify(key[len(BEGIN) : -9])
     except ValueError:
         value = b""
     if len(value) != 32 or text(value) != key:

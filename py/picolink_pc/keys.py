@@ -90,7 +90,7 @@ def install(file: TextIO | None, ports: tuple[str, ...], on_pc: bool) -> None:
                 )
         click.echo(f"The key {fingerprint} is on the board at {port}.")
     if on_pc:
-        path = _pc_file()
+        path = pc_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, text)
         click.echo(f"The key {fingerprint} is on this PC, in {path}.")
@@ -107,7 +107,7 @@ def check(ports: tuple[str, ...], on_pc: bool) -> None:
             found[f"the board at {port}"] = _of_board(board)
     if on_pc:
         try:
-            found["this PC"] = _fingerprint(_pc_file().read_text().strip())
+            found["this PC"] = _fingerprint(pc_file().read_text().strip())
         except FileNotFoundError:
             found["this PC"] = "no key"
     for place, what in found.items():
@@ -133,7 +133,7 @@ def _fingerprint(text: str) -> str:
     return keys.fingerprint(keys.secret(text))
 
 
-def _pc_file() -> Path:
+def pc_file() -> Path:
     """Where picolink.radio.bleak looks for it."""
     return platformdirs.user_data_path("picolink", appauthor=False, ensure_exists=False) / keys.FILE
 

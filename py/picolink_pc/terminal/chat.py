@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from platformdirs import user_state_path
 
-from .visit import check_name, open_radio, play, radio_option, readable, round_trip, state, visit
+from .visit import check_name, key_option, open_radio, play, radio_option, readable, round_trip, state, visit
 
 if TYPE_CHECKING:
     from picolink.link import Link
@@ -24,13 +24,15 @@ _HISTORY = "chat-history"
 @click.command()
 @click.argument("name", callback=check_name)
 @radio_option
+@key_option
 @click.option("--channel", type=click.IntRange(0, 15), default=0, show_default=True, help="For your lines.")
-def chat(name: str, radio: str, channel: int) -> None:
+def chat(name: str, radio: str, key: str | None, channel: int) -> None:
     """Talk to the board NAME: each line that you type is a message, each message a line.
 
     \b
     picolink chat PicoA
     picolink chat PicoA --radio virtual      a virtual board of a `picolink run` in another terminal
+    picolink chat PicoA --key robot.key      a board with the key that is in this file
 
     Enter sends, even while the board is away: it gets everything later. The up and down arrows bring back
     what you typed, in earlier chats too; what you paste is sent line by line. Ctrl-D or Ctrl-C leaves.
@@ -45,10 +47,10 @@ def chat(name: str, radio: str, channel: int) -> None:
             "chat is for a terminal; for scripts and pipes: picolink send, picolink monitor"
         )
     with contextlib.suppress(KeyboardInterrupt):
-        play(_chat(name, open_radio(radio), channel))
+        play(_chat(name, open_radio(radio), key, channel))
 
 
-async def _chat(name: str, radio: "Radio", channel: int) -> None:
+async def _chat(name: str, radio: "Radio", key: str | None, channel: int) -> None:
     from prompt_toolkit import HTML, PromptSession, print_formatted_text
     from prompt_toolkit.history import FileHistory
     from prompt_toolkit.patch_stdout import patch_stdout
@@ -61,7 +63,7 @@ async def _chat(name: str, radio: "Radio", channel: int) -> None:
 
     say(f"Looking for {name} ... (Ctrl-C ends)")
     with patch_stdout():
-        async with visit(name, radio, on_event) as link:
+        async with visit(name, radio, on_event, key) as link:
             session = PromptSession(
                 history=FileHistory(_history()),
                 bottom_toolbar=lambda: _bar(link),

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from .. import extras
 from .plot import History
-from .visit import check_name, open_radio, play, radio_option, readable, round_trip, state, visit
+from .visit import check_name, key_option, open_radio, play, radio_option, readable, round_trip, state, visit
 
 if TYPE_CHECKING:
     from picolink.link import Link
@@ -186,6 +186,7 @@ def as_json(message: bytes) -> dict[str, str]:
 @click.command()
 @click.argument("name", callback=check_name)
 @radio_option
+@key_option
 @click.option("--json", "as_json_lines", is_flag=True, help="A line of JSON for each message and each event.")
 @click.option("--csv", "as_csv", is_flag=True, help="time,channel,bytes,message: a row for each message.")
 @click.option("--plot", is_flag=True, help="Draw the numbers in messages, in the terminal.")
@@ -199,6 +200,7 @@ def as_json(message: bytes) -> dict[str, str]:
 def monitor(
     name: str,
     radio: str,
+    key: str | None,
     as_json_lines: bool,
     as_csv: bool,
     plot: bool,
@@ -232,7 +234,7 @@ def monitor(
         told = Plot(name, history)
     came = True
     with contextlib.suppress(KeyboardInterrupt):
-        came = play(_monitor(name, adapter, told, history, seconds))
+        came = play(_monitor(name, adapter, key, told, history, seconds))
     if not came:
         raise click.ClickException(f"{name!r} did not come within {seconds:g} s")
     if png:
@@ -242,12 +244,12 @@ def monitor(
 
 
 async def _monitor(
-    name: str, radio: "Radio", told: Told, history: History | None, seconds: float | None
+    name: str, radio: "Radio", key: str | None, told: Told, history: History | None, seconds: float | None
 ) -> bool:
     """Did the board come?"""
     showing = asyncio.create_task(told.show())
     try:
-        async with asyncio.timeout(seconds), visit(name, radio, told.event) as told.link:
+        async with asyncio.timeout(seconds), visit(name, radio, told.event, key) as told.link:
             try:
                 async for message in told.link:
                     if history:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from picolink import LinkClosedError
 
-from .visit import check_name, open_radio, play, radio_option, readable, visit
+from .visit import check_name, key_option, open_radio, play, radio_option, readable, visit
 
 if TYPE_CHECKING:
     from picolink.link import Link
@@ -25,6 +25,7 @@ _LINES = 64  # that are read ahead
 @click.argument("name", callback=check_name)
 @click.argument("messages", nargs=-1, metavar="[MESSAGE]...")
 @radio_option
+@key_option
 @click.option("--channel", type=click.IntRange(0, 15), default=0, show_default=True, help="For the messages.")
 @click.option(
     "--timeout",
@@ -38,7 +39,13 @@ _LINES = 64  # that are read ahead
     "--replies", type=click.IntRange(0), default=0, metavar="N", help="Wait for N messages from the board."
 )
 def send(
-    name: str, messages: tuple[str, ...], radio: str, channel: int, timeout: float, replies: int
+    name: str,
+    messages: tuple[str, ...],
+    radio: str,
+    key: str | None,
+    channel: int,
+    timeout: float,
+    replies: int,
 ) -> None:
     """Send each MESSAGE to the board NAME, or each line of the input.
 
@@ -47,6 +54,7 @@ def send(
     picolink send PicoA on off                    two; quotes keep words together
     picolink send PicoA --replies 1 temperature   ask, and print what the board answers
     tail -f log | picolink send PicoA             each line as it comes
+    picolink send PicoA --key robot.key "hello"   to a board with the key that is in this file
 
     What the board sends meanwhile is printed. Exit code 0: the board has every message, and every reply that
     was asked for has come. 1: otherwise.
@@ -54,7 +62,7 @@ def send(
     """
     outcome = Outcome(sent=0, expected=len(messages), last=f"no board named {name!r} in sight")
     lines = _lines() if not messages else _each(messages)
-    play(_send(name, lines, open_radio(radio), channel, timeout, replies, outcome))
+    play(_send(name, lines, open_radio(radio), key, channel, timeout, replies, outcome))
     left = max(outcome.sent, outcome.expected) - outcome.delivered
     if left > 0 or outcome.trouble:
         what = f"{count(left)} not delivered" if left else "all is delivered, but"
@@ -86,6 +94,7 @@ async def _send(
     name: str,
     lines: AsyncIterator[str | bytes],
     radio: "Radio",
+    key: str | None,
     channel: int,
     timeout: float,
     replies: int,
@@ -99,7 +108,7 @@ async def _send(
     timeout_ms = int(timeout * 1000)
     link = None
     try:
-        async with visit(name, radio, on_event, timeout_ms) as link:
+        async with visit(name, radio, on_event, key, timeout_ms) as link:
             reader = asyncio.create_task(_print_replies(link, replies, outcome, enough))
             try:
                 async for message in lines:

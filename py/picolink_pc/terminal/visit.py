@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import os
 import re
+import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -24,6 +27,55 @@ radio_option = click.option(
     metavar="RADIO",
     help="adapter: this PC's Bluetooth; on Linux also an adapter's name, such as hci1. virtual: the radio of "
     "the virtual boards of a `picolink run` in another terminal.",
+)
+
+
+_PC_KEY = "pc"
+
+
+def _read_key(_context: click.Context, _parameter: click.Parameter, given: str | None) -> str | None:
+    """For click: the key as text. No error shows it."""
+    if given is None:
+        return None
+    from picolink import key as link_keys
+
+    text = given
+    if not given.startswith(link_keys.BEGIN):
+        text = _key_in(_key_of_pc() if given == _PC_KEY else Path(given))
+    try:
+        link_keys.secret(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return text
+
+
+def _key_of_pc() -> Path:
+    from ..keys import pc_file
+
+    if not pc_file().exists():
+        raise click.BadParameter(
+            "this PC has no key: picolink key install --pc --port PORT puts one here and onto a board"
+        )
+    return pc_file()
+
+
+def _key_in(file: Path) -> str:
+    try:
+        text = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise click.BadParameter(f"the file {file} cannot be read: {why}") from None
+    if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
+        raise click.BadParameter(f"every user of this PC may read the key: chmod 600 {file}")
+    return text
+
+
+key_option = click.option(
+    "--key",
+    metavar="KEY",
+    callback=_read_key,
+    help="For a board with a key: a file of `picolink key new`, or pc: what `picolink key install --pc` has "
+    "put on this PC. The text of a key, too; but other users of this PC may see what you type here.",
 )
 
 
@@ -51,10 +103,15 @@ def open_radio(name: str) -> "Radio":
 
 @contextlib.asynccontextmanager
 async def visit(
-    name: str, radio: "Radio", on_event: Callable[[str, str], object], timeout_ms: int | None = None
+    name: str,
+    radio: "Radio",
+    on_event: Callable[[str, str], object],
+    key: str | None,
+    timeout_ms: int | None = None,
 ) -> AsyncIterator["Link"]:
     """A link to the board `name`; in the end it sends the rest, and the board's program goes on.
 
+    key: as text; None: without one.
     What was read has to be confirmed with link.commit(): the rest comes again to who visits the board next.
     Raises TimeoutError if the board does not come in time.
     """
@@ -64,7 +121,7 @@ async def visit(
         if event != "restarted":  # the last visit was another program's
             on_event(event, detail)
 
-    options = {"on_event": tell, "timeout_ms": timeout_ms, "commit": True}
+    options = {"on_event": tell, "timeout_ms": timeout_ms, "commit": True, "key": key}
     with contextlib.suppress(_LeaveError):
         async with picolink.connect(name, radio=radio, **options) as link:
             yield link
