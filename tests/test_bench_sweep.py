@@ -118,6 +118,7 @@ def test_nothing_comes_at_the_slowest_settings(tmp_path):
     assert all(row["per_second"] == 0 and row["p50"] is None for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_a_sweep_varies_one_thing_and_draws_it(tmp_path, monkeypatch):
     some = sweep.Sweep("ATT MTU", "the ATT MTU", sweep._radio("mtu", (23, 247)), SECONDS)
@@ -169,6 +170,7 @@ def outcomes():
         yield {job: simulate(job) for job in jobs}
 
 
+@pytest.mark.slow
 def test_targets_are_met_or_not(outcomes):
     rows = targets.conclude(outcomes).rows
     assert len(rows) == 2 * len(WAYS) + len(WAYS) + 2 * 2

@@ -202,6 +202,7 @@ def test_nothing_that_a_forger_says_lasts(kinds):
     assert strangers > 50
 
 
+@pytest.mark.slow
 @KINDS
 def test_honest_sides_never_contradict_each_other(kinds):
     """Packets up to 3 s late, in any order, doubled, lost; drops that one side notices first."""

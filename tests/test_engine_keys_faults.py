@@ -63,6 +63,7 @@ def checks():
             yield function, value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(fault, tmp_path, monkeypatch):
     right, wrong = FAULTS[fault]

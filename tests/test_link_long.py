@@ -58,6 +58,7 @@ def test_the_clock_begins_anew(before_s):
         assert events.count("connected") == events.count("disconnected") == 6
 
 
+@pytest.mark.slow
 def test_a_day(monkeypatch):
     """24 hours with a message each way every minute, more than 2^16 bytes, and a drop every hour; the clock
     begins anew in the middle."""
