@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from picolink.link import Link
     from picolink.radio.bleak import Radio
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.buffer import Buffer
 
 _BAR_S = 0.5
 _HISTORY = "chat-history"
@@ -97,17 +98,27 @@ async def _show(link: "Link", say: object) -> None:
 
 async def _type(link: "Link", session: "PromptSession", channel: int, say: object) -> None:
     """What is typed, until Ctrl-D or Ctrl-C."""
+
+    def send(buffer: "Buffer") -> bool:
+        """Returns whether the text stays in the prompt."""
+        say(f"> {buffer.text}", "b")
+        for line in buffer.text.splitlines():
+            try:
+                taken = link.send_nowait(line, channel)
+            except ValueError as error:
+                say(f"not sent: {error}", "ansired")
+            else:
+                if not taken:
+                    say(f"not sent, as too much waits for the board already: {line}", "ansired")
+        return False
+
+    # One prompt for all lines, and the terminal stays raw while something is printed. Else what is typed
+    # meanwhile gets lost, a Ctrl-D above all: a prompt that ends while messages come may take the keys of the
+    # next one, and a terminal that is not raw drops it.
+    session.default_buffer.accept_handler = send
+    session.app.input.cooked_mode = contextlib.nullcontext
     with contextlib.suppress(EOFError, KeyboardInterrupt):
-        while True:
-            text = await session.prompt_async("> ")
-            for line in text.splitlines():
-                try:
-                    taken = link.send_nowait(line, channel)
-                except ValueError as error:
-                    say(f"not sent: {error}", "ansired")
-                else:
-                    if not taken:
-                        say(f"not sent, as too much waits for the board already: {line}", "ansired")
+        await session.prompt_async("> ")
 
 
 def _bar(link: "Link") -> str:
