@@ -1,6 +1,7 @@
 """`picolink scan`, `send`, `chat`, `monitor` on the virtual radio of a `picolink run`; screens in a pty."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import pty
@@ -14,7 +15,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from picolink import key as keys
+from picolink_pc.terminal.send import send
 
 pytestmark = pytest.mark.slow
 
@@ -335,6 +338,18 @@ def test_a_board_without_the_key_that_the_pc_has(boards, home):
     file = key_file(home / "right.key", keys.text(bytes(32)))
     done = picolink("send", "One", "--key", file, "--timeout", "6", "in vain")
     assert "the other board has no key, and was turned away: give both the same key" in done.stderr
+
+
+def test_a_key_without_a_cipher_names_what_is_missing(monkeypatch):
+    """Not in a traceback, once the board is there."""
+    find = importlib.util.find_spec
+    lacking = ("_picolink", "cryptography")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda *name: None if name[0] in lacking else find(*name)
+    )
+    outcome = CliRunner().invoke(send, ["One", "--key", keys.text(bytes(32)), "x"])
+    assert outcome.exit_code == 1
+    assert '"picolink[keys]"' in outcome.output
 
 
 def test_what_is_no_key_is_said_and_not_shown(home):

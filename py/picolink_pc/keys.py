@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-import platformdirs
 from mpremote.transport_serial import SerialTransport
 from picolink import key as keys
 
-from . import device
+from . import device, key_files
 from .device import DeviceError, ports_option
 
 _FINGERPRINT = """
@@ -90,7 +89,7 @@ def install(file: TextIO | None, ports: tuple[str, ...], on_pc: bool) -> None:
                 )
         click.echo(f"The key {fingerprint} is on the board at {port}.")
     if on_pc:
-        path = pc_file()
+        path = key_files.of_pc()
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, text)
         click.echo(f"The key {fingerprint} is on this PC, in {path}.")
@@ -107,7 +106,7 @@ def check(ports: tuple[str, ...], on_pc: bool) -> None:
             found[f"the board at {port}"] = _of_board(board)
     if on_pc:
         try:
-            found["this PC"] = _fingerprint(pc_file().read_text().strip())
+            found["this PC"] = _fingerprint(key_files.of_pc().read_text().strip())
         except FileNotFoundError:
             found["this PC"] = "no key"
     for place, what in found.items():
@@ -131,11 +130,6 @@ def _of_board(board: SerialTransport) -> str:
 
 def _fingerprint(text: str) -> str:
     return keys.fingerprint(keys.secret(text))
-
-
-def pc_file() -> Path:
-    """Where picolink.radio.bleak looks for it."""
-    return platformdirs.user_data_path("picolink", appauthor=False, ensure_exists=False) / keys.FILE
 
 
 def _write(file: Path, text: str, flags: int = os.O_TRUNC) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import signal
 import sqlite3
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from .. import extras
+from .. import extras, key_files
 from ..terminal.visit import open_radio
 
 
@@ -43,8 +42,8 @@ def gateway(config: Path, check: bool, verbose: bool) -> None:
 
     try:
         settings = configs.load(config)
-        if settings.keys and not importlib.util.find_spec("_picolink"):
-            extras.require("keys", "boards with a key, and the Python engine")
+        if settings.keys:
+            key_files.require_cipher()
         radio = _radio(settings.gateway)
         asyncio.run(_check(settings) if check else _run(settings, radio))
     except configs.ConfigError as error:

@@ -1,14 +1,13 @@
 """The file that says which boards go to which broker: TOML, and errors that name the line."""
 
-import os
 import re
-import stat
 import tomllib
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
-from picolink import key as link_keys
 from picolink import wire
+
+from .. import key_files
 
 
 class ConfigError(Exception):
@@ -159,17 +158,11 @@ class _Reader:
         if not isinstance(key, str):
             self._fail("board", entry, index, f"{entry} is a text in quotes")
         file = self._path
-        if entry == "key_file":
-            file = self._path.parent / key
-            try:
-                key = file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                why = getattr(error, "strerror", None) or "it is no text"
-                self._fail("board", entry, index, f"{file} cannot be read: {why}")
-        if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
-            self._fail("board", entry, index, f"every user of this PC may read the key: chmod 600 {file}")
         try:
-            link_keys.secret(key)
+            if entry == "key_file":
+                file = self._path.parent / key
+                key = key_files.read(file)
+            key_files.check(key, file)
         except ValueError as error:
             self._fail("board", entry, index, str(error))
         return key

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import os
 import re
-import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -39,34 +37,23 @@ def _read_key(_context: click.Context, _parameter: click.Parameter, given: str |
         return None
     from picolink import key as link_keys
 
-    text = given
-    if not given.startswith(link_keys.BEGIN):
-        text = _key_in(_key_of_pc() if given == _PC_KEY else Path(given))
+    from .. import key_files
+
+    file = None
+    if given == _PC_KEY:
+        file = key_files.of_pc()
+        if not file.exists():
+            raise click.BadParameter(
+                "this PC has no key: picolink key install --pc --port PORT puts one here and onto a board"
+            )
+    elif not given.startswith(link_keys.BEGIN):
+        file = Path(given)
     try:
-        link_keys.secret(text)
+        text = key_files.read(file) if file else given
+        key_files.check(text, file)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    return text
-
-
-def _key_of_pc() -> Path:
-    from ..keys import pc_file
-
-    if not pc_file().exists():
-        raise click.BadParameter(
-            "this PC has no key: picolink key install --pc --port PORT puts one here and onto a board"
-        )
-    return pc_file()
-
-
-def _key_in(file: Path) -> str:
-    try:
-        text = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise click.BadParameter(f"the file {file} cannot be read: {why}") from None
-    if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
-        raise click.BadParameter(f"every user of this PC may read the key: chmod 600 {file}")
+    key_files.require_cipher()
     return text
 
 

@@ -1,0 +1,38 @@
+"""The files of this PC that hold keys. No error shows a key."""
+
+import importlib.util
+import os
+import stat
+from pathlib import Path
+
+import platformdirs
+from picolink import key as link_keys
+
+from . import extras
+
+
+def of_pc() -> Path:
+    """Where picolink.radio.bleak looks for the key of this PC."""
+    return platformdirs.user_data_path("picolink", appauthor=False, ensure_exists=False) / link_keys.FILE
+
+
+def read(file: Path) -> str:
+    """What is in the file, as text.  Raises ValueError that says why it cannot be read."""
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise ValueError(f"{file} cannot be read: {why}") from None
+
+
+def check(text: str, file: Path | None) -> None:
+    """Raises ValueError if this is no key, or every user may read the file that it is in."""
+    if file and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
+        raise ValueError(f"every user of this PC may read the key: chmod 600 {file}")
+    link_keys.secret(text)
+
+
+def require_cipher() -> None:
+    """Raises MissingExtraError where a key is of no use: the Python engine needs a package for its cipher."""
+    if not importlib.util.find_spec("_picolink"):
+        extras.require("keys", "boards with a key, and the Python engine")
