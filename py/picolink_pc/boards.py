@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -303,8 +304,12 @@ class Room:
         if self._capture:
             from .capture import Capture
 
-            self._cleanup.enter_context(Capture(self.radio, self._capture, bool(self._firmware)))
+            self._cleanup.enter_context(Capture(self.radio, self._capture, self.now_us))
         return self
+
+    def now_us(self) -> int:
+        """The time on the clock that all boards of the room share: real, or virtual, which begins in 1970."""
+        return round(asyncio.get_running_loop().time() * 1e6) if self._firmware else time.time_ns() // 1000
 
     async def __aexit__(self, *_exception) -> None:
         try:

@@ -3,10 +3,9 @@
 The format is btsnoop, one file for each board: it cannot tell boards apart.
 """
 
-import asyncio
 import re
 import struct
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -26,15 +25,15 @@ class Capture:
     """Use it with `with`, while there are boards on `radio`.
 
     path: of the files; the name of a board is put before its suffix.
-    emulated: the time of packets is that of the loop, which begins in 1970; else it is this PC's.
+    now_us: the time that goes with each packet, in us since 1970.
     """
 
-    def __init__(self, radio: "VirtualRadio", path: Path, emulated: bool) -> None:
+    def __init__(self, radio: "VirtualRadio", path: Path, now_us: Callable[[], int]) -> None:
         self.files: dict[str, Path] = {}
         """By name of the board."""
         self._radio = radio
         self._path = path
-        self._emulated = emulated
+        self._now_us = now_us
         self._open: dict[str, BinaryIO] = {}
 
     def __enter__(self) -> "Capture":
@@ -48,9 +47,8 @@ class Capture:
 
     def _write(self, controller: "RadioController", packet: bytes, to_host: bool) -> None:
         file = self._open.get(controller.name) or self._begin(controller.name)
-        now_us = round(asyncio.get_running_loop().time() * 1e6) if self._emulated else time.time_ns() // 1000
         flags = _TO_HOST * to_host | _COMMAND_OR_EVENT * (packet[0] != _H4_ACL)
-        file.write(_RECORD.pack(len(packet), len(packet), flags, 0, _UNIX_EPOCH_US + now_us) + packet)
+        file.write(_RECORD.pack(len(packet), len(packet), flags, 0, _UNIX_EPOCH_US + self._now_us()) + packet)
 
     def _begin(self, board: str) -> BinaryIO:
         name = re.sub(r"\W+", "-", board)

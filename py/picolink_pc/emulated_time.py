@@ -4,19 +4,27 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-_REAL_S = (3, 8)
+if TYPE_CHECKING:
+    from .emulator.firmware import Firmware
+
+_REAL_S = (1.5, 3.5)
 """For one second of two boards at work, on 2 cores with nothing else running."""
 
 
 @contextlib.contextmanager
-def told(console: Console, boards_s: float) -> Iterator[None]:
-    """Around what uses a VirtualTimeLoop, on that loop.
+def told(console: Console, firmware: "Firmware | None", boards_s: float) -> Iterator[None]:
+    """Around what boards.play() runs.
 
-    boards_s: how long it will take on the boards, about.
+    firmware: of the boards; None: they are not emulated, and nothing is said.
+    boards_s: how long it will take on them, about.
     """
+    if firmware is None:
+        yield
+        return
     least, most = (_in_words(boards_s * each) for each in _REAL_S)
     console.print(
         f"Emulated boards: about {_in_words(boards_s)} of their time, which takes {least} to {most} "

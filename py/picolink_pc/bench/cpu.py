@@ -25,6 +25,20 @@ _MS = 2000
 WAYS = (("send", "async for"), ("send", "recv"), ("send_nowait", "drain"))
 """How a program sends and reads."""
 
+CASE_COLUMNS = {
+    "engine": "engine",
+    "sender": "sends with",
+    "reader": "reads with",
+    "rate": "messages/s each way",
+    "share": "% of air",
+}
+"""The first ones of a table of CPU."""
+
+
+def case_names(engine: str, sender: str | None, reader: str | None) -> Row:
+    """Of a row: what was measured, see measure()."""
+    return {"engine": engine, "sender": sender or "nothing", "reader": reader or "nothing"}
+
 
 def measure(
     pico: Emulator,
@@ -80,10 +94,9 @@ def cpu(
                                          all of the CPU, on two emulated Pico Ws with this firmware
 
     Without --firmware, an emulated Pico runs the whole of picolink, link and asyncio included, with messages
-    both ways at once. A task takes the place of radio, aioble and Bluetooth stack; its work is not
-    counted, nor is theirs.
-    What asyncio needs to wake it is. With --firmware all of that is real and counted, and misses of the flash
-    cache, too.
+    both ways at once. A task takes the place of radio, aioble and Bluetooth stack; its work is not counted,
+    nor is theirs. What asyncio needs to wake it is. With --firmware all of that is real and counted, and so
+    are misses of the flash cache.
     """
     settings = radio_settings(interval_ms=interval_ms, pdus_per_event=pdus_per_event)
     cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]
@@ -119,8 +132,9 @@ def cpu(
         with Progress(*columns, console=console) as progress, Emulator(plain_pico) as pico:
             for engine, sender, reader in progress.track(cases):
                 found = measure(pico, engine, sender, reader, settings, keyed)
-                names = {"engine": engine, "sender": sender or "nothing", "reader": reader or "nothing"}
-                rows.append(names | found | {"share": 100 * found["rate"] / most})
+                rows.append(
+                    case_names(engine, sender, reader) | found | {"share": 100 * found["rate"] / most}
+                )
     except EmulatorError as error:
         raise click.ClickException(str(error)) from None
     result = Result(
@@ -134,11 +148,7 @@ def cpu(
             "ceiling": most,
         },
         columns={
-            "engine": "engine",
-            "sender": "sends with",
-            "reader": "reads with",
-            "rate": "messages/s each way",
-            "share": "% of air",
+            **CASE_COLUMNS,
             "cpu": "% of CPU",
             "cycles": "cycles for a message sent and one read",
         },

@@ -14,6 +14,7 @@ from .. import emulated_time
 from ..boards import Room, play
 from ..emulator.symbols import Symbols
 from ..radio.air import RadioSettings, ceiling
+from .cpu import CASE_COLUMNS, case_names
 from .cycles import RP2040_HZ
 from .report import Result, Row
 from .traffic import ROLES
@@ -56,15 +57,17 @@ async def _measure(
     most = ceiling(settings, both_ways=True)
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     rows, links = [], []
-    with emulated_time.told(console, _CASE_S * len(cases)), Progress(*columns, console=console) as progress:
+    with (
+        emulated_time.told(console, firmware, _CASE_S * len(cases)),
+        Progress(*columns, console=console) as progress,
+    ):
         for engine, sender, reader in progress.track(cases):
             found = await _run(firmware, settings, engine, sender, reader)
-            names = {"engine": engine, "sender": sender or "nothing", "reader": reader or "nothing"}
             rate = min(board["rate"] for board in found.values())
             both = {role: board["cpu"] for role, board in found.items()}
             central = found["central"]
             rows.append(
-                names
+                case_names(engine, sender, reader)
                 | {
                     "rate": rate,
                     "share": 100 * rate / most,
@@ -75,6 +78,7 @@ async def _measure(
             )
             if engine not in [row["engine"] for row in links]:
                 links.append({"engine": engine, **central["link"]})
+    without = "" if firmware.miss_cycles else "-without-misses"
     parameters = {
         "firmware": firmware.path.name,
         "miss_cycles": firmware.miss_cycles,
@@ -89,15 +93,11 @@ async def _measure(
     ]
     return [
         Result(
-            name="cpu-firmware" if firmware.miss_cycles else "cpu-firmware-without-misses",
+            name=f"cpu-firmware{without}",
             title=f"CPUs of emulated Pico Ws at full rate both ways, {settings.interval_ms:g} ms interval",
             parameters=parameters,
             columns={
-                "engine": "engine",
-                "sender": "sends with",
-                "reader": "reads with",
-                "rate": "messages/s each way",
-                "share": "% of air",
+                **CASE_COLUMNS,
                 **{role: f"% of CPU, {role}" for role in ROLES},
                 "misses": "of it waiting for flash",
                 "cycles": "cycles for a message sent and one read",
@@ -106,7 +106,7 @@ async def _measure(
             notes=["Waiting for flash, and cycles: of the central.", *notes],
         ),
         Result(
-            name="cpu-firmware-link" if firmware.miss_cycles else "cpu-firmware-link-without-misses",
+            name=f"cpu-firmware-link{without}",
             title="A link on an emulated Pico W: heap left, and time to connect",
             parameters=parameters,
             columns={
@@ -127,7 +127,7 @@ def profile(console: Console, firmware: "Firmware", settings: RadioSettings) -> 
     sampled = dataclasses.replace(firmware, sample_cycles=_SAMPLE_CYCLES)
 
     async def run() -> dict[str, Row]:
-        with emulated_time.told(console, _CASE_S):
+        with emulated_time.told(console, firmware, _CASE_S):
             return await _run(sampled, settings, "native", "send", "async for")
 
     central = play(run(), sampled)["central"]

@@ -1,6 +1,5 @@
 """`picolink bench link`: what two boards carry, and how late; picolink beside aioble alone."""
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,7 +182,6 @@ def _rate_row(
 ) -> Row:
     half, full = result.steps
     slower = min(full, key=lambda each: each.delivered)
-    lost = sum(each.sent - each.received + each.wrong for step in result.steps for each in step)
     return {
         "interval": settings.interval_ms,
         "engine": engine,
@@ -192,7 +190,7 @@ def _rate_row(
         "goodput": slower.delivered * message / 1000,
         "share": 100 * slower.delivered / most,
         "ceiling": most,
-        "lost": lost,
+        "lost": result.lost,
         "retransmitted": result.total("retransmitted"),
         "acks_alone": result.total("acks_alone"),
         "packets": result.total("packets_sent"),
@@ -479,8 +477,10 @@ async def _parts(
         "load": (len(_LOADS) + 1) * _LOAD_SECONDS,
     }
     boards_s = sum(runs[part] * (seconds_of[part] + _SETUP_S) for part in parts)
-    told = emulated_time.told(console, boards_s) if stack.firmware else contextlib.nullcontext()
-    with told, Progress(*columns, console=console) as progress:
+    with (
+        emulated_time.told(console, stack.firmware, boards_s),
+        Progress(*columns, console=console) as progress,
+    ):
         for part in parts:
             plan = _Plan(progress, part, runs[part])
             if part == "rate":

@@ -1,7 +1,6 @@
 """Connections dropped and boards restarted, very many times; virtual boards or emulated ones."""
 
 import asyncio
-import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 LOSS = 0.02
 """Of PDUs in the air, as between rooms."""
+
+_STRIKE_S = 3.5
+"""Of the boards' time, on average: a pause, the strike, connecting again."""
 
 _PAUSE_S = 0.4
 """The longest between messages that flow again and the next strike."""
@@ -129,10 +131,6 @@ def strikes(rng: random.Random, drops: int, restarts: int) -> list[Callable[[Pai
     return planned
 
 
-_STRIKE_S = 3.5
-"""Of the boards' time, on average: a pause, the strike, connecting again."""
-
-
 def play(
     console: Console,
     drops: int,
@@ -176,8 +174,7 @@ def play(
             found.add(pair)
 
         async def all_pairs() -> None:
-            told = emulated_time.told(console, total * _STRIKE_S) if firmware else contextlib.nullcontext()
-            with told:
+            with emulated_time.told(console, firmware, total * _STRIKE_S):
                 await asyncio.gather(*(one(number) for number in range(pairs)))
 
         play_in_room(all_pairs(), firmware)

@@ -9,7 +9,6 @@ import json
 import logging
 import random
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -238,10 +237,7 @@ class Pair:
 
     def _expect_messages(self, connect: bool) -> None:
         """From now on. connect: only after a new handshake."""
-        # What the boards' clocks show, too.
-        self._since_us = (
-            round(asyncio.get_running_loop().time() * 1e6) if self._emulated else time.time_ns() // 1000
-        )
+        self._since_us = self._room.now_us()
         self._must_connect = connect
         self._connected_us = dict.fromkeys(ROLES, 0)
         self._got_us = dict.fromkeys(ROLES, 0)

@@ -1,7 +1,6 @@
 """`picolink soak`: two boards for a long time, with faults; their heap and latency over time."""
 
 import asyncio
-import contextlib
 import random
 import re
 from collections.abc import Callable
@@ -82,7 +81,7 @@ def soak(
     settings = RadioSettings(loss=LOSS, seed=seed)
     pair = Pair("Soak", seed, settings, dict.fromkeys(ROLES, engine), firmware=firmware)
     try:
-        errors = play(_run(pair, duration, random.Random(seed), console, bool(firmware)), firmware)
+        errors = play(_run(pair, duration, random.Random(seed), console, firmware), firmware)
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     rows = _rows(pair)
@@ -124,12 +123,13 @@ def soak(
     click.get_current_context().exit(1 if errors else 0)
 
 
-async def _run(pair: Pair, duration: int, rng: random.Random, console: Console, emulated: bool) -> list[str]:
+async def _run(
+    pair: Pair, duration: int, rng: random.Random, console: Console, firmware: "Firmware | None"
+) -> list[str]:
     """Let it run and strike it. Returns the promises broken."""
     columns = (TextColumn("{task.fields[done]}"), BarColumn(), TimeRemainingColumn())
-    told = emulated_time.told(console, duration) if emulated else contextlib.nullcontext()
     now = asyncio.get_running_loop().time
-    with told, Progress(*columns, console=console) as progress:
+    with emulated_time.told(console, firmware, duration), Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=duration, done="connecting")
         try:
             async with pair:
