@@ -11,7 +11,7 @@ BUILD = Path(__file__).parents[1] / "build"
 
 @pytest.fixture
 def script(tmp_path, monkeypatch):
-    """The script as a module.  It builds nothing; `ran` has (release, step), and steps in `broken` fail."""
+    """The script as a module.  It builds nothing, and steps in `broken` fail."""
     monkeypatch.syspath_prepend(str(BUILD))
     monkeypatch.delitem(sys.modules, "test_firmware", raising=False)  # the tests have one of that name too
     for name in ("STEPS", "TUNED"):
@@ -19,7 +19,7 @@ def script(tmp_path, monkeypatch):
     module = importlib.import_module("test_picow")
     monkeypatch.setattr(module, "OUT", tmp_path / "out")
     monkeypatch.setattr(module, "build", lambda release, _checkout: tmp_path / f"{release}-RPI_PICO_W.uf2")
-    module.ran, module.broken = [], set()
+    module.broken = set()
     programs = {"fails": "raise SystemExit(3)", "passes": "print('done')"}
 
     def steps():

@@ -140,21 +140,12 @@ async def _links(console: Console, engine: str, seconds: int, message: int) -> l
                     "links": links,
                     "each": min(rates),
                     "all": sum(rates),
-                    "lost": sum(_lost(each) for each in runs),
-                    "cpu_us": 1e6 * cpu_s / sum(_received(each) for each in runs),
+                    "lost": sum(each.lost for each in runs),
+                    "cpu_us": 1e6 * cpu_s / sum(each.received for each in runs),
                     "late": runs[0].late_events,
                 }
             )
     return rows
-
-
-def _received(run: Run) -> int:
-    return sum(way.received for step in run.steps for way in step)
-
-
-def _lost(run: Run) -> int:
-    """Or doubled, or out of order."""
-    return sum(way.sent - way.received + way.wrong for step in run.steps for way in step)
 
 
 def _row(
@@ -167,10 +158,10 @@ def _row(
         "boards": two,
         "pc": one,
         "share": 100 * one / two,
-        "lost": _lost(with_pc),
+        "lost": with_pc.lost,
         "retransmitted": with_pc.total("retransmitted"),
-        "cpu_us": 1e6 * cpu_s / _received(with_pc),
+        "cpu_us": 1e6 * cpu_s / with_pc.received,
         "bleak": bleak.steps[-1][0].delivered,
-        "bleak_cpu_us": 1e6 * bleak_cpu_s / _received(bleak),
+        "bleak_cpu_us": 1e6 * bleak_cpu_s / bleak.received,
         "late": boards.late_events + with_pc.late_events + bleak.late_events,
     }

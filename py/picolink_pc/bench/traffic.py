@@ -79,6 +79,16 @@ class Run:
         """A counter of link.stats, both boards'."""
         return sum(stats[counter] for stats in self.stats)
 
+    @property
+    def received(self) -> int:
+        """Messages, of all steps and both ways."""
+        return sum(way.received for step in self.steps for way in step)
+
+    @property
+    def lost(self) -> int:
+        """Messages lost, doubled or out of order."""
+        return sum(way.sent - way.received + way.wrong for step in self.steps for way in step)
+
 
 @dataclass(frozen=True)
 class Stack:

@@ -13,7 +13,7 @@ import time
 from array import array
 
 _FORMAT = "<BIQ"
-_SETTLE_MS = 400  # between steps
+SETTLE_MS = 400  # between steps
 _LINE = 500  # latencies in one line of output
 
 
@@ -62,7 +62,7 @@ async def offer(role, steps, size, send, tell=print):
     """
     message = bytearray(size)
     for index, step in enumerate(steps):
-        await asyncio.sleep_ms(_SETTLE_MS)
+        await asyncio.sleep_ms(SETTLE_MS)
         number = 0
         start = now_us()
         end = start + int(step["seconds"] * 1e6)

@@ -89,7 +89,7 @@ async def central(way, size, steps, tally):
     await characteristic.write(b"ready", response=True)
     if way == "notify":
         for step in steps:
-            await asyncio.sleep_ms(traffic._SETTLE_MS + int(step["seconds"] * 1000))
+            await asyncio.sleep_ms(traffic.SETTLE_MS + int(step["seconds"] * 1000))
     else:
         with_response = way == "tutorial"
         send = patient(lambda message: characteristic.write(message, response=with_response))

@@ -23,7 +23,7 @@ async def main(*steps):
         await client.start_notify(_CHARACTERISTIC, lambda _, message: tally.add(message))
         await client.write_gatt_char(_CHARACTERISTIC, b"ready", response=False)
         for step in steps:
-            await asyncio.sleep_ms(traffic._SETTLE_MS + int(step["seconds"] * 1000))
+            await asyncio.sleep_ms(traffic.SETTLE_MS + int(step["seconds"] * 1000))
         came = -1
         while came != tally.total():
             came = tally.total()
