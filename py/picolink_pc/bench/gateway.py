@@ -21,7 +21,7 @@ from .report import Result, new_console, out_option, publish
 
 _NOTES = (
     "Boards: links of CPython programs, 10 in each, over local sockets in place of Bluetooth.",
-    "Gateways: `picolink gateway`, killed with SIGKILL. Broker: mosquitto, ended with SIGTERM.",
+    "Gateways: `picolink gateway`, killed with SIGKILL.",
     "lost: what a subscriber with QoS 1 never got. came twice: with the same id. another id: with another.",
     "late: between the board's send and the subscriber, with all the time that something was killed; ms.",
 )
@@ -32,10 +32,13 @@ user root
 persistence true
 persistence_location {folder}/
 autosave_on_changes true
-autosave_interval 100
+autosave_interval {autosave}
 max_inflight_messages 0
 max_queued_messages 0
 """
+_AUTOSAVE = 100
+"""Changes until mosquitto writes its store; with --kill-broker each: what only its memory holds is lost."""
+
 _DOWN_S = 1.0
 
 
@@ -66,23 +69,36 @@ class Outcome:
 @click.option(
     "--kills", type=click.IntRange(0), default=4, show_default=True, help="Of the broker; and of gateways."
 )
+@click.option(
+    "--kill-broker",
+    is_flag=True,
+    help="With SIGKILL, not SIGTERM; mosquitto then writes each change to its disk.",
+)
 @click.option("--plot", is_flag=True, help="Also draw what came when.")
 @out_option
 def gateway(
-    boards: int, gateways: int, rate: int, seconds: int, kills: int, plot: bool, out: Path | None
+    boards: int,
+    gateways: int,
+    rate: int,
+    seconds: int,
+    kills: int,
+    kill_broker: bool,
+    plot: bool,
+    out: Path | None,
 ) -> None:
     """Many boards, some gateways and one broker, which are killed again and again: is a message lost?
 
     \b
     picolink bench gateway                                    a minute; needs mosquitto
     picolink bench gateway --boards 4 --gateways 2 --seconds 5
+    picolink bench gateway --rate 100 --kill-broker           the broker, too, with SIGKILL
     """
     extras.require("gateway", "gateways")
     if plot:
         extras.require("plots", "pictures")
     console = new_console()
     with tempfile.TemporaryDirectory() as folder:
-        outcome = asyncio.run(play(Path(folder), boards, gateways, rate, seconds, kills))
+        outcome = asyncio.run(play(Path(folder), boards, gateways, rate, seconds, kills, kill_broker))
     late = sorted(outcome.late_ms) or [0]
     row = {
         "boards": boards,
@@ -110,14 +126,17 @@ def gateway(
         "p50": "late, half",
         "p99": "late, 99 %",
     }
+    name = "gateway-broker-killed" if kill_broker else "gateway"
     pictures = {}
     if plot:
         from . import gateway_plot
 
-        pictures["gateway"] = lambda _, path: gateway_plot.draw(outcome.came, outcome.kills, path)
+        pictures[name] = lambda _, path: gateway_plot.draw(outcome.came, outcome.kills, path)
     parameters = {"seconds": seconds, "rate": rate}
     title = "Boards, gateways and a broker that are killed"
-    publish(console, [Result("gateway", title, parameters, columns, [row], list(_NOTES))], out, pictures)
+    ended = "killed with SIGKILL, and each change written to disk" if kill_broker else "ended with SIGTERM"
+    notes = [*_NOTES, f"Broker: mosquitto, {ended}."]
+    publish(console, [Result(name, title, parameters, columns, [row], notes)], out, pictures)
     if outcome.lost or outcome.other_id:
         raise click.ClickException("messages were lost, or came twice with another id")
 
@@ -133,13 +152,20 @@ def broker_program() -> str:
 
 
 async def play(
-    folder: Path, boards: int, gateways: int, rate: int, seconds: float, kills: int, per_program: int = 10
+    folder: Path,
+    boards: int,
+    gateways: int,
+    rate: int,
+    seconds: float,
+    kills: int,
+    kill_broker: bool = False,
+    per_program: int = 10,
 ) -> Outcome:
     """The whole scene; everything that it starts is over when it returns.
 
-    per_program: boards in one program.
+    kill_broker: with SIGKILL, not SIGTERM.   per_program: boards in one program.
     """
-    scene = _Scene(folder, boards, gateways, rate, seconds, per_program)
+    scene = _Scene(folder, boards, gateways, rate, seconds, kill_broker, per_program)
     try:
         return await scene.play(kills)
     finally:
@@ -148,13 +174,22 @@ async def play(
 
 class _Scene:
     def __init__(
-        self, folder: Path, boards: int, gateways: int, rate: int, seconds: float, per_program: int
+        self,
+        folder: Path,
+        boards: int,
+        gateways: int,
+        rate: int,
+        seconds: float,
+        kill_broker: bool,
+        per_program: int,
     ) -> None:
         self._folder = folder
         self._names = [f"Board{number}" for number in range(boards)]
         self._gateways = gateways
         self._rate = rate
         self._seconds = seconds
+        self._broker_end = signal.SIGKILL if kill_broker else signal.SIGTERM
+        self._autosave = 1 if kill_broker else _AUTOSAVE
         self._per_program = per_program
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._outcome = Outcome()
@@ -169,7 +204,7 @@ class _Scene:
     async def play(self, kills: int) -> Outcome:
         (self._folder / "radio").mkdir()
         config = self._folder / "mosquitto.conf"
-        config.write_text(_BROKER.format(port=self._port, folder=self._folder))
+        config.write_text(_BROKER.format(port=self._port, folder=self._folder, autosave=self._autosave))
         await self._start_broker()
         collector = asyncio.create_task(self._collect())
         await asyncio.wait_for(self._subscribed.wait(), 20)
@@ -250,8 +285,7 @@ class _Scene:
             raise click.ClickException(
                 f"{name} has ended by itself: {(self._folder / name).with_suffix('.log').read_text()}"
             )
-        # mosquitto that is killed forgets what it has acknowledged and not delivered: only this saves it.
-        self._running[name].send_signal(signal.SIGTERM if name == "broker" else signal.SIGKILL)
+        self._running[name].send_signal(self._broker_end if name == "broker" else signal.SIGKILL)
         self._outcome.kills.append((time.monotonic() - self._began, name.rstrip("0123456789")))
         await self._running[name].wait()
         await asyncio.sleep(random.uniform(0.1, _DOWN_S))

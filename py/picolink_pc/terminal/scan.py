@@ -17,7 +17,7 @@ from rich.text import Text
 from .visit import open_radio, play, radio_option
 
 _PIPED_S = 5
-_GONE_S = 10
+_GONE_S = 15  # BlueZ tells of an unchanged advertisement every 11 s only
 _REFRESH_S = 0.5
 _NOBODY = (
     "No picolink board in sight. Does one run picolink.advertise(...)? One that is connected is not seen. "
