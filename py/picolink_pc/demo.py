@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from . import screen_svg
 from .boards import Board, BoardError, Room, play
 from .products import EXAMPLES
 from .radio.air import RadioSettings, ceiling
@@ -105,10 +105,7 @@ def demo(
             f"{time.monotonic() - began:.0f} s here."
         )
     if picture is not None:
-        svg = console.export_svg(title="picolink demo")
-        picture.write_text(
-            re.sub(r"@font-face {.*?}\s*", "", svg, flags=re.DOTALL), encoding="utf-8"
-        )  # no fonts from the web
+        picture.write_text(screen_svg.svg(console, "picolink demo"), encoding="utf-8")
         click.echo(f"picture: {picture}")
     if target is not None:
         target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
