@@ -94,8 +94,8 @@ def cpu(
                                          all of the CPU, on two emulated Pico Ws with this firmware
 
     Without --firmware, an emulated Pico runs the whole of picolink, link and asyncio included, with messages
-    both ways at once. A task takes the place of radio, aioble and Bluetooth stack; its work is not counted,
-    nor is theirs. What asyncio needs to wake it is. With --firmware all of that is real and counted, and so
+    both ways at once. A timer's handler takes the place of radio, aioble and Bluetooth stack; its work is not
+    counted, nor is theirs. With --firmware all of that is real and counted, and so
     are misses of the flash cache.
     """
     settings = radio_settings(interval_ms=interval_ms, pdus_per_event=pdus_per_event)

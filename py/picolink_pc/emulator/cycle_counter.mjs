@@ -5,7 +5,8 @@
 //     ...                              # what is to be measured
 //     cycles = mem32[0x40068000]       # cycles since the start, sleep excluded
 //
-// An empty region shows the cost of the two accesses themselves. On a real chip the address is a bus fault.
+// An empty region shows the cost of the two accesses themselves. mem32[0x40068004] = 1 stops the counter, and = 0 lets it
+// go on when that was written as often as 1. On a real chip the address is a bus fault.
 //
 // Behind it is the time in microseconds that all boards of a room share: mem32[0x40068008] is its lower half, and
 // mem32[0x4006800c] the upper half as of then.
@@ -14,13 +15,16 @@ import { BasePeripheral } from 'rp2040js';
 
 export const CYCLE_COUNTER_ADDRESS = 0x40068000;
 
+const STOP = 4;
 const LOWER_MICROS = 8;
 const UPPER_MICROS = 12;
 const HALF = 2 ** 32;
 
 export class CycleCounter extends BasePeripheral {
   #upper = 0;
-  start = 0;
+  #stops = 0;
+  #stoppedAt = 0;
+  start = 0; // cycles at which the counter would have been 0 if it had never stopped
   since = 0; // nanoseconds: when the board was switched on, in the time of its room
 
   readUint32(offset) {
@@ -32,7 +36,16 @@ export class CycleCounter extends BasePeripheral {
     return offset === UPPER_MICROS ? this.#upper : (this.rp2040.core.cycles - this.start) >>> 0;
   }
 
-  writeUint32() {
-    this.start = this.rp2040.core.cycles;
+  writeUint32(offset, value) {
+    const { cycles } = this.rp2040.core;
+    if (offset !== STOP) {
+      this.start = cycles;
+    } else if (value) {
+      if (this.#stops++ === 0) {
+        this.#stoppedAt = cycles;
+      }
+    } else if (--this.#stops === 0) {
+      this.start += cycles - this.#stoppedAt;
+    }
   }
 }

@@ -1,8 +1,9 @@
 # How busy picolink keeps a board's CPU at the radio's full rate: link, asyncio and engine.
 # For the emulated Pico.
 #
-# There is no radio and no Bluetooth stack here.  A task takes packets and brings some as often as the air
-# allows; what it does itself, the other side's engine included, is not counted, but that it is woken is.
+# There is no radio and no Bluetooth stack here.  The handler of a timer takes packets and brings some as often as
+# the air allows, between two bytecodes, as Bluetooth's events come; what it does itself, the other side's engine
+# included, is not counted.
 
 import asyncio
 import gc
@@ -10,7 +11,7 @@ import json
 import sys
 import time
 
-from machine import mem32
+from machine import Timer, mem32
 
 _SIZE = 18  # bytes of a message
 _PACKET = 244  # bytes: the largest
@@ -31,8 +32,7 @@ class _Ble:
         self.packets = [memoryview(bytearray(_PACKET)) for _ in range(_ON_THE_WAY)]
         self.sizes = [0] * _ON_THE_WAY
         self.first = self.count = 0
-        self.counter = 0  # address of the cycle counter
-        self.apart = 0  # cycles that are not picolink's
+        self.stop = 0  # address at which the cycle counter is stopped: for what is not picolink's
 
     def irq(self, _handler):
         pass
@@ -40,12 +40,12 @@ class _Ble:
     def gattc_write(self, _handle, _value_handle, packet, _mode):
         if self.count == _ON_THE_WAY:
             raise OSError(_FULL)
-        began = mem32[self.counter]
+        mem32[self.stop] = 1
         place = (self.first + self.count) % _ON_THE_WAY
         self.packets[place][: len(packet)] = packet
         self.sizes[place] = len(packet)
         self.count += 1
-        self.apart += mem32[self.counter] - began
+        mem32[self.stop] = 0
 
 
 def _stand_in(ble):
@@ -92,41 +92,54 @@ class _Connected(Central):
         self._policy.call(_Connection.mtu)
 
 
-async def _carry(packet_us, sends, received, keyed):
+class _Air:
     """A packet each way every packet_us: a full one fills much of a connection event.
 
-    sends: whether the other side does.   received: counts its messages, in a list.
+    sends: whether the other side does.   received: counts its messages.
     """
-    if keyed:
-        from picolink import key
 
-        peer = Engine(1, b"the peer", key=key.secret(_KEY), seed=key.seed(b"the peer"))
-    else:
-        peer = Engine(1, b"the peer")
-    peer.start(247, time.ticks_ms())
-    packet = memoryview(bytearray(_PACKET))
-    views = [packet[:size] for size in range(_PACKET + 1)]
-    message, buffer = bytes(_SIZE), bytearray(_SIZE)
-    due_at = time.ticks_us()
-    while True:
-        due_at = time.ticks_add(due_at, packet_us)
-        await asyncio.sleep_ms(max(0, time.ticks_diff(due_at, time.ticks_us()) // 1000))
-        began = mem32[_ble.counter]
-        now = time.ticks_ms()
+    def __init__(self, packet_us, sends, keyed):
+        if keyed:
+            from picolink import key
+
+            self._peer = Engine(1, b"the peer", key=key.secret(_KEY), seed=key.seed(b"the peer"))
+        else:
+            self._peer = Engine(1, b"the peer")
+        self._peer.start(247, time.ticks_ms())
+        self._packet_us = packet_us
+        self._sends = sends
+        self.received = 0
+        packet = memoryview(bytearray(_PACKET))
+        self._views = [packet[:size] for size in range(_PACKET + 1)]
+        self._message, self._buffer = bytes(_SIZE), bytearray(_SIZE)
+        self._timer = Timer()
+
+    def start(self):
+        self._timer.init(freq=1e6 / self._packet_us, callback=self._carry)
+
+    def stop(self):
+        self._timer.deinit()
+
+    def _carry(self, _timer):
+        mem32[_ble.stop] = 1
+        data = self._exchange()
+        mem32[_ble.stop] = 0
+        if data:
+            on_bluetooth(_NOTIFY, data)
+
+    def _exchange(self):
+        """Take a packet there; returns what comes with the event of one from there, or None."""
+        peer, now = self._peer, time.ticks_ms()
         if _ble.count:
             peer.feed(_ble.packets[_ble.first][: _ble.sizes[_ble.first]], now)
             _ble.first = (_ble.first + 1) % _ON_THE_WAY
             _ble.count -= 1
-        while peer.recv_into(buffer) >= 0:
-            received[0] += 1
-        while sends and peer.send(message):
+        while peer.recv_into(self._buffer) >= 0:
+            self.received += 1
+        while self._sends and peer.send(self._message):
             pass
-        size = peer.pull_into(packet, now)
-        if size:
-            _ble.apart += mem32[_ble.counter] - began
-            on_bluetooth(_NOTIFY, (_HANDLE, _VALUE_HANDLE, views[size]))
-            began = mem32[_ble.counter]
-        _ble.apart += mem32[_ble.counter] - began
+        size = peer.pull_into(self._views[_PACKET], now)
+        return (_HANDLE, _VALUE_HANDLE, self._views[size]) if size else None
 
 
 async def _send(link):
@@ -165,25 +178,30 @@ _READERS = {"async for": _async_for, "recv": _recv, "drain": _drain}
 
 
 async def _measure(counter, engine, sender, reader, packet_us, ms, keyed):
-    _ble.counter = counter
+    _ble.stop = counter + 4
     keys = {"key": _KEY} if keyed else {}
     link = Link(_Connected("air"), engine=engine, on_event=lambda _event, _detail: None, **keys)
-    here, there = [0], [0]
-    tasks = [asyncio.create_task(_carry(packet_us, bool(reader), there, keyed))]
+    here = [0]
+    air = _Air(packet_us, bool(reader), keyed)
+    air.start()
     await link.open()
+    tasks = []
     if sender:
         tasks.append(asyncio.create_task(_SENDERS[sender](link)))
     if reader:
         tasks.append(asyncio.create_task(_READERS[reader](link, here)))
     await asyncio.sleep_ms(_WARM_UP_MS)
+    if not tasks:
+        air.stop()  # a radio that has nothing says nothing
     gc.collect()
-    here[0] = there[0] = _ble.apart = 0
+    here[0] = air.received = 0
     began_at = time.ticks_us()
     mem32[counter] = 0
     await asyncio.sleep_ms(ms)
-    cycles = mem32[counter] - _ble.apart
+    cycles = mem32[counter]
     us = time.ticks_diff(time.ticks_us(), began_at)
-    print(json.dumps({"sent": there[0], "received": here[0], "us": us, "cycles": cycles}))
+    air.stop()
+    print(json.dumps({"sent": air.received, "received": here[0], "us": us, "cycles": cycles}))
 
 
 def measure(*arguments):
