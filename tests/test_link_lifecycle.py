@@ -8,7 +8,7 @@ import pytest
 import virtual_time
 from picolink import lifecycle
 from picolink.link import Link
-from picolink.policy import FULL, HANG_UP, Policy
+from picolink.policy import FULL_MS, HANG_UP, Policy
 from picolink.pyengine import Engine
 from picolink.radio import memory
 
@@ -149,6 +149,7 @@ def met():
         while size := other.pull_into(buffer, now):
             policy.feed(bytes(buffer[:size]), now)
 
+    exchange.other = other
     for now in range(0, 600, 10):  # no round trip is measured
         exchange(now)
     assert policy.connection == lifecycle.CONNECTED
@@ -177,9 +178,40 @@ def test_a_full_host_stack_is_asked_less_often_while_nothing_leaves():
             pass
     pauses = []
     for stack.room in (0, 0, 0, 1, 3):
-        assert turns.send(650) == FULL
-        pauses.append(policy.full_ms)
+        pauses.append(turns.send(650))
     assert pauses == [4, 4, 4, 4, 2]
+
+
+def test_each_packet_that_comes_takes_the_one_along_that_waits_for_the_host_stack():
+    """And while that goes on, few turns are needed."""
+    policy, turns, stack, exchange = met()
+    other = exchange.other
+    for now in range(600, 650, 10):
+        exchange(now)
+        while policy.send_nowait(bytes(200)):
+            pass
+    stack.room = 3
+    assert turns.send(650) == FULL_MS
+    pauses = []
+    for now in (660, 670):
+        other.feed(stack.packets.pop(0), now)  # the air has taken one
+        assert len(stack.packets) == 2
+        while other.recv():
+            pass
+        other.send(b"x")
+        policy.feed(pulled(other, now), now)
+        assert len(stack.packets) == 3
+        pauses.append(turns.send(now))
+    assert pauses == [4, 8]
+    while stack.packets:
+        stack.packets.pop()
+    assert turns.send(680) == FULL_MS  # room for more than one: those that come are too few
+
+
+def pulled(engine, now):
+    """Its next packet."""
+    buffer = bytearray(244)
+    return bytes(buffer[: engine.pull_into(buffer, now)])
 
 
 def test_a_handler_never_overtakes_a_large_message_that_waits():

@@ -29,10 +29,11 @@ INTERPRETERS = {
 }
 
 
-def play(interpreter, program):
+def run_program(interpreter, *arguments):
+    """What a program of tests/programs prints."""
     command, variable, path = INTERPRETERS[interpreter]
     done = subprocess.run(
-        [command, PROGRAMS / "in_memory.py", program],
+        [command, *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -41,7 +42,11 @@ def play(interpreter, program):
         env=os.environ | {variable: os.pathsep.join(map(str, path))},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines().count("ok") == 2
+    return done.stdout
+
+
+def play(interpreter, program):
+    assert run_program(interpreter, "in_memory.py", program).splitlines().count("ok") == 2
 
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)

@@ -29,10 +29,14 @@ def sleep_ms(ms):
 
 
 class Flag:
-    """As MicroPython's ThreadSafeFlag, for one task that waits; but only for calls from the event loop."""
+    """As MicroPython's ThreadSafeFlag, for one task, which need not wait for ever.
 
-    def __init__(self):
-        self._event = asyncio.Event()
+    Only for calls in the thread of the event loop, but there between any two bytecodes.
+    """
+
+    def __init__(self, other=None):  # noqa: ARG002
+        self._is_set = False
+        self._awaited = None  # a future
 
     def register(self):
         pass
@@ -40,8 +44,21 @@ class Flag:
     release = register
 
     def set(self):
-        self._event.set()
+        self._is_set = True
+        self._end()
 
-    async def wait(self):
-        await self._event.wait()
-        self._event.clear()
+    def _end(self):
+        if self._awaited and not self._awaited.done():
+            self._awaited.set_result(None)
+
+    async def wait(self, ms):
+        loop = asyncio.get_running_loop()
+        self._awaited = loop.create_future()  # before it looks
+        timer = loop.call_later(ms / 1000, self._end)
+        try:
+            if not self._is_set:
+                await self._awaited
+        finally:
+            timer.cancel()
+            self._awaited = None
+        self._is_set = False

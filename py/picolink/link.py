@@ -9,13 +9,15 @@ import os
 from . import engine as engines
 from . import lifecycle as lc
 from .errors import LinkClosedError
-from .policy import BURST, FULL, FULL_MS, HANG_UP, HANG_UP_MS, LOOK_MS, TICK_MS, EventError, Policy
+from .policy import BURST, FULL_MS, HANG_UP, HANG_UP_MS, LOOK_MS, TICK_MS, EventError, Policy
 from .runtime import Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 _EIO = const(5)
 _COUNTER = const(0xFFFFFFFF)
 _LEAVE_MS = const(3000)  # who does not take what is queued for so long does not get it
 _SHUT_MS = const(5000)  # hanging up takes less
+
+_LONG_MS = const(1 << 28)  # three days
 
 _LOST = "the connection was lost"
 
@@ -85,9 +87,10 @@ class Link:
             more["key"] = keys.secret(key, role.folder)
             more["seed"] = keys.seed(role.identity)
         self._engine = engine_class(session, role.identity, **more)
-        self._wake = Flag()  # for the pump
+        self._readable = Flag()  # for one of those who wait for a message
+        self._wake = Flag(self._readable)  # for the pump
+        self._read = asyncio.Event()  # for the others: that one has gone on
         self._opened = asyncio.Event()
-        self._readable = asyncio.Event()
         self._room = asyncio.Event()
         self._policy = policy = Policy(
             self._engine,
@@ -116,7 +119,7 @@ class Link:
         self._burst = BURST  # messages that may be read before others get a turn
         self._tasks = []
         self._working = 0  # _RUN, _TICK
-        self._due_at = 0  # when the pump has its next turn, woken or not
+        self._is_awaited = False  # does somebody wait for self._readable?
         # In this object, so that a call finds them at once and takes no way round.
         self.send_nowait = policy.send_nowait
         for name in _METHODS:
@@ -135,7 +138,6 @@ class Link:
         await self._role.claim()
         self._wake.register()
         policy.open()
-        self._due_at = ticks_ms()
         try:
             self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._tick())]
             alarm = self._alarm(self._opened, timeout_ms)
@@ -264,13 +266,17 @@ class Link:
         stats = self._engine.stats()
         last = stats["messages_sent"] - stats["too_large"]  # counters of 32 bits: differences wrap
         alarm = self._alarm(self._room, timeout_ms)
-        while (
-            self._engine.pending()
-            and 0 < (last - self._engine.stats()["messages_acknowledged"]) & _COUNTER < 0x80000000
-        ):
-            self._policy.check_open()
-            self._room.clear()
-            await self._wait(self._room, alarm)
+        self._policy.flushes += 1
+        try:
+            while (
+                self._engine.pending()
+                and 0 < (last - self._engine.stats()["messages_acknowledged"]) & _COUNTER < 0x80000000
+            ):
+                self._policy.check_open()
+                self._room.clear()
+                await self._wait(self._room, alarm)
+        finally:
+            self._policy.flushes -= 1
 
     def commit(self):
         """All that was read is safe, for instance on disk: it does not come again when this board restarts.
@@ -317,7 +323,7 @@ class Link:
 
     async def _wait_message(self, ended, timeout_ms):
         """Wait until the engine has a message. Raises `ended` after the last."""
-        alarm = None if timeout_ms is None else self._alarm(self._readable, timeout_ms)
+        until = None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
         if not self._burst:
             await self._pause()  # before a message is taken: cancelled in here, none is lost
         policy = self._policy
@@ -327,9 +333,20 @@ class Link:
             elif self._engine.ended:
                 raise ended("the peer has closed the link")
             self._burst = BURST
-            self._wake.set()  # reading has made room: the peer may have to hear of it
-            self._readable.clear()
-            await self._wait(self._readable, alarm)
+            policy.has_read(ticks_ms())
+            left_ms = _LONG_MS if until is None else ticks_diff(until, ticks_ms())
+            if left_ms <= 0:
+                raise asyncio.TimeoutError
+            if self._is_awaited:
+                self._read.clear()
+                await self._wait(self._read, until is not None and [until, self._read])
+                continue
+            self._is_awaited = True
+            try:
+                await self._readable.wait(left_ms)
+            finally:
+                self._is_awaited = False
+                self._read.set()
 
     def _check_readable(self, ended):
         """Raises when no message will come any more."""
@@ -348,7 +365,7 @@ class Link:
 
     async def _wait(self, event, alarm):
         """Wait for the event, which may be set for others. Raises asyncio.TimeoutError in the end."""
-        if alarm is None:
+        if not alarm:
             await event.wait()
             return
         if ticks_diff(ticks_ms(), alarm[0]) >= 0:
@@ -361,7 +378,7 @@ class Link:
 
     async def _pause(self):
         self._burst = BURST
-        self._wake.set()
+        self._policy.has_read(ticks_ms())
         await sleep_ms(0)
 
     def _messages(self):
@@ -370,7 +387,7 @@ class Link:
             first, data = message
             self.channel = first & 15
             yield data
-        self._wake.set()
+        self._policy.has_read(ticks_ms())
 
     # -- the connection -----------------------------------------------------------------------------------
 
@@ -389,7 +406,6 @@ class Link:
                     if policy.over():
                         break
                     await sleep_ms(policy.pause(ticks_ms()))
-                    self._wake.register()  # a task that was cancelled while it waited has undone that
                     policy.seek(ticks_ms())
                     await self._establish()
                     why = await self._pump()
@@ -427,20 +443,13 @@ class Link:
         turns = policy.turns(ticks_ms())
         next(turns)
         while role.handle >= 0 and policy.life < lc.CLOSED:
-            now = ticks_ms()
-            wait = turns.send(now)
-            if wait > 0:
-                self._due_at = ticks_add(now, wait)
-                try:
-                    await self._wake.wait()
-                except MemoryError:
-                    await sleep_ms(FULL_MS)
-            elif wait == 0:
-                await sleep_ms(0)
-            elif wait == FULL:
-                await sleep_ms(policy.full_ms)
-            elif wait == HANG_UP:
+            wait = turns.send(ticks_ms())
+            if wait == HANG_UP:
                 return policy.why if role.handle >= 0 else _LOST
+            try:
+                await self._wake.wait(wait)
+            except MemoryError:
+                await sleep_ms(FULL_MS)
         return _LOST
 
     async def _hang_up(self, why):
@@ -456,28 +465,28 @@ class Link:
                 event.set()
 
     async def _tick(self):
-        """What has its time: asyncio has no cheap way to wait for a flag and a time. Allocates nothing."""
+        """What has its time, except for the pump's turns. Allocates nothing."""
         self._working |= _TICK
         policy = self._policy
         role = self._role
         run = self._tasks[0]
         now = ticks_ms()
+        tend, ms, ready = role.tend, role.TEND_MS, lc.READY  # kept: each look would cost
         try:
             while True:
-                role.tend()
+                tend()
                 before = now
-                await sleep_ms(TICK_MS)
+                await sleep_ms(ms)
                 now = ticks_ms()
                 away_ms = ticks_diff(now, before)
                 if away_ms > LOOK_MS:
                     policy.was_away(now, away_ms)
-                if ticks_diff(now, self._due_at) >= 0:
-                    self._wake.set()
                 if self._alarms:
                     self._ring(now)
-                dropped = policy.connection == lc.SETTING_UP and role.handle < 0
-                if dropped or policy.overdue(now):
-                    policy.limit(now, HANG_UP_MS)  # to get out of what it does to end
-                    run.cancel()
+                if policy.connection < ready:
+                    dropped = policy.connection == lc.SETTING_UP and role.handle < 0
+                    if dropped or policy.overdue(now):
+                        policy.limit(now, HANG_UP_MS)  # to get out of what it does to end
+                        run.cancel()
         finally:
             self._working &= ~_TICK

@@ -16,12 +16,12 @@ TICK_MS = const(10)  # how finely times are kept
 LOOK_MS = const(250)  # the longest from one turn to the next
 FULL_MS = const(2)  # how long the host stack gets when it is full: it says nothing when it has room again
 FULL_MAX_MS = const(4)  # or longer, while nothing leaves in that time: a turn costs more than a packet
+PASSING_MS = const(16)  # or still longer, while each packet that comes takes the next one along
 BURST = const(32)  # messages read in a row before others get a turn
 HANG_UP_MS = const(3000)  # longer than any supervision timeout: a host stack without an answer is stuck
 
-# What a turn says besides a time.
-FULL = const(-1)
-HANG_UP = const(-2)
+# What a turn says instead of a time.
+HANG_UP = const(-1)
 
 _HANDSHAKE_MS = const(4500)  # a peer that does not greet in this time is none
 _UNPROVEN_MS = const(2000)  # likewise, with a key, while strangers come: most handshakes take less
@@ -67,8 +67,10 @@ _KEYS = (fl.KEY_WANTED, fl.KEY_WRONG, fl.PACKETS_SMALL)
 
 _NO_GREETING = "no greeting"
 
+_ROUTINE = const(0x07)  # READABLE, WRITABLE and PULL: what packets bring all the time
+
 # What runs for each message, packet or turn.
-_METHODS = ("send_nowait", "feed", "_report", "_is_useless")
+_METHODS = ("send_nowait", "feed", "_take_over", "_pass_on", "_report", "_is_useless")
 
 
 class EventError(Exception):
@@ -88,10 +90,12 @@ class Policy:
     on_event: see picolink.link.Link.
     wake, opened, readable, room: each has set(), which is called when there may be something to do in a turn,
         when the boards have met or never will, when there may be a message to read, and when there may be
-        room for one.
+        room for one. Handlers call those of wake and readable, too.
 
     transmit: hands a packet (memoryview) to the host stack; raises OSError when that does not take it.
+        Handlers call it, too.
     full_ms: how long the host stack gets when it is full.
+    flushes: int, tasks to be told, by `room`, of each message that is acknowledged.
     life, connection: states of picolink.lifecycle.
     peer: the address at which the other board was met last; None when it was not found there.
     met: called when the boards have greeted each other, or None.
@@ -118,6 +122,7 @@ class Policy:
         self.why = None
         self.stack_restarts = 0
         self.keyed = 0
+        self.flushes = 0
         self._kind = kind
         self._tx_size = tx_size
         self._on_event = on_event
@@ -125,7 +130,13 @@ class Policy:
         self._readable = readable
         self._room = room
         self._packet = memoryview(bytearray(PACKET))
+        self._size = 0  # of the packet that waits for the host stack
+        self._sent_at = 0
+        self._at_work = False  # is a turn under way?
         self._idle = False  # was nothing left to do in the last turn?
+        self._due_at = 0  # when the next turn comes, woken or not
+        self._flags = 0  # the engine's, left to the next turn by feed()
+        self._passed = 0  # packets that feed() has handed over since the last turn
         self._full = False  # the host stack could not take the last packet
         self.full_ms = FULL_MS
         self._mtu = MTU_LEAST
@@ -169,17 +180,21 @@ class Policy:
             self.check_open()
         if self.line and not self._may_overtake(message):
             return False
+        taken = engine.send(message, channel)
         if self._idle:
+            self._idle = False
             self.wake.set()
-        return engine.send(message, channel)
+        return taken
 
     def send_first(self, message, channel):
         """As send_nowait(), for the first in line."""
         if self.life or self.engine.ended:
             self.check_open()
+        taken = self.engine.send(message, channel)
         if self._idle:
+            self._idle = False
             self.wake.set()
-        return self.engine.send(message, channel)
+        return taken
 
     def queue_up(self, message):
         """Wait for room behind all others: what it returns is to be removed from `line` in the end."""
@@ -189,8 +204,15 @@ class Policy:
 
     def _may_overtake(self, message):
         """Whether it may be queued now: else a large message would wait for ever while small ones come."""
-        room = self._tx_size - self.engine.pending()
-        return self.line[0][0] + _size(message) + 2 * HEADER <= room
+        return self._lacks(_size(message) + HEADER) <= 0
+
+    def _lacks(self, more=0):
+        """Bytes that are missing until the first in line is woken, and has room behind `more` bytes.
+
+        It waits for a quarter of the ring: a task's turn costs as much as ten messages.
+        """
+        wanted = max(self.line[0][0] + HEADER, self._tx_size // 4)
+        return wanted + more + self.engine.pending() - self._tx_size
 
     def check_open(self):
         """Raises LinkClosedError if nothing more can be sent, RuntimeError if open() was not called."""
@@ -366,7 +388,7 @@ class Policy:
             self.peer = None  # it is not where it was: look for it by its name
         if before < lc.SETTING_UP or self.life == lc.FAILED:
             return
-        flags = self.engine.take_flags()  # what came just before a drop: nobody has heard of it
+        flags = self._take_flags()  # what came just before a drop: nobody has heard of it
         self._report(flags)
         connected = before == CONNECTED or flags & fl.OPENED
         if self.keyed:
@@ -412,27 +434,81 @@ class Policy:
         packet: bytes, bytearray or memoryview, only used during the call.
         """
         self.heard_at = now
-        if len(packet) and self.connection >= GREETING and self.engine.feed(packet, now):
+        if not len(packet) or self.connection < GREETING or not self.engine.feed(packet, now):
+            return
+        if self._at_work or not self._take_over(now):
             self.wake.set()
+
+    def _take_over(self, now):
+        """Do what most packets ask for without a turn, which costs more. Returns whether that is all."""
+        flags = self._flags | self.engine.take_flags()  # none inside another call of the Python engine
+        if not flags or flags > _ROUTINE:
+            self._flags = flags
+            return False
+        if flags & fl.READABLE:
+            self._readable.set()
+        if flags & fl.WRITABLE:
+            self._progress_at = now
+            if self.flushes or (self.line and self._lacks() <= 0):
+                self._flags = fl.WRITABLE
+                return False
+        if self._size:
+            self._pass_on(now)
+        else:
+            self._look(now)
+        return True
+
+    def _pass_on(self, now):
+        """Hand over the packet that waits, and get the next: when one has come, most likely one has left."""
+        try:
+            self.transmit(self._packet[: self._size])
+            self._passed += 1
+            self._sent_at = now
+            self._size = 0
+            self._idle = True  # before it looks: what is queued from here on wakes the next turn
+            self._size = self.engine.pull_into(self._packet, now)
+            self._idle = not self._size
+        except OSError:
+            pass  # full; what else it is, the next turn finds out
+        except MemoryError:
+            pass
+
+    def has_read(self, now):
+        """The program has read what was there: the peer may have to hear that there is room."""
+        if self._idle:
+            self._look(now)
+
+    def _look(self, now):
+        """Wake the next turn if the engine has something to say before it would come."""
+        wait = self.engine.wait(now)
+        if 0 <= wait < ticks_diff(self._due_at, now):
+            self.wake.set()
+
+    def _take_flags(self):
+        flags = self._flags | self.engine.take_flags()
+        self._flags = 0
+        return flags
 
     # A generator, because it keeps its variables: a call for each turn would need the heap for them.
     def turns(self, now):
         """What is due in a connection: packets to the host stack, and what the engine has to say.
 
         A generator. After next(), send(now) has a turn, and gives the ms until the next one, unless it is
-        woken before: 0 lets others have theirs first. Or FULL: after `full_ms`, woken or not, for the
-        host stack is full. Or HANG_UP: `why` says why.
+        woken before. Or HANG_UP: `why` says why.
         """
         self._connect(lc.BEGIN)
         engine = self.engine
         packet = self._packet
         transmit = self.transmit
-        size = 0  # of the packet that waits for the host stack
         wait = LOOK_MS
         greeting = False
-        sent_at = began_at = now
+        self._size = 0
+        self._sent_at = began_at = now
         while True:
+            self._due_at = ticks_add(now, wait)
+            self._at_work = False
             now = yield wait
+            self._at_work = True  # from here on feed() leaves everything to this turn
             self._idle = False
             wait = LOOK_MS
             if self.connection == READY:
@@ -443,17 +519,18 @@ class Policy:
             if greeting:
                 full = False
                 taken = 0
+                size = self._size
                 try:
                     while size or (size := engine.pull_into(packet, now)):
                         transmit(packet[:size])
                         size = 0
-                        sent_at = now
+                        self._sent_at = now
                         taken += 1
-                    quiet_ms = ticks_diff(now, sent_at)
+                    quiet_ms = ticks_diff(now, self._sent_at)
                     due = quiet_ms >= _ALIVE_MS and (quiet_ms >= _WAITING_MS or not engine.pending())
                     if due and self.connection == CONNECTED:
                         transmit(packet[:0])
-                        sent_at = now
+                        self._sent_at = now
                 except MemoryError:
                     full = True
                 except OSError as e:
@@ -461,25 +538,33 @@ class Policy:
                         self.why = e
                         yield HANG_UP
                     full = True
+                self._size = size
                 self._full = full
-                flags = engine.take_flags()
+                flags = self._take_flags()
                 if flags & fl.WRITABLE or not engine.pending():
                     self._progress_at = now
                 if flags:
                     self._report(flags)
-                self._idle = True  # before it looks: what is queued from here on wakes it
                 if full:
-                    wait = FULL
-                    if not taken:
-                        self.full_ms = min(self.full_ms + FULL_MS, FULL_MAX_MS)
-                    elif taken > 1:
-                        self.full_ms = FULL_MS
+                    wait = self._pause_full(taken)
                 else:
+                    self._idle = True  # before it looks: what is queued from here on wakes it
                     wait = engine.wait(now)
                     if not 0 <= wait < LOOK_MS:
                         wait = LOOK_MS
             if self._is_useless(now, began_at):
                 wait = HANG_UP
+
+    def _pause_full(self, taken):
+        """ms until the host stack is asked again, which has just taken so many packets, and is full."""
+        if taken > 1:
+            self.full_ms = FULL_MS
+        elif self._passed:
+            self.full_ms = min(2 * self.full_ms, PASSING_MS)
+        elif not taken:
+            self.full_ms = min(self.full_ms + FULL_MS, FULL_MAX_MS)
+        self._passed = 0
+        return self.full_ms
 
     def _is_useless(self, now, began_at):
         """Whether nothing will come of this connection; then `why` says why, for a person."""
@@ -509,9 +594,9 @@ class Policy:
         """Wake who waits for what the engine has said."""
         if flags & fl.READABLE:
             self._readable.set()
-        if flags & fl.WRITABLE:
+        if flags & fl.WRITABLE and (self.flushes or (self.line and self._lacks() <= 0)):
             self._room.set()
-        if flags > fl.READABLE | fl.WRITABLE | fl.PULL:
+        if flags > _ROUTINE:
             self._report_rare(flags)
 
     def _report_rare(self, flags):

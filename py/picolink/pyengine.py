@@ -597,7 +597,9 @@ class Engine:
         return self._flags
 
     def take_flags(self):
-        """The flags raised since the last call, which clears them."""
+        """The flags raised since the last call, which clears them. 0 inside another call of this engine."""
+        if self._busy:
+            return 0
         self._busy = True
         flags = self._flags
         self._flags = 0

@@ -39,6 +39,7 @@ class SocketRadio:
 
 class _Role:
     TROUBLES = (OSError, MemoryError)
+    TEND_MS = 20
     folder = ""
     irq_errors = 0
 

@@ -86,6 +86,7 @@ class _BoardRadio:
 
 class _Role:
     TROUBLES = (OSError, MemoryError)
+    TEND_MS = _LOOK_MS
     folder = ""
     irq_errors = 0
 

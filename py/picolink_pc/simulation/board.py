@@ -16,7 +16,7 @@ from typing import Any
 from picolink import flags as fl
 from picolink.errors import LinkClosedError
 from picolink.lifecycle import CLOSED, CONNECTED, READY, SETTING_UP
-from picolink.policy import BURST, FULL, HANG_UP, TICK_MS, Policy
+from picolink.policy import BURST, HANG_UP, TICK_MS, Policy
 
 from picolink_pc.radio.air import record_octets
 
@@ -344,10 +344,11 @@ class Board:
             return 0
         before = self._first_unacknowledged()
         was_open = self.engine.state == fl.OPEN
+        self._cost_us = self._costs.feed + self._costs.feed_octet * len(packet)
         self.policy.feed(packet, self._ticks())
         if not was_open and self.engine.state == fl.OPEN:
             self._open(before)
-        return self._costs.feed + self._costs.feed_octet * len(packet)
+        return self._cost_us
 
     def _wake_pump(self, at_us: float = 0) -> None:
         at_us = max(at_us, self._scheduler.now_us)
@@ -371,12 +372,7 @@ class Board:
             self._give_up()
             return self._cost_us
         self._check_told()
-        if wait == FULL:
-            self._wake_pump(now_us + self.policy.full_ms * 1000)
-        elif wait:
-            self._wake_pump(math.ceil((now_us + wait * 1000 + 1) / _TICK_US) * _TICK_US)
-        else:
-            self._wake_pump(now_us + _OTHERS_US)
+        self._wake_pump(now_us + (wait * 1000 or _OTHERS_US))
         return self._cost_us
 
     def _transmit(self, packet: memoryview) -> None:
@@ -504,7 +500,7 @@ class Board:
             self._size = size if isinstance(size, int) else self._rng.randint(*size)
         message = message_of(self.sent, self.life, self._size)
         try:
-            taken = self.policy.send_nowait(message, self.sent & 15)
+            taken = self._send_in_turn(message, self.sent & 15)
         except LinkClosedError:
             self._stopped = True
             return 0
@@ -522,6 +518,18 @@ class Board:
         self._do(self._send, self._due_us)
         return self._costs.send
 
+    def _send_in_turn(self, message: bytes, channel: int) -> bool:
+        """As Link.send(), but it says when it waits: until _on_room()."""
+        policy = self.policy
+        if not policy.line:
+            if policy.send_nowait(message, channel):
+                return True
+            policy.queue_up(message)
+        if not policy.send_first(message, channel):
+            return False
+        policy.line.clear()
+        return True
+
     def _read_next(self) -> float:
         """Read a message, and go on with the next one until there is none."""
         not_before_us = max(self._no_memory_until_us, self._no_reading_until_us)
@@ -531,14 +539,14 @@ class Board:
         message = self.engine.recv()
         if message is None:
             self._reading = False
-            self._wake_pump()
+            self.policy.has_read(self._ticks())
             if self.engine.ended:
                 self.close()  # as a program does behind its `async for`
             return 0
         self._check(*message)
         self._read += 1
         if self._read % BURST == 0:
-            self._wake_pump()
+            self.policy.has_read(self._ticks())
         self._do(self._read_next, self._scheduler.now_us + self.read_every_us)
         return self._costs.recv
 

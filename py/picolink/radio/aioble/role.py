@@ -77,6 +77,7 @@ class Role:
 
     # A name, because a tuple in `except` takes memory.
     folder = ""
+    TEND_MS = 20
     TROUBLES = (OSError, asyncio.TimeoutError, GattError, DeviceDisconnectedError, MemoryError)
 
     def __init__(self, name):

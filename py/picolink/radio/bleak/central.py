@@ -33,6 +33,7 @@ class Central:
     """See picolink.radio."""
 
     TROUBLES = (OSError, asyncio.TimeoutError, MemoryError)
+    TEND_MS = 20
     irq_errors = 0
 
     def __init__(self, name, radio):

@@ -1,9 +1,9 @@
 # How busy picolink keeps a board's CPU at the radio's full rate: link, asyncio and engine.
 # For the emulated Pico.
 #
-# There is no radio and no Bluetooth stack here.  The handler of a timer takes packets and brings some as often as
-# the air allows, between two bytecodes, as Bluetooth's events come; what it does itself, the other side's engine
-# included, is not counted.
+# There is no radio and no Bluetooth stack here.  The handler of a timer takes packets and brings some as
+# often as the air allows, between two bytecodes, as Bluetooth events come; what it does itself, the other
+# engine included, is not counted.
 
 import asyncio
 import gc
