@@ -20,12 +20,12 @@ C_FILES := $(wildcard native/*.c native/*.h)
 CPYTHON_C := $(wildcard native/cpython/*.c)
 STANDIN_C := $(wildcard py/picolink_pc/standin/native/*)
 SCRIPTS := $(wildcard build/*.sh) .ci/run
-LINTED_C := $(C_FILES) $(CPYTHON_C) $(wildcard py/picolink_pc/standin/native/*.c) $(wildcard tests/*/*.c tests/*/*.h)
+LINTED_C := $(C_FILES) $(CPYTHON_C) $(wildcard py/picolink_pc/standin/native/*.c native/wasm/*) $(wildcard tests/*/*.c tests/*/*.h)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-firmware test-picow bench fuzz chaos soak native firmware dist lint format clean setup
+.PHONY: help demo check test test-firmware test-picow bench fuzz chaos soak native firmware web dist lint format clean setup
 
 help: ## this list
 	@echo 'picolink: messages between two MicroPython boards over Bluetooth LE'
@@ -39,10 +39,10 @@ help: ## this list
 demo: setup ## two virtual boards greet each other, then send at full speed; ENGINE=native (default) or python
 	@$(VENV)/picolink demo --engine $(ENGINE) --json $(OUT)/demo.json
 
-check: lint setup ## lint and the fast tests, under a minute once everything is set up; no firmware, no emulator
+check: lint setup $(STAMPS)/web ## lint and the fast tests, under a minute once everything is set up; no firmware, no emulator
 	@$(VENV)/pytest -q -n 2 --dist worksteal -m "not slow"
 
-test: lint setup $(STAMPS)/broker-tools $(STAMPS)/capture-tools $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse $(STAMPS)/platform-tools $(STAMPS)/platform ## everything: lint, then all tests
+test: lint setup $(STAMPS)/web $(STAMPS)/broker-tools $(STAMPS)/capture-tools $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse $(STAMPS)/platform-tools $(STAMPS)/platform ## everything: lint, then all tests
 	@$(VENV)/pytest -n 4 --dist worksteal
 
 test-firmware: $(STAMPS)/native $(STAMPS)/firmware-tools $(STAMPS)/emulator-tools ## the firmware of every board in docs/boards.md, from one or more checkouts in MPY_DIR
@@ -73,6 +73,8 @@ native: $(STAMPS)/micropython ## the native modules (.mpy), for every architectu
 
 firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picolink inside; BOARD=RPI_PICO (default), RPI_PICO_W, RPI_PICO2_W ...
 	@build/firmware.sh "$(BOARD)"
+
+web: $(STAMPS)/web ## picolink.js, its engine as WebAssembly and the page: build/out/web, for a web server or npm
 
 dist: setup $(STAMPS)/native-rv32imc $(STAMPS)/platform ## a release: wheels, source, files for mip and Thonny, checksums; with MPY_DIR firmware too
 	@build/dist.sh
@@ -131,6 +133,10 @@ $(STAMPS)/qemu: build/qemu.sh $(STAMPS)/micropython | $(STAMPS)/qemu-tools
 
 $(STAMPS)/platform: build/platform.sh build/zig.lock build/unix_manifest.py $(C_FILES) $(CPYTHON_C) $(STANDIN_C) $(STAMPS)/micropython
 	@build/platform.sh
+	@touch $@
+
+$(STAMPS)/web: build/web.sh $(C_FILES) $(wildcard native/wasm/* web/* web/*/*) | $(STAMPS)/venv $(STAMPS)/web-tools
+	@build/web.sh
 	@touch $@
 
 $(STAMPS)/wheelhouse: build/wheelhouse.sh build/requirements.lock pyproject.toml | $(STAMPS)/venv

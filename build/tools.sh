@@ -47,6 +47,12 @@ LIST
 nodejs|the emulated Pico|has node
 npm|the emulated Pico|has npm
 LIST
+    web) cat <<'LIST' ;;
+clang|compiling to WebAssembly|has clang
+lld|compiling to WebAssembly|has wasm-ld
+esbuild|joining picolink.js from its modules|has esbuild
+nodejs|trying picolink.js|has node
+LIST
     platform) cat <<'LIST' ;;
 qemu-user|trying what the wheel for aarch64 brings|has qemu-aarch64
 LIST

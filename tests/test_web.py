@@ -1,0 +1,231 @@
+"""picolink.js on Node: vectors, scenarios, links in memory, and with Python in another process."""
+
+import asyncio
+import json
+import re
+import runpy
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import engines
+import pytest
+import scenario_suite
+from picolink import engine as picolink_engine
+from picolink import flags, lifecycle, wire
+from picolink.link import Link
+from picolink.runtime import ticks_ms
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+WEB = ROOT / "build/out/web"
+SCENARIOS = sorted((TESTS / "scenarios").glob("*.json"))
+VECTORS = sorted((TESTS / "vectors").glob("*.json"))
+KIB = 1024
+KEY = "picolink-key-" + "00" * 32 + "-190a55ad"
+
+
+def node(script, *arguments):
+    engines.product(WEB / "picolink.wasm", "web")
+    return engines.run(["node", TESTS / "web" / script, *arguments], None)
+
+
+@cache
+def lines(script, *arguments):
+    """Each test's line by its name; what else was printed."""
+    done = node(script, *arguments)
+    found = {line.split(":")[0].split(" ", 1)[-1]: line for line in done.stdout.splitlines()}
+    return found, done.stdout + done.stderr
+
+
+def names_of(pattern, text):
+    return re.findall(pattern, text, re.MULTILINE)
+
+
+def test_the_module_needs_nothing_and_is_small():
+    script = (
+        "const m = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));"
+        "console.log(WebAssembly.Module.imports(m).length)"
+    )
+    module = engines.product(WEB / "picolink.wasm", "web")
+    done = subprocess.run(["node", "-e", script, module], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+    assert module.stat().st_size <= 20 * KIB
+
+
+@pytest.mark.parametrize("file", VECTORS, ids=lambda file: file.stem)
+def test_vectors(file):
+    found, output = lines("vectors.mjs", *VECTORS)
+    assert found.get(str(file)) == f"ok {file}", output
+
+
+def test_recorded_vectors_and_that_a_wrong_one_is_found(tmp_path):
+    record = runpy.run_path(str(TESTS / "vectors/record.py"))
+    for name in ("hostile", "busy"):
+        for seed in range(3):
+            exchange = {"engines": {}, "steps": []}
+            record[name](exchange, seed)
+            (tmp_path / f"{name}{seed}.json").write_text(json.dumps(exchange))
+    packet = [step for step in exchange["steps"] if step[1] == "pull_into" and step[3]][-1]
+    packet[3] = "00"
+    (tmp_path / "wrong.json").write_text(json.dumps(exchange))
+    done = node("vectors.mjs", *sorted(tmp_path.glob("*.json")))
+    *right, wrong = done.stdout.splitlines()
+    assert len(right) == 6 and all(line.startswith("ok ") for line in right), done.stdout
+    assert wrong.startswith(f"FAILED {tmp_path / 'wrong.json'}: step ") and "pull_into" in wrong
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("file", SCENARIOS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("policy", ["CPython", "MicroPython", "JavaScript"])
+def test_scenarios(policy, file):
+    if policy == "CPython":
+        scenario_suite.play(file)
+        return
+    if policy == "JavaScript":
+        found, output = lines("scenarios.mjs", *SCENARIOS)
+    else:
+        found, output = on_micropython()
+    assert found.get(str(file)) == f"ok {file}", output
+
+
+@cache
+def on_micropython():
+    done = engines.micropython("scenario_suite.py", *SCENARIOS)
+    found = {line.split(":")[0].split(" ", 1)[-1]: line for line in done.stdout.splitlines()}
+    return found, done.stdout + done.stderr
+
+
+def test_scenarios_are_what_their_script_writes():
+    make = runpy.run_path(str(TESTS / "scenarios/make.py"))
+    written = {file.name: file.read_text() for file in SCENARIOS}
+    assert make["texts"]() == written, "run 'python tests/scenarios/make.py' and look at the difference"
+
+
+@pytest.mark.parametrize("policy", ["scenario_suite.py", "scenarios.mjs"])
+def test_a_decision_that_differs_is_found(policy, tmp_path):
+    """Of each kind, in a scenario that has all."""
+    scenario = json.loads((TESTS / "scenarios/silence.json").read_text())
+    for number, step in enumerate(scenario["steps"]):
+        kinds = ("result", "packets", "told", "bells", "states")
+        for kind in kinds if number % 50 == 40 else ():
+            changed = json.loads(json.dumps(scenario))
+            changed["steps"][number][3][kind] = ["another"]
+            (tmp_path / f"{number}-{kind}.json").write_text(json.dumps(changed))
+        assert set(step[3]) <= {*kinds, "closed"}
+    files = sorted(tmp_path.glob("*.json"))
+    assert len(files) >= 10
+    if policy.endswith(".py"):
+        done = engines.run([sys.executable, policy, *files], None)
+    else:
+        done = node(policy, *files)
+    assert done.stdout.count("FAILED") == len(files), done.stdout + done.stderr
+
+
+def test_constants_and_transitions_are_those_of_python():
+    text = (ROOT / "web/src/lifecycle.js").read_text()
+    states = {name: int(number) for name, number in names_of(r"\b([A-Z_]+) = (\d+)", text)}
+    named = {name: number for name, number in vars(lifecycle).items() if name.isupper()}
+    assert states == {name: number for name, number in named.items() if name not in ("ANY", "TRANSITIONS")}
+    rows = names_of(r"^  \[(\w+), (\w+), (\w+)\],$", text)
+    assert [tuple(vars(lifecycle)[name] for name in row) for row in rows] == list(lifecycle.TRANSITIONS)
+    text = (ROOT / "web/src/engine.js").read_text()
+    numbers = {name: int(number, 0) for name, number in names_of(r"\b([A-Z_]+) = (0x[0-9a-f]+|\d+)\b", text)}
+    named = {name: number for name, number in vars(flags).items() if name.isupper()}
+    assert {name: numbers.get(name) for name in named} == named
+    header = (ROOT / "native/picolink.h").read_text()
+    stats = re.search(r'const STATS =\n((?:  ".*\n)+)', text)[1]
+    assert "".join(names_of(r'"(.*)"', stats)).split() == names_of(r"^    X\((\w+)\)", header)
+    text = (ROOT / "web/src/wire.js").read_text()
+    for name in ("SERVICE", "NOTIFY", "WRITE", "MTU", "NAME"):
+        assert re.search(rf"\b{name} = \"?([\w-]+)", text)[1] == str(vars(wire)[name])
+
+
+LINKS = names_of(r"^  async (\w+)\(", (TESTS / "web/links.mjs").read_text())
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_links_in_memory(name):
+    found, output = lines("links.mjs", *LINKS)
+    assert found.get(name) == f"ok {name}", output
+
+
+class Pipe:
+    """The role of a side whose other one is in another process: see tests/web/pipe.mjs."""
+
+    TROUBLES = (OSError,)
+    name = "Pipe"
+    identity = b"a python"
+    folder = ""
+    irq_errors = 0
+    handle = -1
+
+    def __init__(self, process):
+        self._process = process
+
+    def serve(self, policy):
+        self._policy = policy
+        policy.transmit = lambda packet: self._process.stdin.write(packet.hex().encode() + b"\n")
+
+    async def claim(self):
+        pass
+
+    async def establish(self):
+        self._policy.adopt(ticks_ms(), "pipe", "pipe")
+        self.handle = 0
+        self._policy.call(247)
+
+    async def hang_up(self):
+        self.handle = -1
+        return True
+
+    def release(self):
+        return True
+
+    def restart(self):
+        pass
+
+    def tend(self):
+        pass
+
+    async def read(self):
+        """Feed packets until the other process says what it has counted."""
+        async for line in self._process.stdout:
+            if line.startswith(b"="):
+                return json.loads(line[1:])
+            self._policy.feed(bytes.fromhex(line.decode()), ticks_ms())
+        return None
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["open", "keyed"])
+@pytest.mark.parametrize("engine", ["python", "native"])
+def test_a_link_with_another_process(engine, key):
+    count = 2000
+
+    async def main():
+        command = ["node", str(TESTS / "web/pipe.mjs"), str(count), *([key] if key else [])]
+        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+        process = await asyncio.create_subprocess_exec(*command, **pipes)
+        role = Pipe(process)
+        reading = asyncio.create_task(role.read())
+        got = []
+        async with Link(role, engine=engine, key=key) as link:
+
+            async def receive():
+                while len(got) < count:
+                    got.append((await link.recv(), link.channel))
+
+            receiving = asyncio.create_task(receive())
+            for number in range(count):
+                await link.send(f"from python {number}", number % 16)
+            await receiving
+        counters = await reading
+        await process.wait()
+        return got, counters
+
+    got, counters = asyncio.run(asyncio.wait_for(main(), 60))
+    texts = [(message if isinstance(message, str) else message.decode(), channel) for message, channel in got]
+    assert texts == [(f"from node {number}", number % 16) for number in range(count)]
+    assert counters["received"] == counters["messages_acknowledged"] == count
+    assert picolink_engine.load(engine)[1] == engine

@@ -1,0 +1,56 @@
+// Plays files of tests/vectors on the engine as WebAssembly, as play() in engine_suite.py does:  node vectors.mjs FILE...
+import { readFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
+import { newEngine } from "../../build/out/web/picolink.js";
+
+const unhex = (text) => (text === null ? null : Uint8Array.from(Buffer.from(text, "hex")));
+const hex = (bytes) => bytes && Buffer.from(bytes).toString("hex");
+
+const CALLS = {
+  pull_into: (engine, now) => hex(engine.pull(now)) ?? "",
+  feed: (engine, packet, now) => engine.feed(unhex(packet), now),
+  send: (engine, message, channel, kind) => engine.send(unhex(message), channel, kind),
+  set_partner: (engine, identity) => engine.setPartner(unhex(identity)) ?? null,
+  take_flags: (engine) => engine.takeFlags(),
+  partner: (engine) => hex(engine.partner),
+  peer_version: (engine) => engine.peerVersion,
+  commit: (engine) => (engine.commit(), null),
+  recv: (engine) => {
+    const message = engine.recv();
+    return message && [message[0], hex(message[1])];
+  },
+};
+
+async function play(file) {
+  const exchange = JSON.parse(readFileSync(file));
+  const engines = {};
+  for (const [name, made] of Object.entries(exchange.engines)) {
+    const { session, identity, tx_size: txSize, rx_size: rxSize, window, commit, key, seed } = made;
+    const more = key ? { key: unhex(key), seed: unhex(seed) } : {};
+    const options = { txSize, rxSize, window, commit, ...more };
+    engines[name] = await newEngine(parseInt(session, 16), unhex(identity), options);
+  }
+  for (const [number, [name, call, args, wanted]] of exchange.steps.entries()) {
+    const engine = engines[name];
+    let got;
+    if (call === "stats") {
+      const stats = engine.stats();
+      got = Object.fromEntries(Object.keys(wanted).map((key) => [key, stats[key]]));
+    } else if (call in CALLS) got = CALLS[call](engine, ...args);
+    else got = typeof engine[call] === "function" ? (engine[call](...args) ?? null) : engine[call];
+    if (!isDeepStrictEqual(got, wanted)) {
+      const step = `step ${number}, ${name}.${call}(${JSON.stringify(args)})`;
+      throw new Error(`${step}: ${JSON.stringify(got)}, not ${JSON.stringify(wanted)}`);
+    }
+  }
+}
+
+for (const file of process.argv.slice(2)) {
+  try {
+    await play(file);
+    console.log(`ok ${file}`);
+  } catch (error) {
+    process.exitCode = 1;
+    console.log(`FAILED ${file}: ${error.message}`);
+  }
+}

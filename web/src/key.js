@@ -1,0 +1,31 @@
+// Keys as a program has them: py/picolink/key.py.
+
+function crc32(bytes) {
+  let crc = ~0;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let i = 0; i < 8; i++) crc = (crc >>> 1) ^ (crc & 1 && 0xedb88320);
+  }
+  return ~crc >>> 0;
+}
+
+/** The 32 bytes that an engine wants, of a key: text that `picolink key new` prints, or 16 bytes or more. */
+export async function secret(key) {
+  const bytes = typeof key === "string" ? fromText(key.trim()) : key;
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("a key is a string or a Uint8Array"); // nothing of it is shown
+  if (bytes.length < 16) throw new RangeError(`a key must have 16 bytes or more, not ${bytes.length}`);
+  const begin = new TextEncoder().encode("picolink key");
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array([...begin, ...bytes])));
+}
+
+function fromText(text) {
+  const [, hex, check] = /^picolink-key-([0-9a-f]{64})-([0-9a-f]{8})$/.exec(text) ?? [];
+  const bytes = Uint8Array.from(hex?.match(/../g) ?? [], (digits) => parseInt(digits, 16));
+  if (!hex || crc32(bytes) !== parseInt(check, 16)) {
+    throw new RangeError("a key as text is what `picolink key new` prints; a password is no key: it can be guessed");
+  }
+  return bytes;
+}
+
+/** 32 bytes that no other session has had. */
+export const seed = () => crypto.getRandomValues(new Uint8Array(32));

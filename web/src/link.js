@@ -1,0 +1,303 @@
+// The link: messages in and out for a program, and what keeps a connection: py/picolink/link.py.
+import { TEXT, newEngine } from "./engine.js";
+import { seed, secret } from "./key.js";
+import * as lc from "./lifecycle.js";
+import { payload, valueOf } from "./objects.js";
+import { FULL, HANG_UP, HANG_UP_MS, LOOK_MS, LinkClosedError, Policy, ticksDiff } from "./policy.js";
+import { Bell, TimeoutError, now, sleep, whileHidden } from "./runtime.js";
+
+const TICK_MS = 10;
+const BURST = 32; // messages read in a row before the other side hears that there is room
+const LEAVE_MS = 3000;
+const SHUT_MS = 5000;
+const LOST = "the connection was lost";
+
+export const printEvent = (event, detail) => console.log(`picolink: ${event}: ${detail}`);
+
+/** A link that is not open yet, over a role: how a connection comes (picolink.d.ts, Role). */
+export async function newLink(role, { key, txSize = 8192, rxSize = 8192, commit = false, ...more } = {}) {
+  const options = { txSize, rxSize, commit };
+  if (key !== undefined && key !== null) Object.assign(options, { key: await secret(key), seed: seed() });
+  const session = crypto.getRandomValues(new Uint32Array(1))[0] || 1;
+  return new Link(role, await newEngine(session, role.identity, options), { ...options, ...more });
+}
+
+class Link {
+  engine = "wasm";
+  channel = 0;
+  #engine;
+  #policy;
+  #role;
+  #wake = new Bell();
+  #woken = false;
+  #opened = new Bell();
+  #readable = new Bell();
+  #room = new Bell();
+  #running = null;
+  #given = new Bell(); // an attempt to connect is given up
+  #burst = BURST;
+  #unhide = () => {};
+
+  constructor(role, engine, { txSize, commit, key, onEvent = printEvent, remember }) {
+    this.name = role.name;
+    this.#engine = engine;
+    this.#role = role;
+    const bells = {
+      wake: () => this.#ring(),
+      opened: () => this.#opened.ring(),
+      readable: () => this.#readable.ring(),
+      room: () => this.#room.ring(),
+    };
+    const policy = (this.#policy = new Policy(engine, this.engine, txSize, onEvent, bells));
+    policy.commits = commit;
+    policy.keyed = key ? 1 : 0;
+    if (remember) {
+      engine.setPartner(remember.load(role.name));
+      policy.met = () => remember.save(role.name, engine.partner);
+      this.forget = () => {
+        policy.forget();
+        remember.remove(role.name);
+      };
+    }
+    role.serve(policy);
+  }
+
+  // -- opening and closing
+
+  async open({ timeoutMs } = {}) {
+    const policy = this.#policy;
+    if (policy.life !== lc.NEW) throw new Error("this link was opened already: make another one");
+    await this.#role.claim();
+    policy.open();
+    this.#unhide = whileHidden(() => this.#ring());
+    this.#running = this.#run();
+    try {
+      await this.#until(() => policy.life !== lc.OPENING, this.#opened, timeoutMs);
+      policy.checkOpen();
+    } catch (error) {
+      await this.#shut("the link was not opened");
+      throw error;
+    }
+    return this;
+  }
+
+  async close({ timeoutMs = 3000 } = {}) {
+    this.#policy.close(now());
+    await this.#finish(timeoutMs, "this side has closed the link");
+  }
+
+  /** As close(), but the board's program goes on, and waits for the next link. */
+  async leave({ timeoutMs = LEAVE_MS } = {}) {
+    this.#policy.leave(now());
+    await this.#finish(timeoutMs, "this program has left");
+  }
+
+  async #finish(timeoutMs, reason) {
+    while (this.#policy.closing(now(), timeoutMs)) await sleep(TICK_MS);
+    await this.#shut(reason);
+  }
+
+  async #shut(reason) {
+    const policy = this.#policy;
+    policy.shut(reason);
+    this.#given.ring();
+    await Promise.race([this.#running, sleep(SHUT_MS)]);
+    await this.#hangUp(reason);
+    this.#unhide();
+    if (this.#role.release()) policy.tellUndelivered();
+  }
+
+  // -- messages
+
+  async send(message, { channel = 0, timeoutMs } = {}) {
+    const [kind, bytes] = payload(message);
+    const policy = this.#policy;
+    if (!policy.line.length && policy.sendNowait(bytes, channel, kind)) return;
+    policy.checkOpen();
+    const turn = { size: bytes.length };
+    policy.line.push(turn);
+    try {
+      const sent = () => policy.line[0] === turn && policy.sendFirst(bytes, channel, kind);
+      await this.#until(sent, this.#room, timeoutMs);
+    } finally {
+      policy.line.splice(policy.line.indexOf(turn), 1);
+      this.#room.ring(); // for the next in line
+    }
+  }
+
+  sendNowait(message, { channel = 0 } = {}) {
+    const [kind, bytes] = payload(message);
+    return this.#policy.sendNowait(bytes, channel, kind);
+  }
+
+  async recv({ timeoutMs } = {}) {
+    return this.#take(await this.#message(timeoutMs));
+  }
+
+  #take([first, bytes]) {
+    this.channel = first & 15;
+    return valueOf(first, bytes);
+  }
+
+  async #message(timeoutMs) {
+    if (!this.#burst) {
+      this.#burst = BURST;
+      this.#ring();
+      await sleep(0);
+    }
+    const ready = () => {
+      if (this.#engine.readable()) return true;
+      this.#checkReadable();
+      this.#burst = BURST;
+      this.#ring(); // reading has made room: the board may have to hear of it
+      return false;
+    };
+    await this.#until(ready, this.#readable, timeoutMs);
+    this.#burst -= 1;
+    return this.#engine.recv();
+  }
+
+  #checkReadable() {
+    const policy = this.#policy;
+    if (policy.life === lc.NEW) policy.checkOpen();
+    if (this.#engine.ended || policy.closed !== null) {
+      throw new LinkClosedError(policy.closed ?? "the peer has closed the link");
+    }
+  }
+
+  async *[Symbol.asyncIterator]() {
+    for (;;) {
+      let message;
+      try {
+        message = await this.#message();
+      } catch (error) {
+        if (error instanceof LinkClosedError && this.#policy.life !== lc.FAILED) return;
+        throw error;
+      }
+      yield this.#take(message);
+    }
+  }
+
+  /** Wait until the board has all that was sent before this call. */
+  async flush({ timeoutMs } = {}) {
+    const policy = this.#policy;
+    if (policy.life === lc.NEW) policy.checkOpen();
+    const { messages_sent, too_large } = this.#engine.stats();
+    const last = messages_sent - too_large;
+    const done = () => {
+      const left = (last - this.#engine.stats().messages_acknowledged) >>> 0;
+      if (!this.#engine.pending() || left === 0 || left >= 0x80000000) return true;
+      policy.checkOpen();
+      return false;
+    };
+    await this.#until(done, this.#room, timeoutMs);
+  }
+
+  commit() {
+    if (!this.#engine.commit()) throw new Error("this link was made without commit: true");
+    this.#ring();
+  }
+
+  forget() {
+    this.#policy.forget();
+  }
+
+  get connected() {
+    return this.#policy.connection === lc.CONNECTED;
+  }
+  /** Bytes that the board has not acknowledged. */
+  get pending() {
+    return this.#engine.pending();
+  }
+  get stats() {
+    return this.#policy.stats();
+  }
+
+  async #until(done, bell, timeoutMs) {
+    const end = timeoutMs === undefined ? Infinity : performance.now() + timeoutMs;
+    while (!done()) {
+      const left = end - performance.now();
+      if (left <= 0) throw new TimeoutError(`nothing within ${timeoutMs} ms`);
+      await bell.wait(left === Infinity ? undefined : left);
+    }
+  }
+
+  // -- the connection
+
+  #ring() {
+    this.#woken = true;
+    this.#wake.ring();
+  }
+
+  /** Until it is woken, at most ms. */
+  async #pause(ms) {
+    if (!this.#woken) await this.#wake.wait(ms);
+    this.#woken = false;
+  }
+
+  async #run() {
+    const policy = this.#policy;
+    let why = null;
+    try {
+      for (;;) {
+        await this.#hangUp(why);
+        if (policy.over()) break;
+        await sleep(policy.pause(now()));
+        if (policy.over()) break;
+        policy.seek(now());
+        why = (await this.#establish()) ? await this.#pump() : LOST;
+      }
+      policy.shut("the peer has closed the link");
+    } catch (error) {
+      console.error(error); // on_event has raised it, or it is a fault of picolink's
+      policy.fail(`the link has failed: ${error.message}`);
+      await this.#role.hangUp();
+    }
+  }
+
+  /** Whether there is a connection. What goes wrong is told by the role, and tried again. */
+  async #establish() {
+    const policy = this.#policy;
+    const given = { up: "" };
+    let trouble = null;
+    const attempt = this.#role.establish(given).catch((error) => (trouble = error));
+    let over = false;
+    attempt.finally(() => (over = true));
+    while (!over && !given.up) {
+      await Promise.race([attempt, this.#given.wait(TICK_MS * 10)]);
+      if (policy.life >= lc.CLOSED) given.up = "closed";
+      else if (policy.connection === lc.SETTING_UP && !this.#role.alive) given.up = "dropped";
+      else if (policy.overdue(now())) given.up = "late";
+    }
+    if (trouble) policy.tellAgain(now(), "not connected", trouble.message);
+    return over && !trouble && this.#role.alive;
+  }
+
+  /** Let the policy have its turns while the connection lasts. Returns why it is over. */
+  async #pump() {
+    const policy = this.#policy;
+    const role = this.#role;
+    const turns = policy.turns(now());
+    turns.next();
+    let before = now();
+    while (role.alive && policy.life < lc.CLOSED) {
+      const at = now();
+      const away = ticksDiff(at, before) - LOOK_MS;
+      if (away > LOOK_MS) policy.wasAway(at, away); // the page was frozen
+      before = at;
+      const wait = turns.next(at).value;
+      if (wait > 0) await this.#pause(wait);
+      else if (wait === 0) await sleep(0);
+      else if (wait === FULL) await sleep(policy.fullMs);
+      else if (wait === HANG_UP) return role.alive ? policy.why : LOST;
+    }
+    return LOST;
+  }
+
+  async #hangUp(why) {
+    const policy = this.#policy;
+    policy.hangUp(now(), why);
+    const answered = await Promise.race([this.#role.hangUp(), sleep(HANG_UP_MS).then(() => false)]);
+    if (policy.gone(answered)) this.#role.restart?.();
+  }
+}

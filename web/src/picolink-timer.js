@@ -1,0 +1,2 @@
+// The worker of whileHidden() in runtime.js.
+setInterval(() => postMessage(0), 250);
