@@ -42,7 +42,7 @@ demo: setup ## two virtual boards greet each other, then send at full speed; ENG
 check: lint setup $(STAMPS)/web ## lint and the fast tests, under a minute once everything is set up; no firmware, no emulator
 	@$(VENV)/pytest -q -n 2 --dist worksteal -m "not slow"
 
-test: lint setup $(STAMPS)/web $(STAMPS)/broker-tools $(STAMPS)/capture-tools $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse $(STAMPS)/platform-tools $(STAMPS)/platform ## everything: lint, then all tests
+test: lint setup $(STAMPS)/web $(STAMPS)/browser-tools $(STAMPS)/broker-tools $(STAMPS)/capture-tools $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse $(STAMPS)/platform-tools $(STAMPS)/platform ## everything: lint, then all tests
 	@$(VENV)/pytest -n 4 --dist worksteal
 
 test-firmware: $(STAMPS)/native $(STAMPS)/firmware-tools $(STAMPS)/emulator-tools ## the firmware of every board in docs/boards.md, from one or more checkouts in MPY_DIR
@@ -76,7 +76,7 @@ firmware: $(STAMPS)/firmware-tools $(STAMPS)/micropython ## firmware with picoli
 
 web: $(STAMPS)/web ## picolink.js, its engine as WebAssembly and the page: build/out/web, for a web server or npm
 
-dist: setup $(STAMPS)/native-rv32imc $(STAMPS)/platform ## a release: wheels, source, files for mip and Thonny, checksums; with MPY_DIR firmware too
+dist: setup $(STAMPS)/web $(STAMPS)/native-rv32imc $(STAMPS)/platform ## a release: wheels, source, files for mip and Thonny, checksums; with MPY_DIR firmware too
 	@build/dist.sh
 
 lint: $(STAMPS)/venv ## check style and common mistakes: Python, C and shell

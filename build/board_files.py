@@ -1,4 +1,4 @@
-"""Gathers what a wheel brings for boards in a folder: bytecode, native modules, examples.
+"""Gathers what a wheel brings for boards in a folder: bytecode, native modules, examples; and the page.
 
 board_files.py FOLDER
 """
@@ -12,7 +12,7 @@ ARCHITECTURES = ("x64", "armv6m", "armv7m", "armv7emsp", "rv32imc")
 
 
 def gather(folder: Path) -> None:
-    """Raises FileNotFoundError when a native module was not built."""
+    """Raises FileNotFoundError when a native module or the page was not built."""
 
     def write(path: str, content: bytes) -> None:
         file = folder / path
@@ -26,6 +26,8 @@ def gather(folder: Path) -> None:
         write(f"native/{architecture}/{module.name}", module.read_bytes())
     for example in products.EXAMPLES.glob("*.py"):
         write(f"examples/{example.name}", example.read_bytes())
+    for file in (products.WEB / "picolink.wasm", *sorted(products.WEB.iterdir())):
+        write(f"web/{file.name}", file.read_bytes())
 
 
 if __name__ == "__main__":

@@ -53,6 +53,9 @@ lld|compiling to WebAssembly|has wasm-ld
 esbuild|joining picolink.js from its modules|has esbuild
 nodejs|trying picolink.js|has node
 LIST
+    browser) cat <<'LIST' ;;
+chromium|trying the page in a browser (300 MB on disk)|has chromium
+LIST
     platform) cat <<'LIST' ;;
 qemu-user|trying what the wheel for aarch64 brings|has qemu-aarch64
 LIST

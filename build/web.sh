@@ -19,10 +19,11 @@ build() {
     rm -rf "$web.part"
     mkdir -p "$web.part"
     compile "$web.part/picolink.wasm"
-    esbuild "$ROOT/web/src/picolink.js" --bundle --minify --format=esm --target=es2022 --sourcemap --log-level=warning \
+    esbuild "$ROOT/web/src/picolink.js" --bundle --minify --format=esm --target=es2022 --log-level=warning \
         --external:node:* --outfile="$web.part/picolink.js"
     cp "$ROOT"/web/src/picolink-timer.js "$ROOT"/web/src/picolink.d.ts "$ROOT"/web/page/* "$ROOT/LICENSE" "$web.part/"
-    sed "s/@VERSION@/$VERSION/" "$ROOT/web/package.json" >"$web.part/package.json"
+    cp "$ROOT/web/package.json" "$web.part/"
+    sed -i "s/@VERSION@/$VERSION/" "$web.part/package.json" "$web.part/service-worker.js"
     rm -rf "$web"
     mv "$web.part" "$web"
 }

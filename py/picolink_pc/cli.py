@@ -20,6 +20,7 @@ _COMMANDS = {
         ".terminal.monitor",
         "What the board NAME sends, as it comes: channels, rates, the link and its events.",
     ),
+    "web": (".web", "Serve the page that talks to boards, on this PC only."),
     "gateway": (".gateway", "Join boards to an MQTT broker, as the file CONFIG says."),
     "install": (".install", "Put picolink onto a board with stock MicroPython."),
     "key": (".keys", "Keys for links: a board without the same key is kept out."),

@@ -11,6 +11,7 @@ _PACKAGES = {
     "virtual": "bumble",
     "pc": "bleak",
     "gateway": "aiomqtt",
+    "web": "websockets",
     "keys": "cryptography",
     "plots": "matplotlib",
 }

@@ -34,6 +34,9 @@ ON_BOARDS = PACKAGE.parent if CHECKOUT else _INSTALLED
 DISSECTOR = Path(__file__).parent / "wireshark" / "picolink.lua"
 """Shows picolink's packets in Wireshark."""
 
+WEB = (OUT if CHECKOUT else _INSTALLED) / "web"
+"""The page, with picolink.js and its engine."""
+
 EXAMPLES = (_ROOT if CHECKOUT else _INSTALLED) / "examples"
 MICROPYTHON = (OUT if CHECKOUT else _INSTALLED) / "bin" / "micropython"
 MPY_CROSS = OUT / "bin" / "mpy-cross"

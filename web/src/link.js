@@ -39,7 +39,6 @@ class Link {
   #unhide = () => {};
 
   constructor(role, engine, { txSize, commit, key, onEvent = printEvent, remember }) {
-    this.name = role.name;
     this.#engine = engine;
     this.#role = role;
     const bells = {
@@ -202,6 +201,9 @@ class Link {
     this.#policy.forget();
   }
 
+  get name() {
+    return this.#role.name;
+  }
   get connected() {
     return this.#policy.connection === lc.CONNECTED;
   }

@@ -13,7 +13,7 @@ export class WebSocketRadio {
     this.url = url;
   }
   connect(name, { identity } = {}) {
-    return new Central(checkedName(name), identity, this.url);
+    return new Central(name === undefined ? "" : checkedName(name), identity, this.url);
   }
 }
 
@@ -62,6 +62,7 @@ class Central {
         const said = JSON.parse(data);
         if (said.others) return policy.notFound(now(), this.name, said.others);
         if (said.error) return reject(new Error(said.error));
+        this.name ||= said.name;
         policy.adopt(now(), said.address, said.address);
         this.alive = true;
         policy.limit(now(), HANG_UP_MS);

@@ -1,0 +1,267 @@
+"""The page in Debian's Chromium, with virtual boards: `picolink web`."""
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from browser import Browser
+from picolink_pc import products, virtual_adapter
+from picolink_pc.boards import Room
+from picolink_pc.web_server import WebServer
+
+pytestmark = pytest.mark.slow
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+REMOTE_CONTROL = ROOT / "examples/remote_control.py"
+ECHO = TESTS / "programs/web_echo.py"
+KEY = "picolink-key-" + "00" * 32 + "-190a55ad"
+LIMIT_S = 60
+ADDRESS = "28:CD:C1:00:02:01"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser, and the event loop that it lives in: (browser, run)."""
+    with asyncio.Runner() as runner:
+
+        def run(work):
+            return runner.run(asyncio.wait_for(work, LIMIT_S))
+
+        browser = run(Browser().__aenter__())
+        yield browser, run
+        run(browser.__aexit__())
+
+
+@contextlib.asynccontextmanager
+async def boards(program, *arguments, **room_options):
+    """A room with a board that runs a program, its server, and the board."""
+    async with Room(**room_options) as room:
+        board = room.board("board")
+        await board.start(program, *arguments)
+        radio = virtual_adapter.on(room.radio, ADDRESS)
+        config = {"name": None, "said": "Boards here are virtual."}
+        async with WebServer(products.WEB, 0, radio, config) as server:
+            yield room, server, board
+
+
+CONNECT = "document.getElementById('connect').click()"
+
+
+def says(text):
+    return f"document.getElementById('state').textContent.includes({json.dumps(text)})"
+
+
+def logged(text):
+    return f"document.getElementById('log').textContent.includes({json.dumps(text)})"
+
+
+async def connected(browser, address, name="Robot"):
+    page = await browser.open(address)
+    await page.until("document.body.dataset.ready")
+    await page.run(CONNECT)
+    await page.until(says(f"Connected to {name}."))
+    return page
+
+
+def test_the_page_drives_a_virtual_board(browser):
+    browser, run = browser
+
+    async def main():
+        async with boards(REMOTE_CONTROL) as (_, server, board):
+            page = await connected(browser, server.address)
+            await page.until(logged("left=0 right=0 led=0"))
+            await page.run("document.getElementById('stick').focus()")
+            await page.press("ArrowUp", down_only=True)
+            await page.until(logged("left=100 right=100"))
+            await page.press("ArrowRight", down_only=True)
+            await page.until(logged("left=100 right=0"))
+            await page.release("ArrowUp")
+            await page.release("ArrowRight")
+            await page.run("document.getElementById('log').replaceChildren()")
+            await page.until(logged("left=0 right=0"))
+            await page.run("document.querySelector('[data-button=A]').click()")
+            await page.until(logged("led=1"))
+            await board.line(r"\[LED on\]")
+            await page.run("document.getElementById('text').value = 'hello'")
+            await page.run("document.getElementById('send-button').click()")
+            await board.line("not for a robot: .*hello")
+            await page.until("document.querySelector('#plot polyline').getAttribute('points').length > 20")
+            await page.until(
+                "/[1-9]\\d*, [1-9]\\d* acknowledged/.test(document.getElementById('stats').innerText)"
+            )
+            await page.run("document.getElementById('disconnect').click()")
+            await page.until(says("closed"))
+            await page.run(CONNECT)
+            await page.until(says("Connected to Robot."))
+            assert page.errors == []
+            await page.close()
+
+    run(main())
+
+
+IN_PAGE = """
+const { connect, WebSocketRadio } = await import("./picolink.js");
+const told = (window.told = []);
+const radio = new WebSocketRadio(location.href.replace("http", "ws") + "radio");
+const options = { radio, timeoutMs: 15000, ...OPTIONS };
+options.onEvent = (event, detail) => told.push(event + ": " + detail);
+"""
+
+
+def script(body, **options):
+    return IN_PAGE.replace("OPTIONS", json.dumps(options)) + body
+
+
+async def plain(browser, address):
+    """A page on which nothing is connected."""
+    page = await browser.open(address)
+    await page.until("document.body.dataset.ready")
+    return page
+
+
+EXCHANGE = """
+const link = window.link = await connect("Echo", options);
+const got = [];
+const began = performance.now();
+const receiving = (async () => {
+  for await (const message of link) if (got.push(message) === COUNT) break;
+})();
+for (let i = 0; i < COUNT; i++) await link.send("message " + i);
+await receiving;
+const seconds = (performance.now() - began) / 1000;
+const text = (m) => typeof m === "string" ? m : new TextDecoder().decode(m);
+const { connections } = link.stats;
+await link.leave();
+const wrong = got.findIndex((m, i) => text(m) !== "message " + i);
+return { wrong, count: got.length, seconds, connections, told };
+"""
+
+
+def test_5000_messages_each_way_in_order(browser):
+    browser, run = browser
+
+    async def main():
+        async with boards(ECHO, "Echo") as (_, server, _board):
+            page = await plain(browser, server.address)
+            result = await page.run(script(EXCHANGE.replace("COUNT", "5000")))
+            assert (result["wrong"], result["count"]) == (-1, 5000)
+            assert page.errors == []
+            await page.close()
+
+    run(main())
+
+
+def test_drops_lose_nothing(browser):
+    browser, run = browser
+
+    async def main():
+        async with boards(ECHO, "Echo") as (room, server, _board):
+            page = await plain(browser, server.address)
+            work = asyncio.create_task(page.run(script(EXCHANGE.replace("COUNT", "4000"))))
+            for _ in range(2):
+                await asyncio.sleep(1)
+                room.radio.drop()
+            result = await work
+            assert (result["wrong"], result["count"]) == (-1, 4000)
+            assert result["connections"] > 1, result["told"]
+            await page.close()
+
+    run(main())
+
+
+def test_a_key_that_is_missing_or_wrong_is_told(browser):
+    browser, run = browser
+
+    async def main():
+        async with boards(ECHO, "Echo", KEY) as (_, server, _board):
+            page = await plain(browser, server.address)
+            result = await page.run(script(EXCHANGE.replace("COUNT", "100"), key=KEY))
+            assert (result["wrong"], result["count"]) == (-1, 100)
+            for options, told in (
+                ({}, "talks with a key only"),
+                ({"key": KEY[:-8] + "00000000"}, None),
+            ):
+                body = 'return String(await connect("Echo", options).catch((e) => e)) + told.join()'
+                said = await page.run(script(body, **{"timeoutMs": 3000, **options}))
+                assert (told or "a key as text is what") in said
+            await page.close()
+
+    run(main())
+
+
+def test_two_tabs_and_a_reload(browser):
+    browser, run = browser
+
+    async def main():
+        async with boards(REMOTE_CONTROL) as (_, server, _board):
+            first = await connected(browser, server.address)
+            second = await plain(browser, server.address)
+            await second.run("document.getElementById('name').value = 'Robot'")
+            await second.run(CONNECT)
+            await second.until(logged("no board named 'Robot' in sight"))
+            await first.close()
+            await second.until(says("Connected to Robot."))
+            await second.do("Page.reload")
+            await second.until("document.body?.dataset.ready")
+            await second.run(CONNECT)
+            await second.until(says("Connected to Robot."))
+            await second.until(logged("left=0 right=0"))
+            assert second.errors == []
+            await second.close()
+
+    run(main())
+
+
+def test_the_page_may_do_no_more_than_it_needs(browser):
+    browser, run = browser
+
+    async def main():
+        async with boards(ECHO, "Echo") as (_, server, _board):
+            page = await plain(browser, server.address)
+            policy = await page.run("return (await fetch('./')).headers.get('content-security-policy')")
+            in_page = await page.run(
+                "return document.querySelector('meta[http-equiv=Content-Security-Policy]').content"
+            )
+            assert policy == in_page + "; frame-ancestors 'none'" and "default-src 'none'" in policy
+            blocked = await page.run("return String(await fetch('http://127.0.0.1:9/').catch((e) => e))")
+            assert "TypeError" in blocked
+            assert await page.run("try { return eval('1') } catch (e) { return e.name }") == "EvalError"
+            assert any("Content Security Policy" in error for error in page.errors)
+            await page.close()
+
+    run(main())
+
+
+def test_the_page_of_another_site_is_refused():
+    async def answer(port, path, **headers):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        lines = [
+            f"GET {path} HTTP/1.1",
+            *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        status = await reader.readline()
+        writer.close()
+        return status.split()[1].decode()
+
+    async def main():
+        async with WebServer(products.WEB, 0, object(), {}) as server:
+            port = int(server.address.split(":")[2].strip("/"))
+            own = f"localhost:{port}"
+            socket = {
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec_WebSocket_Version": "13",
+                "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            }
+            assert await answer(port, "/", Host=own) == "200"
+            assert await answer(port, "/", Host=f"example.com:{port}") == "403"
+            assert await answer(port, "/../package.json", Host=own) == "404"
+            assert await answer(port, "/radio", Host=own, Origin="http://example.com", **socket) == "403"
+            assert await answer(port, "/radio", Host=own, **socket) == "403"
+            assert await answer(port, "/radio", Host=own, Origin=f"http://{own}", **socket) == "101"
+
+    asyncio.run(main())
