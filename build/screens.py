@@ -54,7 +54,7 @@ class Terminal:
         self._command = " ".join(map(shlex.quote, command))
         self._lines = lines
         self._environment = os.environ | environment
-        self._socket = Path(environment["HOME"]) / f"{command[1]}.tmux"
+        self._socket = Path(tempfile.mkdtemp(dir=environment["HOME"])) / "tmux"
 
     def __enter__(self) -> "Terminal":
         size = ("-x", str(_COLUMNS), "-y", str(self._lines))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from picolink import __version__
 from picolink import key as keys
 from picolink_pc.terminal.send import send
 
@@ -149,12 +150,26 @@ class Terminal:
         return bool(data)
 
 
+@pytest.mark.parametrize("size", [7, 8, 17, 18, 28])
+def test_an_advertisement_has_room_for_every_name(boards, size):
+    name = "N" * size
+    boards(name)
+    (told,) = map(json.loads, picolink("scan", "--json", "--seconds", "2").stdout.splitlines())
+    assert told["name"] == name
+    assert bool(told["identity"]) == bool(told["version"]) == (size <= 17)
+
+
 def test_scan_tells_who_is_in_sight(boards):
     boards("One", "Two")
     done = picolink("scan", "--json", "--seconds", "3")
     found = sorted((json.loads(line) for line in done.stdout.splitlines()), key=lambda told: told["name"])
     assert [told["name"] for told in found] == ["One", "Two"]
     assert len({told["address"] for told in found}) == 2
+    # In the middle of a board's identity; these boards have their address for one.
+    assert [told["identity"] for told in found] == [
+        bytes.fromhex(told["address"].replace(":", ""))[2:].hex() for told in found
+    ]
+    assert {told["version"] for told in found} == {__version__}
     assert all(-80 < told["signal_dbm"] < -30 for told in found)
     assert done.returncode == 0
     terminal = Terminal("scan", "--radio", "virtual")

@@ -10,9 +10,10 @@ connect_sync() is the same without asyncio.
 """
 
 from . import radio as _radio
+from . import wire as _wire
 from .errors import LinkClosedError as LinkClosedError
 
-__version__ = "0.1.0"
+__version__ = _wire.VERSION
 
 
 def advertise(name, radio=None, services=(), **options):

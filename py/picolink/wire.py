@@ -12,6 +12,17 @@ PACKET = 244  # bytes: the largest value, and so the largest packet; one PDU of 
 HEADER = 4  # bytes: the most that the header of a record takes
 NAME = 28  # bytes: the longest name; a scan response of 31 has no room for more
 
+VERSION = "0.1.0"  # of picolink: three numbers
+
+# Manufacturer's data in the advertisement: part of the identity, and the version.
+COMPANY = 0xFFFF  # no company's
+ABOUT_NAME = 17  # bytes: a longer name leaves no room for it
+
+
+def about(identity):
+    """Those 7 bytes."""
+    return identity[2:6] + bytes(map(int, VERSION.split(".")))
+
 
 def checked_name(name):
     """`name`, if it can be advertised: 1 to 28 bytes of UTF-8. Raises TypeError or ValueError otherwise."""

@@ -107,11 +107,17 @@ class Scanner(BaseBleakScanner):
             return
         name = data.get(core.AdvertisingData.Type.COMPLETE_LOCAL_NAME, raw=True)
         name = name and name.decode(errors="replace")
-        advertised = AdvertisementData(name, {}, {}, uuids, None, found.rssi, ())
+        advertised = AdvertisementData(name, _manufacturers(data), {}, uuids, None, found.rssi, ())
         address = found.address.to_string(with_type_qualifier=False)
         details = {"address": found.address}
         device = self.create_or_update_device(address, address, name, details, advertised)
         self.call_detection_callbacks(device, advertised)
+
+
+def _manufacturers(data: core.AdvertisingData) -> dict[int, bytes]:
+    """Manufacturer's data, by company."""
+    fields = data.get_all(core.AdvertisingData.Type.MANUFACTURER_SPECIFIC_DATA, raw=True)
+    return {int.from_bytes(each[:2], "little"): each[2:] for each in fields if len(each) >= 2}
 
 
 class Client(BaseBleakClient):

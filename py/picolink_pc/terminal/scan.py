@@ -27,12 +27,25 @@ _NOBODY = (
 
 @dataclass
 class Seen:
-    """A board.  signal: dBm, smoothed.  at: when it was heard last (time.monotonic())."""
+    """A board.
+
+    signal: dBm, smoothed.   at: when it was heard last (time.monotonic()).
+    about: what it tells of its identity, and its version; None: nothing.
+    """
 
     name: str
     address: str
     signal: float
     at: float
+    about: tuple[bytes, str] | None
+
+    @property
+    def identity(self) -> str:
+        return self.about[0].hex() if self.about else ""
+
+    @property
+    def version(self) -> str:
+        return self.about[1] if self.about else ""
 
 
 class Boards:
@@ -41,10 +54,11 @@ class Boards:
     def __init__(self) -> None:
         self._seen: dict[str, Seen] = {}
 
-    def see(self, name: str, address: str, signal: int) -> None:
-        known = self._seen.get(address)
-        smooth = signal if known is None else known.signal + (signal - known.signal) / 4
-        self._seen[address] = Seen(name or (known.name if known else ""), address, smooth, time.monotonic())
+    def see(self, name: str, address: str, signal: int, about: tuple[bytes, str] | None) -> None:
+        now = time.monotonic()
+        known = self._seen.get(address, Seen(name, address, signal, now, about))
+        smooth = known.signal + (signal - known.signal) / 4
+        self._seen[address] = Seen(name or known.name, address, smooth, now, about or known.about)
 
     def nearest_first(self) -> list[Seen]:
         return sorted(
@@ -53,7 +67,7 @@ class Boards:
 
     def table(self) -> Table:
         table = Table(box=box.SIMPLE, caption=None if self._seen else _NOBODY, caption_justify="left")
-        for heading in ("name", "signal", "", "address", "heard"):
+        for heading in ("name", "signal", "", "address", "identity", "version", "heard"):
             table.add_column(heading, no_wrap=heading != "name")
         for seen in self.nearest_first():
             ago = time.monotonic() - seen.at
@@ -62,6 +76,8 @@ class Boards:
                 f"{seen.signal:.0f} dBm",
                 bars(seen.signal),
                 Text(seen.address),
+                seen.identity,
+                seen.version,
                 "now" if ago < 2 else f"{ago:.0f} s ago",
                 style="dim" if ago > _GONE_S else None,
             )
@@ -83,13 +99,14 @@ def bars(signal: float) -> str:
 )
 @click.option("--json", "as_json", is_flag=True, help="At the end, one line of JSON for each board.")
 def scan(radio: str, seconds: float | None, as_json: bool) -> None:
-    """The picolink boards in sight: name, signal, address.
+    """The picolink boards in sight: name, signal, address, part of the identity, version.
 
     \b
     picolink scan                       a table that refreshes, until Ctrl-C
     picolink scan --radio virtual       virtual boards of a `picolink run` in another terminal
     picolink scan --seconds 5 --json    for a script
 
+    A board with a name of more than 17 bytes has no room to tell identity and version.
     A board is in sight while it waits in picolink.advertise(NAME). One that is connected is not.
     Exit code 1 if no board was seen.
     """
@@ -101,7 +118,13 @@ def scan(radio: str, seconds: float | None, as_json: bool) -> None:
         play(_watch(open_radio(radio), boards, seconds, live))
     if not live:
         for seen in boards.nearest_first():
-            told = {"name": seen.name, "address": seen.address, "signal_dbm": round(seen.signal)}
+            told = {
+                "name": seen.name,
+                "address": seen.address,
+                "signal_dbm": round(seen.signal),
+                "identity": seen.identity,
+                "version": seen.version,
+            }
             click.echo(json.dumps(told) if as_json else "\t".join(map(str, told.values())))
     if not boards.nearest_first():
         if not live:

@@ -54,8 +54,11 @@ class Peripheral(Role):
             )
             self._register()
         policy.limit(ticks_ms(), _ADVERTISE_MS)
-        # As bytes: aioble counts the characters of a str.
-        connection = await aioble.advertise(_ADVERTISE_US, name=self.name.encode(), services=[SERVICE])
+        name = self.name.encode()  # aioble counts the characters of a str
+        about = None
+        if len(name) <= wire.ABOUT_NAME:
+            about = (wire.COMPANY, wire.about(self.identity))
+        connection = await aioble.advertise(_ADVERTISE_US, name=name, services=[SERVICE], manufacturer=about)
         if connection is None:  # aioble has swallowed a cancellation, by the limit or by close()
             if policy.life < CLOSED:
                 policy.nobody(ticks_ms(), self.name)

@@ -39,11 +39,12 @@ class Radio:
         return Central(name, self)
 
     def watch(self, see):
-        """`async with` this: meanwhile see(name, address, signal) is called for each board that is heard.
+        """`async with` this: meanwhile see(name, address, signal, about) is called for each board heard.
 
         name: str, "" where none was heard yet.   address: str; on macOS one that this Mac has made up.
-        signal: dBm.   Entering raises BluetoothError where this PC's Bluetooth cannot be used. Meanwhile no
-        link of this radio connects.
+        signal: dBm.   about: (bytes 2 to 5 of its identity, version such as "0.1.0"), or None: boards with
+        long names do not say.   Entering raises BluetoothError where this PC's Bluetooth cannot be used.
+        Meanwhile no link of this radio connects.
         """
         from .watch import watch
 

@@ -16,6 +16,7 @@ _SCAN_RESPONSE = 4  # a type of advertising report
 _FLAGS = 0x01
 _UUIDS_128 = (0x06, 0x07)
 _NAMES = (0x08, 0x09)
+_MANUFACTURER = 0xFF
 _GENERAL_DISCOVERABLE_LE_ONLY = b"\x06"
 _PAYLOAD = 30  # bytes: aioble leaves one of the 31 unused
 
@@ -35,17 +36,26 @@ def _fields(payload):
 
 
 # Cancelled, it stops advertising and returns None: so does aioble's.
-async def advertise(interval_us, name, services, timeout_ms=None):
+async def advertise(interval_us, name, services, manufacturer=None, timeout_ms=None):
     core.ensure_active()
     if isinstance(name, str):
         name = name.encode()
-    data = _field(_FLAGS, _GENERAL_DISCOVERABLE_LE_ONLY)
-    data += _field(_UUIDS_128[1], b"".join(bytes(uuid) for uuid in services))
-    response = _field(_NAMES[1], name)
-    if len(data) + len(response) <= _PAYLOAD:
-        data, response = data + response, b""
-    if max(len(data), len(response)) > _PAYLOAD:
-        raise ValueError("Advertising payload too long")
+    fields = [
+        (_FLAGS, _GENERAL_DISCOVERABLE_LE_ONLY),
+        (_UUIDS_128[1], b"".join(bytes(uuid) for uuid in services)),
+        (_NAMES[1], name),
+    ]
+    if manufacturer:
+        fields.append((_MANUFACTURER, manufacturer[0].to_bytes(2, "little") + manufacturer[1]))
+    data = response = b""
+    for kind, value in fields:  # each where there is room, as aioble does
+        field = _field(kind, value)
+        if len(data) + len(field) <= _PAYLOAD:
+            data += field
+        elif len(response) + len(field) <= _PAYLOAD:
+            response += field
+        else:
+            raise ValueError("Advertising payload too long")
     with Wait((core.CENTRAL_CONNECT,), keep=Connection) as wait:
         ble.gap_advertise(interval_us, adv_data=data, resp_data=response)
         try:
