@@ -54,6 +54,7 @@ def play(interpreter, program):
     "program",
     [
         "arguments",
+        "awaiting",
         "beside_a_flood",
         "cancelled_at_the_end",
         pytest.param("cancelling", marks=pytest.mark.slow),

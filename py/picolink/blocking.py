@@ -68,7 +68,7 @@ class BlockingLink:
 
     def send(self, message, channel=0, timeout_ms=None):
         """Queue a message; waits while there is no room."""
-        self._call(self._link.send(message, channel, timeout_ms))
+        self._call(_send(self._link, message, channel, timeout_ms))
 
     def send_nowait(self, message, channel=0):
         """Queue a message if there is room now. Returns whether it was taken."""
@@ -163,6 +163,10 @@ class _EndError(Exception):
 
 async def _soon(function, *arguments):
     return function(*arguments)
+
+
+async def _send(link, message, channel, timeout_ms):
+    await link.send(message, channel, timeout_ms)
 
 
 async def _all(link, timeout_ms):

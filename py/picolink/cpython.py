@@ -1,6 +1,7 @@
 """What CPython has not of what picolink uses of MicroPython: see picolink.runtime. No board loads this."""
 
 import asyncio
+from collections.abc import Coroutine
 from traceback import print_exception  # noqa: F401
 
 _TICKS = 0x3FFFFFFF
@@ -26,6 +27,22 @@ def ticks_diff(end, start):
 
 def sleep_ms(ms):
     return asyncio.sleep(ms / 1000)
+
+
+class _Done(Coroutine):
+    """To await, again and again: a coroutine that is over."""
+
+    def send(self, _value):
+        raise StopIteration
+
+    def throw(self, *exception):
+        raise exception[0]
+
+    def __await__(self):
+        return iter(())
+
+
+DONE = _Done()
 
 
 class Flag:

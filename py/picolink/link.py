@@ -10,7 +10,7 @@ from . import engine as engines
 from . import lifecycle as lc
 from .errors import LinkClosedError
 from .policy import BURST, FULL_MS, HANG_UP, HANG_UP_MS, LOOK_MS, TICK_MS, EventError, Policy
-from .runtime import Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
+from .runtime import DONE, Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 _EIO = const(5)
 _COUNTER = const(0xFFFFFFFF)
@@ -204,17 +204,20 @@ class Link:
 
     # -- messages -----------------------------------------------------------------------------------------
 
-    async def send(self, message, channel=0, timeout_ms=None):
-        """Queue a message; wait while the transmit ring is full. If cancelled, it has queued nothing.
+    # Not a coroutine, which would cost more than all the rest of it.
+    def send(self, message, channel=0, timeout_ms=None):
+        """Queue a message: `await link.send(...)`, which waits while the transmit ring is full.
 
-        Tasks that send are served in the order in which they came.
+        Tasks that send are served in the order in which they came. If cancelled while it waits, it has queued
+        nothing; where there is room, the call itself queues the message, and the rest does nothing.
 
         message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
         Raises TypeError or ValueError for what is not a message or can never fit, LinkClosedError when the
         link is closed, RuntimeError when it was not opened.
         """
         if self._line or not self.send_nowait(message, channel):
-            await self._send_in_turn(message, channel, timeout_ms)
+            return self._send_in_turn(message, channel, timeout_ms)
+        return DONE
 
     async def recv(self, timeout_ms=None):
         """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last.

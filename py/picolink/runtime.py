@@ -80,5 +80,14 @@ try:
                     self._task = None
             self._is_set = False
 
+    async def _nothing():
+        pass
+
+    DONE = _nothing()  # to await, again and again: a coroutine that is over
+    try:
+        DONE.send(None)
+    except StopIteration:
+        pass
+
 except ImportError:
-    from .cpython import Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
+    from .cpython import DONE, Flag, const, print_exception, sleep_ms, ticks_add, ticks_diff, ticks_ms
