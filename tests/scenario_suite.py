@@ -13,7 +13,7 @@ from binascii import hexlify, unhexlify
 
 from picolink import engine as engines
 from picolink.errors import LinkClosedError
-from picolink.policy import FULL, Policy
+from picolink.policy import Policy
 
 Engine, _ = engines.load()
 BELLS = ("wake", "opened", "readable", "room")
@@ -98,10 +98,9 @@ class Side:
         next(self.turns)
 
     def turn(self, now, room):
-        """room: packets that the host stack takes; -1: it fails.   Returns the wait; FULL with full_ms."""
+        """room: packets that the host stack takes; -1: it fails."""
         self.room = room
-        wait = self.turns.send(now)
-        return [wait, self.policy.full_ms] if wait == FULL else wait
+        return self.turns.send(now)
 
     def feed(self, packet, now):
         self.policy.feed(unhexlify(packet), now)

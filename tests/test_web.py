@@ -159,6 +159,7 @@ class Pipe:
     identity = b"a python"
     folder = ""
     irq_errors = 0
+    TEND_MS = 10
     handle = -1
 
     def __init__(self, process):

@@ -21,7 +21,7 @@ SIDES = {
 WAY_MS = 10  # that a packet takes
 SLOW_MS = 100  # when not much happens
 HELLO = b"hello".hex()
-FULL, HANG_UP = -1, -2
+HANG_UP = -1
 OPEN, CLOSED = 0, 8
 
 
@@ -63,7 +63,8 @@ class Scenario:
             coming, self._on_way = self._on_way, []
             for to, packet in coming:
                 if to in self._connected:
-                    self.do(to, "feed", packet, self.now)
+                    outcome = self.do(to, "feed", packet, self.now)
+                    self._on_way += [(self._connected[to], packet) for packet in outcome.get("packets", ())]
             for name, other in list(self._connected.items()):
                 outcome = self.do(name, "turn", self.now, room)
                 if other in self._connected:
@@ -94,6 +95,7 @@ class Scenario:
     def receive(self, name):
         while self.do(name, "recv").get("result"):
             pass
+        self.do(name, "has_read", self.now)
 
 
 def meet_and_close():

@@ -5,10 +5,9 @@ import { LinkClosedError, Policy, newEngine } from "../../build/out/web/picolink
 
 const unhex = (text) => Uint8Array.from(Buffer.from(text, "hex"));
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
-const FULL = -1;
 
 // The names of the policy in Python.
-const NAMES = { hang_up: "hangUp", was_away: "wasAway", not_found: "notFound", tell_undelivered: "tellUndelivered" };
+const NAMES = { hang_up: "hangUp", was_away: "wasAway", has_read: "hasRead", not_found: "notFound", tell_undelivered: "tellUndelivered" };
 
 class Side {
   rung = new Set();
@@ -57,8 +56,7 @@ class Side {
   }
   turn(now, room) {
     this.room = room;
-    const wait = this.turns.next(now).value;
-    return wait === FULL ? [wait, this.policy.fullMs] : wait;
+    return this.turns.next(now).value;
   }
   feed(packet, now) {
     this.policy.feed(unhex(packet), now);

@@ -3,11 +3,11 @@ import { TEXT, newEngine } from "./engine.js";
 import { seed, secret } from "./key.js";
 import * as lc from "./lifecycle.js";
 import { payload, valueOf } from "./objects.js";
-import { FULL, HANG_UP, HANG_UP_MS, LOOK_MS, LinkClosedError, Policy, ticksDiff } from "./policy.js";
+import { HANG_UP, HANG_UP_MS, LOOK_MS, LinkClosedError, Policy, ticksDiff } from "./policy.js";
 import { Bell, TimeoutError, now, sleep, whileHidden } from "./runtime.js";
 
 const TICK_MS = 10;
-const BURST = 32; // messages read in a row before the other side hears that there is room
+const BURST = 32; // messages read in a row before others get a turn
 const LEAVE_MS = 3000;
 const SHUT_MS = 5000;
 const LOST = "the connection was lost";
@@ -141,14 +141,14 @@ class Link {
   async #message(timeoutMs) {
     if (!this.#burst) {
       this.#burst = BURST;
-      this.#ring();
+      this.#policy.hasRead(now());
       await sleep(0);
     }
     const ready = () => {
       if (this.#engine.readable()) return true;
       this.#checkReadable();
       this.#burst = BURST;
-      this.#ring(); // reading has made room: the board may have to hear of it
+      this.#policy.hasRead(now());
       return false;
     };
     await this.#until(ready, this.#readable, timeoutMs);
@@ -189,7 +189,12 @@ class Link {
       policy.checkOpen();
       return false;
     };
-    await this.#until(done, this.#room, timeoutMs);
+    policy.flushes += 1;
+    try {
+      await this.#until(done, this.#room, timeoutMs);
+    } finally {
+      policy.flushes -= 1;
+    }
   }
 
   commit() {
@@ -288,10 +293,8 @@ class Link {
       if (away > LOOK_MS) policy.wasAway(at, away); // the page was frozen
       before = at;
       const wait = turns.next(at).value;
-      if (wait > 0) await this.#pause(wait);
-      else if (wait === 0) await sleep(0);
-      else if (wait === FULL) await sleep(policy.fullMs);
-      else if (wait === HANG_UP) return role.alive ? policy.why : LOST;
+      if (wait === HANG_UP) return role.alive ? policy.why : LOST;
+      await this.#pause(wait);
     }
     return LOST;
   }

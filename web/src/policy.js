@@ -6,9 +6,9 @@ import * as lc from "./lifecycle.js";
 
 export const LOOK_MS = 250; // the longest from one turn to the next
 export const HANG_UP_MS = 3000; // a radio without an answer is stuck
-export const FULL = -1, HANG_UP = -2; // what a turn says besides a time
+export const HANG_UP = -1; // what a turn says instead of a time
 
-const FULL_MS = 2, FULL_MAX_MS = 4, HANDSHAKE_MS = 4500, UNPROVEN_MS = 2000, ALIVE_MS = 1000, WAITING_MS = 2000;
+const FULL_MS = 2, FULL_MAX_MS = 4, PASSING_MS = 16, HANDSHAKE_MS = 4500, UNPROVEN_MS = 2000, ALIVE_MS = 1000, WAITING_MS = 2000;
 const SILENCE_MS = 4500, STALL_MS = 4000, STALLS = 3, COMMIT_MS = 30, TOLD_MS = 150, LINGER_MS = 400;
 const GOODBYE_MS = 1000, AGAIN_MS = 10000, SHUN_MS = 5000, SHUNNED = 4, AWAY_MS = 3000;
 const PAUSE_FIRST_MS = 20, PAUSE_MAX_MS = 500;
@@ -31,6 +31,7 @@ const REFUSALS = {
 const SHUN_FOR = [fl.PARTNER_KNOWN, fl.KEY_WANTED, fl.KEY_WRONG];
 const KEYS = [fl.KEY_WANTED, fl.KEY_WRONG, fl.PACKETS_SMALL];
 const NO_GREETING = "no greeting";
+const ROUTINE = fl.READABLE | fl.WRITABLE | fl.PULL; // what packets bring all the time
 
 export const ticksAdd = (ticks, ms) => (ticks + ms) & TICKS;
 export const ticksDiff = (end, start) => ((end - start + 0x20000000) & TICKS) - 0x20000000;
@@ -53,7 +54,14 @@ export class Policy {
   stackRestarts = 0;
   keyed = 0;
   fullMs = FULL_MS;
+  flushes = 0; // who is to be told, by `room`, of each message that is acknowledged
+  #packet = null; // that waits for the radio
+  #sentAt = 0;
+  #atWork = false;
   #idle = false;
+  #dueAt = 0;
+  #flags = 0; // the engine's, left to the next turn by feed()
+  #passed = 0;
   #full = false;
   #mtu = MTU_LEAST;
   #address = null;
@@ -103,13 +111,26 @@ export class Policy {
   }
 
   #send(bytes, channel, kind) {
-    if (this.#idle) this.bells.wake();
-    return this.engine.send(bytes, channel, kind);
+    const taken = this.engine.send(bytes, channel, kind);
+    if (this.#idle) {
+      this.#idle = false;
+      this.bells.wake();
+    }
+    return taken;
   }
 
   /** Else a large message would wait for ever while small ones come. */
   #mayOvertake(size) {
-    return this.line[0].size + size + 2 * HEADER <= this.txSize - this.engine.pending();
+    return this.#lacks(size + HEADER) <= 0;
+  }
+
+  /** Bytes that are missing until the first in line is woken, and has room behind `more` bytes. */
+  #lacks(more = 0) {
+    const wanted = Math.max(this.line[0].size + HEADER, this.txSize >> 2);
+    return wanted + more + this.engine.pending() - this.txSize;
+  }
+  #isRoomWanted() {
+    return this.flushes > 0 || (this.line.length > 0 && this.#lacks() <= 0);
   }
 
   checkOpen() {
@@ -258,7 +279,7 @@ export class Policy {
     }
     if (before >= lc.SEEKING && before <= lc.GREETING) this.peer = null;
     if (before < lc.SETTING_UP || this.life === lc.FAILED) return;
-    const flags = this.engine.takeFlags();
+    const flags = this.#takeFlags();
     this.#report(flags);
     const connected = before === lc.CONNECTED || (flags & fl.OPENED) !== 0;
     if (this.keyed) this.keyed = connected ? 1 : this.keyed + 1;
@@ -293,21 +314,73 @@ export class Policy {
 
   feed(packet, now) {
     this.heardAt = now;
-    if (packet.length && this.connection >= lc.GREETING && this.engine.feed(packet, now)) this.bells.wake();
+    if (!packet.length || this.connection < lc.GREETING || !this.engine.feed(packet, now)) return;
+    if (this.#atWork || !this.#takeOver(now)) this.bells.wake();
+  }
+
+  /** Do what most packets ask for without a turn. Returns whether that is all. */
+  #takeOver(now) {
+    const flags = this.#flags | this.engine.takeFlags();
+    if (!flags || flags > ROUTINE) {
+      this.#flags = flags;
+      return false;
+    }
+    if (flags & fl.READABLE) this.bells.readable();
+    if (flags & fl.WRITABLE) {
+      this.#progressAt = now;
+      if (this.#isRoomWanted()) {
+        this.#flags = fl.WRITABLE;
+        return false;
+      }
+    }
+    if (this.#packet) this.#passOn(now);
+    else this.#look(now);
+    return true;
+  }
+
+  /** Hand over the packet that waits, and get the next: when one has come, most likely one has left. */
+  #passOn(now) {
+    try {
+      if (!this.transmit(this.#packet)) return;
+    } catch {
+      return; // the next turn finds out
+    }
+    this.#passed += 1;
+    this.#sentAt = now;
+    this.#packet = this.engine.pull(now);
+    this.#idle = !this.#packet;
+  }
+
+  /** The program has read what was there: the peer may have to hear that there is room. */
+  hasRead(now) {
+    if (this.#idle) this.#look(now);
+  }
+  #look(now) {
+    const wait = this.engine.wait(now);
+    if (wait >= 0 && wait < ticksDiff(this.#dueAt, now)) this.bells.wake();
+  }
+
+  #takeFlags() {
+    const flags = this.#flags | this.engine.takeFlags();
+    this.#flags = 0;
+    return flags;
   }
 
   /** What is due in a connection. After next(), next(now) has a turn: .value is ms until the next one, unless
-   * it is woken before; or FULL: after fullMs; or HANG_UP: `why` says why. */
+   * it is woken before; or HANG_UP: `why` says why. */
   *turns(now) {
     this.#connect(lc.BEGIN);
     const { engine } = this;
-    let packet = null; // that waits for the radio
     let wait = LOOK_MS;
     let greeting = false;
-    let sentAt = now;
+    this.#packet = null;
+    this.#sentAt = now;
     const beganAt = now;
     for (;;) {
+      this.#dueAt = ticksAdd(now, wait);
+      this.#atWork = false;
       now = yield wait;
+      this.#atWork = true; // from here on feed() leaves everything to this turn
       this.#idle = false;
       wait = LOOK_MS;
       if (this.connection === lc.READY) {
@@ -320,16 +393,16 @@ export class Policy {
         let full = false;
         let taken = 0;
         try {
-          while ((packet ??= engine.pull(now))) {
-            if ((full = !this.transmit(packet))) break;
-            packet = null;
-            sentAt = now;
+          while ((this.#packet ??= engine.pull(now))) {
+            if ((full = !this.transmit(this.#packet))) break;
+            this.#packet = null;
+            this.#sentAt = now;
             taken += 1;
           }
-          const quietMs = ticksDiff(now, sentAt);
+          const quietMs = ticksDiff(now, this.#sentAt);
           const due = !full && quietMs >= ALIVE_MS && (quietMs >= WAITING_MS || !engine.pending());
           if (due && this.connection === lc.CONNECTED) {
-            if (this.transmit(new Uint8Array())) sentAt = now;
+            if (this.transmit(new Uint8Array())) this.#sentAt = now;
             else full = true;
           }
         } catch (error) {
@@ -337,21 +410,28 @@ export class Policy {
           yield HANG_UP;
         }
         this.#full = full;
-        const flags = engine.takeFlags();
+        const flags = this.#takeFlags();
         if (flags & fl.WRITABLE || !engine.pending()) this.#progressAt = now;
         if (flags) this.#report(flags);
-        this.#idle = true;
         if (full) {
-          wait = FULL;
-          if (!taken) this.fullMs = Math.min(this.fullMs + FULL_MS, FULL_MAX_MS);
-          else if (taken > 1) this.fullMs = FULL_MS;
+          wait = this.#pauseFull(taken);
         } else {
+          this.#idle = true;
           wait = engine.wait(now);
           if (wait < 0 || wait > LOOK_MS) wait = LOOK_MS;
         }
       }
       if (this.#isUseless(now, beganAt)) wait = HANG_UP;
     }
+  }
+
+  /** ms until the radio is asked again, which has just taken so many packets, and is full. */
+  #pauseFull(taken) {
+    if (taken > 1) this.fullMs = FULL_MS;
+    else if (this.#passed) this.fullMs = Math.min(2 * this.fullMs, PASSING_MS);
+    else if (!taken) this.fullMs = Math.min(this.fullMs + FULL_MS, FULL_MAX_MS);
+    this.#passed = 0;
+    return this.fullMs;
   }
 
   #isUseless(now, beganAt) {
@@ -379,8 +459,8 @@ export class Policy {
 
   #report(flags) {
     if (flags & fl.READABLE) this.bells.readable();
-    if (flags & fl.WRITABLE) this.bells.room();
-    if (flags > (fl.READABLE | fl.WRITABLE | fl.PULL)) this.#reportRare(flags);
+    if (flags & fl.WRITABLE && this.#isRoomWanted()) this.bells.room();
+    if (flags > ROUTINE) this.#reportRare(flags);
   }
 
   #reportRare(flags) {
