@@ -209,15 +209,18 @@ class Link:
         """Queue a message: `await link.send(...)`, which waits while the transmit ring is full.
 
         Tasks that send are served in the order in which they came. If cancelled while it waits, it has queued
-        nothing; where there is room, the call itself queues the message, and the rest does nothing.
+        nothing; where there is room, the call itself queues the message, and there is nothing to wait for.
 
         message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
         Raises TypeError or ValueError for what is not a message or can never fit, LinkClosedError when the
         link is closed, RuntimeError when it was not opened.
         """
-        if self._line or not self.send_nowait(message, channel):
-            return self._send_in_turn(message, channel, timeout_ms)
-        return DONE
+        try:
+            if not self._line and self.send_nowait(message, channel):
+                return DONE
+        except Exception:  # noqa: S110
+            pass  # it is for who awaits: raised again there
+        return self._send_in_turn(message, channel, timeout_ms)
 
     async def recv(self, timeout_ms=None):
         """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last.

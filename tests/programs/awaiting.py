@@ -23,8 +23,9 @@ async def send(link):
     for task in tasks:
         await asyncio.wait_for(task, 20)
     for bad, error in ((17, TypeError), (bytes(1000), ValueError)):
+        sending = link.send(bad)  # the error is for who awaits it
         try:
-            await link.send(bad)
+            await sending
         except error:
             continue
         raise AssertionError(error)
