@@ -28,6 +28,7 @@ _FLAGS = (
     "--remote-debugging-port=0",
 )
 _LIMIT_S = 60
+EMPTY = "about:blank"
 
 
 class BrowserError(Exception):
@@ -48,7 +49,7 @@ class Browser:
             *_FLAGS,
             *sandbox,
             f"--user-data-dir={self._folder}",
-            "about:blank",
+            EMPTY,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             env=os.environ | {"HOME": str(self._folder)},
@@ -99,15 +100,16 @@ class Browser:
         """Call handler(parameters) at each event."""
         self._handlers[session, event].append(handler)
 
-    async def open(self, url, width=1100, height=900):
+    async def open(self, url=EMPTY, width=1100, height=900):
         """A new tab with this page."""
-        target = (await self.do("Target.createTarget", url="about:blank"))["targetId"]
+        target = (await self.do("Target.createTarget", url=EMPTY))["targetId"]
         session = (await self.do("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
         page = Page(self, session, target)
         for event in ("Page", "Runtime", "Log"):
             await page.do(f"{event}.enable")
         await page.resize(width, height)
-        await page.go(url)
+        if url != EMPTY:
+            await page.go(url)
         return page
 
 
@@ -143,7 +145,7 @@ class Page:
 
     async def go(self, url):
         await self.do("Page.navigate", url=url)
-        await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        await self.until(f"document.readyState === 'complete' && location.href !== '{EMPTY}'")
 
     async def resize(self, width, height, mobile=False):
         await self.do(

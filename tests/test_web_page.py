@@ -1,4 +1,4 @@
-"""The page in Debian's Chromium, with virtual boards: `picolink web`."""
+"""The page in Debian's Chromium, with virtual boards: through `picolink web`, and over Web Bluetooth."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import web_bluetooth
 from browser import Browser
 from picolink_pc import products, virtual_adapter
 from picolink_pc.boards import Room
@@ -105,8 +106,8 @@ def test_the_page_drives_a_virtual_board(browser):
 IN_PAGE = """
 const { connect, WebSocketRadio } = await import("./picolink.js");
 const told = (window.told = []);
-const radio = new WebSocketRadio(location.href.replace("http", "ws") + "radio");
-const options = { radio, timeoutMs: 15000, ...OPTIONS };
+const options = { timeoutMs: 15000, ...OPTIONS };
+if (!options.bluetooth) options.radio = new WebSocketRadio(location.href.replace("http", "ws") + "radio");
 options.onEvent = (event, detail) => told.push(event + ": " + detail);
 """
 
@@ -265,3 +266,77 @@ def test_the_page_of_another_site_is_refused():
             assert await answer(port, "/radio", Host=own, Origin=f"http://{own}", **socket) == "101"
 
     asyncio.run(main())
+
+
+# -- Web Bluetooth: the browser's own, see tests/web_bluetooth.py
+
+
+@contextlib.asynccontextmanager
+async def bluetooth(browser, program, *arguments, name="Robot", **options):
+    """A page that has the browser's Bluetooth, with a board there; the room and the board."""
+    async with Room() as room:
+        board = room.board("board")
+        await board.start(program, *arguments)
+        radio = virtual_adapter.on(room.radio, ADDRESS)
+        async with WebServer(products.WEB, 0, None, {}) as server:
+            page = await browser.open()
+            async with web_bluetooth.WebBluetooth(browser, page, radio, name, **options) as adapter:
+                await page.go(server.address)
+                await page.until("document.body.dataset.ready")
+                yield room, page, adapter, board
+            await page.close()
+
+
+def test_the_page_drives_a_board_over_web_bluetooth(browser):
+    browser, run = browser
+
+    async def main():
+        async with bluetooth(browser, REMOTE_CONTROL) as (room, page, adapter, _board):
+            await page.run(CONNECT)
+            await page.until(says("Connected to Robot."))
+            await page.until(logged("left=0 right=0 led=0"))
+            await page.run("document.getElementById('stick').focus()")
+            await page.press("ArrowUp", down_only=True)
+            await page.until(logged("left=100 right=100"))
+            await page.release("ArrowUp")
+            room.radio.drop()
+            await page.until(says("The link was lost"))
+            await page.until(says("Connected to Robot."))
+            assert min(adapter.packets) > 5
+            assert page.errors == []
+
+    run(main())
+
+
+def test_5000_messages_each_way_over_web_bluetooth_with_drops(browser):
+    browser, run = browser
+
+    async def main():
+        async with bluetooth(browser, ECHO, "Echo", name="Echo") as (room, page, _adapter, _board):
+            exchange = EXCHANGE.replace("COUNT", "5000").replace('"Echo"', "undefined")
+            work = asyncio.create_task(page.run(script(exchange, bluetooth=True)))
+            await asyncio.sleep(1.5)
+            room.radio.drop()
+            result = await work
+            assert (result["wrong"], result["count"]) == (-1, 5000)
+            assert result["connections"] == 2, result["told"]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"choose": "nothing"}, "No board was chosen."), ({"state": "absent"}, "has no Bluetooth")],
+)
+def test_no_board_is_had(browser, options, told):
+    """The person says no; there is no Bluetooth. The page says so, and can be asked again."""
+    browser, run = browser
+
+    async def main():
+        async with bluetooth(browser, REMOTE_CONTROL, **options) as (_, page, _adapter, _board):
+            await page.run(CONNECT)
+            await page.until(says(told))
+            assert await page.run("return !document.getElementById('connect').disabled")
+            assert page.errors == []
+
+    run(main())

@@ -43,6 +43,9 @@ class Central {
   async claim() {
     if (!navigator.bluetooth) throw new Error("this browser has no Web Bluetooth");
     if (!this.#device) {
+      if ((await navigator.bluetooth.getAvailability?.()) === false) {
+        throw new Error("this device has no Bluetooth, or it is switched off");
+      }
       const filter = { services: [SERVICE], ...(this.name && { name: this.name }) };
       this.#device = await navigator.bluetooth.requestDevice({ filters: [filter] });
       this.name ||= this.#device.name ?? "";
@@ -67,7 +70,7 @@ class Central {
     let server;
     try {
       server = await this.#device.gatt.connect();
-    } catch (error) {
+    } catch {
       policy.notFound(now(), this.name);
       await new Promise((resolve) => setTimeout(resolve, 300)); // some browsers fail at once
       return;
@@ -116,8 +119,8 @@ class Central {
   async hangUp() {
     this.alive = false;
     this.#queue = [];
-    this.#server?.disconnect();
     this.#server = null;
+    this.#device?.gatt.disconnect(); // also an attempt that is under way
     return true;
   }
 }
