@@ -656,10 +656,10 @@ static void draw_random(picolink_keys_t *keys) {
 
 /*
  * What proves, in this handshake, that whoever says the first RANDOM_AT bytes of a greeting packet has the
- * key.   random: the peer's, when it is the one that says them; NULL: this side does.
+ * key.   random, self: the peer's, when it is the one that says them; NULL: this side does.
  */
 static void prove(const picolink_engine_t *engine, const uint8_t *packet, const uint8_t *random,
-                  uint8_t *proof) {
+                  const picolink_self_t *self, uint8_t *proof) {
     const picolink_keys_t *keys = engine->keys;
     uint8_t message[RANDOM_AT + 2 * PICOLINK_RANDOM_BYTES + PICOLINK_IDENTITY_BYTES + 1];
     uint8_t *at = message + RANDOM_AT;
@@ -668,17 +668,17 @@ static void prove(const picolink_engine_t *engine, const uint8_t *packet, const 
     at += PICOLINK_RANDOM_BYTES;
     memcpy(at, random ? keys->random : keys->heard_random, PICOLINK_RANDOM_BYTES);
     at += PICOLINK_RANDOM_BYTES;
-    memcpy(at, random ? engine->heard_identity : engine->identity, PICOLINK_IDENTITY_BYTES);
-    at[PICOLINK_IDENTITY_BYTES] = random ? engine->heard_largest : engine->largest;
+    memcpy(at, self ? self->identity : engine->identity, PICOLINK_IDENTITY_BYTES);
+    at[PICOLINK_IDENTITY_BYTES] = self ? self->largest : engine->largest;
     uint8_t hash[PICOLINK_SHA256];
     picolink_hmac(keys->key, message, sizeof(message), hash);
     memcpy(proof, hash, PROOF);
 }
 
 static bool is_proven(const picolink_engine_t *engine, const uint8_t *packet, const uint8_t *random,
-                      const uint8_t *proof) {
+                      const picolink_self_t *self, const uint8_t *proof) {
     uint8_t wanted[PROOF];
-    prove(engine, packet, random, wanted);
+    prove(engine, packet, random, self, wanted);
     return picolink_same_tag(proof, wanted);
 }
 
@@ -701,7 +701,7 @@ static void derive(picolink_engine_t *engine, uint32_t tag, uint32_t options) {
     uint8_t *peer = own + SIDE_SIZE;
     uint8_t hash[PICOLINK_SHA256];
     put_side(own, engine->tag, engine->session, options, keys->random, engine->identity);
-    put_side(peer, tag, engine->peer, engine->peer_options, keys->heard_random, engine->heard_identity);
+    put_side(peer, tag, engine->peer, engine->peer_options, keys->heard_random, engine->heard_self.identity);
     memcpy(peer + SIDE_SIZE, own, SIDE_SIZE);
     picolink_hmac(keys->key, message, 2 + 2 * SIDE_SIZE, hash);
     picolink_aes_key(keys->out, hash);
@@ -709,6 +709,7 @@ static void derive(picolink_engine_t *engine, uint32_t tag, uint32_t options) {
     picolink_hmac(keys->key, peer - 2, 2 + 2 * SIDE_SIZE, hash);
     picolink_aes_key(keys->in, hash);
     keys->sent = keys->next = 0;
+    keys->peer_self = engine->heard_self;
 }
 
 /*
@@ -726,15 +727,15 @@ static void crypt(const uint32_t *round_keys, bool opening, uint32_t session, co
 
 /* Begins a handshake under a new tag, which makes every packet sent to the old one stale. */
 static void greet(picolink_engine_t *engine, uint32_t now) {
+    if (engine->keys) {
+        draw_random(engine->keys);
+    }
     engine->tag++;
     engine->state = PICOLINK_GREETING;
     engine->heard = engine->peer;
     engine->heard_tag = engine->peer_tag;
     engine->due = DUE_GREETING;
     engine->hello_at = now;
-    if (engine->keys) {
-        draw_random(engine->keys);
-    }
 }
 
 /* Goes on as a restarted board would: under the next session id, knowing no peer. */
@@ -871,7 +872,7 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
             flags |= PICOLINK_TOO_LARGE;
         }
     }
-    memcpy(engine->partner, engine->heard_identity, PICOLINK_IDENTITY_BYTES);
+    memcpy(engine->partner, engine->heard_self.identity, PICOLINK_IDENTITY_BYTES);
     bind(engine, session);
     if (engine->keys) {
         derive(engine, hello[2], own_options(engine));
@@ -883,7 +884,7 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
     engine->peer_version = PICOLINK_VERSION;
     engine->state = PICOLINK_OPEN;
     /* The largest packet that fills its PDUs: 27n - 7 bytes. */
-    uint32_t largest = least(engine->largest, engine->heard_largest);
+    uint32_t largest = least(engine->largest, engine->heard_self.largest);
     uint32_t size = engine->keys ? KEYED_LARGEST_MIN : PICOLINK_LARGEST_MIN;
     while (size < PICOLINK_PULL_MAX && size + PDU <= largest) {
         size += PDU;
@@ -945,10 +946,13 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
     uint32_t session = get32(hello + 4);
     uint32_t tag = hello[2];
     bool answers = get32(hello + 8) == engine->session;
-    bool named = engine->heard_session == session && /* by the last IDENTITY, which is no echo */
-                 (session != engine->session || !same_identity(engine->heard_identity, engine->identity));
+    /* By the last IDENTITY, which is no echo. With a key this device never is the partner, in no other link
+     * of it either. */
+    bool named = engine->heard_session == session &&
+                 ((session != engine->session && !engine->keys) ||
+                  !same_identity(engine->heard_self.identity, engine->identity));
     bool proof = named && answers && hello[3] == engine->tag;
-    bool proven = proof && (!engine->keys || is_proven(engine, hello, hello + RANDOM_AT, hello + PROOF_AT));
+    bool proven = proof && (!engine->keys || is_proven(engine, hello, hello + RANDOM_AT, &engine->heard_self, hello + PROOF_AT));
     if (engine->state == PICOLINK_OPEN) {
         if (engine->keys && !proven &&
             (session != engine->peer || tag != engine->peer_tag ||
@@ -1015,8 +1019,8 @@ static void take_identity(picolink_engine_t *engine, const uint8_t *packet) {
         return;
     }
     engine->heard_session = get32(packet + 4);
-    engine->heard_largest = packet[3];
-    memcpy(engine->heard_identity, identity, PICOLINK_IDENTITY_BYTES);
+    engine->heard_self.largest = packet[3];
+    memcpy(engine->heard_self.identity, identity, PICOLINK_IDENTITY_BYTES);
 }
 
 static void take_bye(picolink_engine_t *engine, const uint8_t *bye, size_t size) {
@@ -1024,7 +1028,8 @@ static void take_bye(picolink_engine_t *engine, const uint8_t *bye, size_t size)
     if (get32(bye + 8) != engine->session || bye[3] != engine->tag ||
         (open && get32(bye + 4) != engine->peer) ||
         (open && engine->keys &&
-         (size != PROVEN_BYE_SIZE || !is_proven(engine, bye, engine->keys->heard_random, bye + RANDOM_AT)))) {
+         (size != PROVEN_BYE_SIZE || !is_proven(engine, bye, engine->keys->heard_random,
+                                                &engine->keys->peer_self, bye + RANDOM_AT)))) {
         engine->stats.stale++;
         return;
     }
@@ -1128,7 +1133,7 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         packet[0] = GREETING_PACKET | KIND_BYE;
         packet[12] = engine->reason;
         if (engine->keys && engine->keys->proven) {
-            prove(engine, packet, NULL, packet + size);
+            prove(engine, packet, NULL, NULL, packet + size);
             size += PROOF;
         }
     } else if (engine->due & DUE_IDENTITY) {
@@ -1156,7 +1161,7 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
             memcpy(packet + RANDOM_AT, engine->keys->random, PICOLINK_RANDOM_BYTES);
             memset(packet + PROOF_AT, 0, PROOF);
             if (engine->heard) { /* else there is nothing to prove: the peer's random is not known */
-                prove(engine, packet, NULL, packet + PROOF_AT);
+                prove(engine, packet, NULL, NULL, packet + PROOF_AT);
             }
             size = PROOF_AT + PROOF;
         }
@@ -1361,7 +1366,7 @@ bool picolink_set_partner(picolink_engine_t *engine, const uint8_t *identity) {
         return false;
     }
     memcpy(engine->partner, identity, PICOLINK_IDENTITY_BYTES);
-    if (!same_identity(engine->heard_identity, identity)) {
+    if (!same_identity(engine->heard_self.identity, identity)) {
         engine->heard_session = 0; /* who greets is another one now */
     }
     return true;

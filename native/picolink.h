@@ -152,6 +152,12 @@ typedef struct {
 
 enum { PICOLINK_FLIGHT_MAX = 128 }; /* packets */
 
+/* What a side says of itself in IDENTITY. */
+typedef struct {
+    uint8_t identity[PICOLINK_IDENTITY_BYTES];
+    uint8_t largest; /* packet */
+} picolink_self_t;
+
 /* What an engine with a key has besides; nothing of it is for others. It holds the key. */
 typedef struct {
     uint32_t out[44]; /* round keys of this connection's packets */
@@ -164,6 +170,7 @@ typedef struct {
     uint8_t seed[PICOLINK_SEED_BYTES];
     uint8_t random[PICOLINK_RANDOM_BYTES]; /* of this handshake */
     uint8_t heard_random[PICOLINK_RANDOM_BYTES];
+    picolink_self_t peer_self; /* of this handshake: what is heard later may be anybody's */
     uint8_t plain[PICOLINK_PACKET_MAX]; /* the stream bytes of the last packet */
 } picolink_keys_t;
 
@@ -277,7 +284,6 @@ typedef struct {
     uint8_t answers; /* to HELLO, the first one at answers_at */
     uint8_t heard_tag;
     uint8_t largest;       /* packet of this side */
-    uint8_t heard_largest; /* of the last IDENTITY */
     bool renewed;          /* a session of the peer came before the one in force */
     bool fresh;            /* this side has renewed its session and not opened since */
     bool broken;           /* renew at the next start */
@@ -285,7 +291,7 @@ typedef struct {
 
     uint8_t identity[PICOLINK_IDENTITY_BYTES];
     uint8_t partner[PICOLINK_IDENTITY_BYTES]; /* all 0: none yet */
-    uint8_t heard_identity[PICOLINK_IDENTITY_BYTES];
+    picolink_self_t heard_self; /* of the last IDENTITY */
 
     picolink_stats_t stats;
     uint16_t ends[PICOLINK_FLIGHT_MAX]; /* where each packet in flight ends */

@@ -320,6 +320,17 @@ def test_a_bye_must_be_proved_when_open(engine):
     assert peer.engine.state == CLOSED
 
 
+def test_what_anybody_says_later_does_not_spoil_the_partners_bye(engine):
+    peer = opened(engine)
+    head = (
+        struct.pack("<BBBBI", BYE_PACKET, 2, 0x40, peer.engine_tag, FAR) + peer.engine_session + b"\1\0\0\0"
+    )
+    goodbye = seal(head + peer.proof(head))
+    peer.engine.feed(identity(FAR + 1, 9, FAR_ID, largest=20), 0)
+    assert peer.engine.feed(goodbye, 0) & BYE
+    assert (peer.engine.state, peer.engine.reason) == (CLOSED, 1)
+
+
 def test_a_bye_of_an_open_side_is_proved(engine):
     peer = opened(engine)
     peer.engine.bye(2)
@@ -382,6 +393,22 @@ def test_a_side_does_not_take_its_echo_for_the_partner(engine):
     assert one.state == GREETING
     assert one.partner is None
     counted(one, opened=0)
+
+
+def test_two_links_of_one_device_do_not_meet(engine):
+    """A stranger passes on what they say. They have the same identity, and sessions of their own."""
+    sides = [
+        engines.IN_PROCESS[engine](session, NEAR_ID, key=KEY, seed=SEED[:31] + bytes((session & 0xFF,)))
+        for session in (NEAR, FAR)
+    ]
+    for side in sides:
+        side.start(247, 0)
+    for now in range(0, 2000, 10):
+        for side, other in (sides, sides[::-1]):
+            while packet := pulled(side, now):
+                other.feed(packet, now)
+    assert [side.state for side in sides] == [GREETING, GREETING]
+    assert [side.partner for side in sides] == [None, None]
 
 
 def test_a_handshake_cannot_be_replayed(engine):

@@ -36,13 +36,18 @@ FAULTS = {
     "the random stays": ("put32(message + 1, keys->handshakes++);", "put32(message + 1, keys->handshakes);"),
     "a key lasts for ever": ("if (keys->sent == COUNTERS) {", "if (false) {"),
     "the identity is not proved": (
-        "memcpy(at, random ? engine->heard_identity : engine->identity, PICOLINK_IDENTITY_BYTES);",
+        "memcpy(at, self ? self->identity : engine->identity, PICOLINK_IDENTITY_BYTES);",
         "memset(at, 0, PICOLINK_IDENTITY_BYTES);",
     ),
     "an echo is the partner": (
-        "(session != engine->session || !same_identity(engine->heard_identity, engine->identity))",
-        "true",
+        "!same_identity(engine->heard_self.identity, engine->identity))",
+        "true)",
     ),
+    "another link of this device is the partner": (
+        "(session != engine->session && !engine->keys)",
+        "session != engine->session",
+    ),
+    "a later IDENTITY counts for BYE": ("&engine->keys->peer_self, bye", "&engine->heard_self, bye"),
     "anybody can begin anew": (
         "if (engine->keys && !proven &&\n            (session",
         "if (false &&\n            (session",

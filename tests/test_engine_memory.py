@@ -10,8 +10,20 @@ from types import SimpleNamespace
 import bytecodes
 import pytest
 from engine_copies import Continued, copied
-from engine_suite import FAR, NEAR, Wire, message, new
-from picolink import pyengine
+from engine_suite import (
+    FAR,
+    FAR_ID,
+    NEAR,
+    NEAR_ID,
+    OPEN,
+    PEER_RESTARTED,
+    Wire,
+    counted,
+    message,
+    new,
+    pulled,
+)
+from picolink import keyed, pyengine
 
 NOW = 5000
 ALLOCATING = ("BUILD_SLICE", "BINARY_SLICE", "STORE_SLICE", "BUILD_TUPLE")
@@ -146,3 +158,34 @@ def test_call_without_memory(monkeypatch, name):
             assert not tried[side]._busy
             finish(tried, air, wire, left)
     assert shortages > 20
+
+
+def test_a_link_with_a_key_that_opens_without_memory_tells_all_in_the_end(monkeypatch):
+    fails = []
+
+    def short(real):
+        def call(*arguments):
+            if fails and fails.pop(0):
+                raise MemoryError
+            return real(*arguments)
+
+        return call
+
+    monkeypatch.setattr(keyed, "Ccm", short(keyed.Ccm))
+    for first in ([True], [False, True]):  # the cipher of what goes out, of what comes
+        one = pyengine.Engine(NEAR, NEAR_ID, key=bytes(32), seed=b"\1" * 32)
+        for session in (FAR, FAR + 1):
+            other = pyengine.Engine(session, FAR_ID, key=bytes(32), seed=bytes(32))
+            fails[:] = first if session != FAR else []
+            for side in (one, other):
+                side.start(247, 0)
+            flags = 0
+            for now in range(0, 2000, 10):
+                for side, peer in ((one, other), (other, one)):
+                    while packet := pulled(side, now):
+                        raised = peer.feed(packet, now)
+                        flags |= raised * (peer is one)
+        assert not fails
+        assert one.state == other.state == OPEN
+        assert flags & PEER_RESTARTED
+        counted(one, dropped=1, peer_restarts=1)

@@ -1,12 +1,14 @@
 """`picolink key`: on this PC, and against emulated boards, as a user types it."""
 
+import os
 import stat
 
 import pytest
 from click.testing import CliRunner
-from pico_firmware import WITH_PICOLINK
+from pico_firmware import WITH_PICOLINK, write_plain_firmware
 from picolink import key as keys
 from picolink.radio.bleak import files
+from picolink_pc import key_files
 from picolink_pc import keys as command
 from picolink_pc.emulator import Emulator
 
@@ -62,6 +64,35 @@ def test_a_key_on_this_pc_is_what_its_programs_take():
     assert KEY[13:40] not in said.output
     assert keys.secret(True, f"{files.folder()}/") == keys.secret(KEY)
     assert picolink("check", "--pc").output == f"{OF_KEY}  this PC\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX's")
+@pytest.mark.parametrize("before", ["open to all", "a link"])
+def test_the_key_of_this_pc_is_for_its_user_only(tmp_path, before):
+    file, other = tmp_path / "picolink.key", tmp_path / "other"
+    if before == "a link":
+        other.write_text("of somebody else")
+        file.symlink_to(other)
+    else:
+        file.write_text("the key before")
+        file.chmod(0o644)
+    key_files.replace(file, KEY)
+    assert key_files.read(file) == KEY
+    assert stat.S_IMODE(file.lstat().st_mode) == 0o600
+    assert not other.exists() or other.read_text() == "of somebody else"
+    assert set(tmp_path.iterdir()) <= {file, other}
+
+
+@pytest.mark.slow
+def test_a_key_goes_onto_all_boards_or_none(tmp_path):
+    with (
+        Emulator(WITH_PICOLINK, flash=tmp_path / "a.bin") as a,
+        Emulator(write_plain_firmware(tmp_path), flash=tmp_path / "b.bin") as b,
+    ):
+        said = picolink("install", "--port", a.port, "--port", b.port)
+        assert said.exit_code == 1
+        assert "run picolink install" in said.stderr
+        assert a.run("import os; print('picolink.key' in os.listdir())").strip() == "False"
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def test_messages_pass_between_sides_with_the_same_key_and_nobody_reads_them(air
 
 @pytest.mark.parametrize("engine", ["python", "native"])
 @pytest.mark.parametrize("way", ["advertise", "connect"])
-@pytest.mark.parametrize("other", [None, bytes(32)])
+@pytest.mark.parametrize("other", [False, bytes([7, 9] * 8)])
 def test_who_has_another_key_or_none_gets_nothing_and_both_hear_of_it_once(air, engine, way, other):
     async def main():
         told, others = [], []
@@ -114,6 +114,26 @@ def test_who_has_another_key_or_none_gets_nothing_and_both_hear_of_it_once(air, 
         else:
             assert of(told, "refused")[0].startswith("the other board has no key, and was turned away: give")
             assert of(others, "refused")[0].startswith("the other board talks with a key only, and this link")
+        await give_up(*tasks)
+
+    run(main())
+
+
+@pytest.mark.parametrize("engine", ["python", "native"])
+def test_who_has_the_key_is_not_led_to_the_board_of_another_name(air, engine):
+    """A stranger advertises a name, and passes on what the board of another name says."""
+
+    async def main():
+        told = []
+        door = link("connect", air, told, engine, key=KEY)
+        lamp = picolink.advertise("Lamp", radio=air, engine=engine, key=KEY, on_event=lambda *_: None)
+        LINKS.append(lamp)
+        lamp._role.name = "PicoA"  # so it seems in the air
+        tasks = [asyncio.create_task(each.open()) for each in (door, lamp)]
+        await asyncio.sleep(20)
+        assert not door.connected
+        assert not lamp.connected
+        assert of(told, "refused")[0].startswith("the other board has another key")
         await give_up(*tasks)
 
     run(main())
@@ -267,7 +287,10 @@ def test_what_is_no_key():
         ("a password that is long", ValueError),
         (TEXT[:-1] + "0", ValueError),
         (TEXT.replace("00", "01", 1), ValueError),
+        (b"correct horse battery", ValueError),
+        (bytes(32), ValueError),
         (17, TypeError),
+        (None, TypeError),
         ([1] * 16, TypeError),
     ):
         with pytest.raises(error) as raised:
@@ -283,6 +306,17 @@ def test_the_key_of_this_board(tmp_path):
         keys.secret(True, folder)
     (tmp_path / keys.FILE).write_text(TEXT + "\n")
     assert keys.secret(True, folder) == keys.secret(KEY)
+
+
+def test_a_key_that_is_none_makes_no_link_without_one(air):
+    with pytest.raises(TypeError, match="leave it out"):
+        picolink.connect("A", radio=air, key=None)
+
+
+def test_an_urandom_that_is_stuck_is_told(monkeypatch):
+    monkeypatch.setattr(keys.os, "urandom", lambda size: b"\x5a" * size)
+    with pytest.raises(RuntimeError, match="stuck"):
+        keys.seed(b"identity")
 
 
 def test_seeds_differ():

@@ -211,7 +211,7 @@ def test_a_link_with_another_process(engine, key):
         role = Pipe(process)
         reading = asyncio.create_task(role.read())
         got = []
-        async with Link(role, engine=engine, key=key) as link:
+        async with Link(role, engine=engine, key=key or False) as link:
 
             async def receive():
                 while len(got) < count:

@@ -25,7 +25,7 @@ def advertise(
     timeout_ms: int | None = None,
     remember: bool = False,
     commit: bool = False,
-    key: bytes | bytearray | memoryview | str | Literal[True] | None = None,
+    key: bytes | bytearray | memoryview | str | bool = False,
 ) -> Link: ...
 def connect(
     name: str,
@@ -38,7 +38,7 @@ def connect(
     timeout_ms: int | None = None,
     remember: bool = False,
     commit: bool = False,
-    key: bytes | bytearray | memoryview | str | Literal[True] | None = None,
+    key: bytes | bytearray | memoryview | str | bool = False,
 ) -> Link: ...
 def connect_sync(
     name: str,
@@ -51,6 +51,6 @@ def connect_sync(
     timeout_ms: int | None = None,
     remember: bool = False,
     commit: bool = False,
-    key: bytes | bytearray | memoryview | str | Literal[True] | None = None,
+    key: bytes | bytearray | memoryview | str | bool = False,
 ) -> BlockingLink: ...
 def help() -> None: ...  # noqa: A001

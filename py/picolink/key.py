@@ -11,6 +11,7 @@ from .runtime import const
 FILE = "picolink.key"  # holds the text
 
 _LEAST = const(16)  # bytes
+_VALUES = const(16)  # different ones in 128 bytes; about 100 are usual
 BEGIN = "picolink-key-"
 _TEXT = "a key as text is what `picolink key new` prints; a password is no key: it can be guessed"
 
@@ -23,7 +24,7 @@ def text(key):
 def secret(key, folder=""):
     """The 32 bytes that an engine wants.
 
-    key: bytes-like, 16 bytes or more; str, as text() gives it; True: the file of this board.
+    key: bytes-like, 16 random bytes or more; str, as text() gives it; True: the file of this board.
     folder: where that is, with a separator at its end; "": the current one.
     Raises TypeError or ValueError for what is no key, OSError where there is no file.
     """
@@ -32,8 +33,13 @@ def secret(key, folder=""):
             key = file.read().strip()
     if isinstance(key, str):
         key = _from_text(key)
-    elif not isinstance(key, (bytes, bytearray, memoryview)):
-        raise TypeError("a key must be bytes, str or True")  # of what it is nothing is shown
+    elif isinstance(key, (bytes, bytearray, memoryview)):
+        if len(key) >= _LEAST and (len(set(key)) == 1 or all(32 <= byte < 127 for byte in key)):
+            raise ValueError("a key as bytes must be random; this one could be guessed")
+    else:
+        raise TypeError(
+            "a key must be bytes, str or True; for a link without one, leave it out"
+        )  # and no value
     if len(key) < _LEAST:
         raise ValueError("a key must have %d bytes or more, not %d" % (_LEAST, len(key)))
     return sha256(b"picolink key" + bytes(key)).digest()
@@ -54,10 +60,19 @@ def fingerprint(secret):
     return binascii.hexlify(sha256(b"picolink fingerprint" + secret).digest()[:4]).decode()
 
 
+def of_link(secret, name):
+    """The 32 bytes for the link of this name: who has the key cannot be led to the board of another name."""
+    return sha256(b"picolink link" + sha256(name.encode()).digest() + secret).digest()
+
+
 def seed(identity):
     """32 bytes that no other session has had.
 
     A byte of an RP2040's urandom() is 8 samples of a ring oscillator, one soon after the other: 128 of them
     are mixed to 32, with the board's identity. The engine mixes the key into what it draws from them.
+    Raises RuntimeError where they are hardly random at all.
     """
-    return sha256(os.urandom(128) + identity).digest()
+    drawn = os.urandom(128)
+    if len(set(drawn)) < _VALUES:
+        raise RuntimeError("os.urandom() of this board is stuck: a link with a key is not safe with it")
+    return sha256(drawn + identity).digest()

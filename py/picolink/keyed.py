@@ -122,14 +122,29 @@ class Keys:
             differ |= wanted[i] ^ proof[i]
         return not differ
 
-    def opened(self, own, own_identity, peer, peer_identity):
-        """A handshake is done.   own, peer: tag, session and terms of each side, one after the other."""
-        self._own_nonce = own[1:5] + bytes(7)
-        self._peer_nonce = peer[1:5] + bytes(7)
+    def is_proven_bye(self, packet):
+        """The same of a BYE of the peer with which the last handshake was done."""
+        return self.is_proven(
+            packet, self.heard_random, packet[16:24], self._peer_identity, self._peer_largest
+        )
+
+    def opened(self, own, own_identity, peer, peer_identity, peer_largest):
+        """A handshake is done.   own, peer: tag, session and terms of each side, one after the other.
+
+        Raises MemoryError, with nothing done.
+        """
+        own_nonce = own[1:5] + bytes(7)
+        peer_nonce = peer[1:5] + bytes(7)
         own += self.random + own_identity
         peer += self.heard_random + peer_identity
-        self._out = Ccm(self._hmac(_DATA + own + peer)[:16])
+        out = Ccm(self._hmac(_DATA + own + peer)[:16])
         self._in = Ccm(self._hmac(_DATA + peer + own)[:16])
+        self._out = out
+        self._own_nonce = own_nonce
+        self._peer_nonce = peer_nonce
+        # Of this handshake: what is heard later may be anybody's.
+        self._peer_identity = peer_identity
+        self._peer_largest = peer_largest
         self.sent = self.next = 0
 
     def seal(self, buf, size):

@@ -48,7 +48,7 @@ class Link:
         it gets those messages again.
     key: what both boards must have, so that nobody else can read, change or inject a message: bytes (16 or
         more, random), the text that `picolink key new` prints, or True: what `picolink key install` has put
-        on this board. None: whoever comes first is served, and who listens can read.
+        on this board. False: whoever comes first is served, and who listens can read.
     on_event: called as on_event(event, detail). event: "connected", "disconnected", "peer restarted",
         "restarted", "renewed", "too large", "refused", "not remembered", "not found", "not connected" or
         "undelivered"; detail: a str for people. Events are printed by default. An exception that it raises
@@ -74,17 +74,17 @@ class Link:
         timeout_ms=None,
         remember=False,
         commit=False,
-        key=None,
+        key=False,
     ):
         engine_class, self.engine = engines.load(engine)
         session = int.from_bytes(os.urandom(4), "little") or 1
         self.name = role.name
         self.channel = 0
         more = {"tx_size": tx_size, "rx_size": rx_size, "commit": commit}
-        if key is not None:
+        if key is not False:
             from . import key as keys
 
-            more["key"] = keys.secret(key, role.folder)
+            more["key"] = keys.of_link(keys.secret(key, role.folder), role.name)
             more["seed"] = keys.seed(role.identity)
         self._engine = engine_class(session, role.identity, **more)
         self._readable = Flag()  # for one of those who wait for a message
@@ -103,7 +103,7 @@ class Link:
             self._room,
         )
         policy.commits = commit
-        policy.keyed = int(key is not None)
+        policy.keyed = int(key is not False)
         self._partner = None  # picolink.partner, with remember=True
         if remember:
             from . import partner

@@ -655,14 +655,14 @@ class Engine:
 
     def _greet(self, now):
         """Begin a handshake under a new tag, which makes every packet sent to the old one stale."""
+        if self._keys:
+            self._keys.draw()  # first: without memory for it, nothing has begun
         self._tag = (self._tag + 1) & 0xFF
         self.state = GREETING
         self._heard = self._peer
         self._heard_tag = self._peer_tag
         self._due = _DUE_GREETING
         self._hello_at = now
-        if self._keys:
-            self._keys.draw()
 
     def _renew(self):
         """Go on as a restarted board would: under the next session id, knowing no peer."""
@@ -780,11 +780,7 @@ class Engine:
         if self.state == OPEN:
             answered = answered and session == self._peer
             if self._keys:
-                answered = (
-                    answered
-                    and len(packet) == _PROVEN_BYE_SIZE
-                    and self._is_proven(packet, self._keys.heard_random, packet[16:24])
-                )
+                answered = answered and len(packet) == _PROVEN_BYE_SIZE and self._keys.is_proven_bye(packet)
         if not answered:
             self._count[_STALE] += 1
             return
@@ -792,21 +788,21 @@ class Engine:
         self._due = _NOTHING
         self._flags |= BYE | PULL
 
-    def _is_proven(self, packet, random, proof):
-        return self._keys.is_proven(packet, random, proof, self._introduced_as, self._introduced_largest)
-
     def _take_hello(self, packet, session, now):
         flags = packet[0]
         tag = packet[2]
         answers = bytes(packet[8:12]) == self._me
-        named = session == self._introduced  # and that is no echo
-        if session == self._me:
+        keys = self._keys
+        named = session == self._introduced
+        # No echo; and with a key this device never is the partner, in no other link of it either.
+        if keys or session == self._me:
             named = named and self._introduced_as != self._identity
         proof = answers and packet[3] == self._tag and named
-        keys = self._keys
         if keys:
             random = bytes(packet[16:32])
-            proven = proof and self._is_proven(packet, random, packet[32:40])
+            proven = proof and keys.is_proven(
+                packet, random, packet[32:40], self._introduced_as, self._introduced_largest
+            )
         if self.state == OPEN:
             if keys and not proven:
                 known = session == self._peer and tag == self._peer_tag
@@ -866,17 +862,29 @@ class Engine:
         """
         terms = bytes(packet[12:14])
         expected = packet[14] | packet[15] << 8
-        crc_out = crc32(self._me + session + self._terms + terms)
-        crc_in = crc32(session + self._me + terms + self._terms)
-        flags = OPENED | WRITABLE
         if session == self._peer:
             pos = (expected + self._tx_base) & _OFFSET
             if terms != self._peer_terms or (pos - self._una) & _OFFSET > (self._high - self._una) & _OFFSET:
                 return False
+        elif expected:
+            return False
+        if self._keys:
+            # First: without memory for it, nothing has happened. Such packets have tags, no CRC.
+            crc_out = crc_in = None
+            self._keys.opened(
+                bytes((self._tag,)) + self._me + self._terms,
+                self._identity,
+                bytes(packet[2:3]) + session + terms,
+                self._introduced_as,
+                self._introduced_largest,
+            )
+        else:
+            crc_out = crc32(self._me + session + self._terms + terms)
+            crc_in = crc32(session + self._me + terms + self._terms)
+        flags = OPENED | WRITABLE
+        if session == self._peer:
             self._acknowledge(pos, now)
         else:
-            if expected:
-                return False
             if self._peer != _NOBODY:
                 self._count[_PEER_RESTARTS] += 1
                 self._renewed = True
@@ -893,14 +901,6 @@ class Engine:
             self._record_limit = min(self._tx_mask + 1, ring)
         self._crc_out = crc_out
         self._crc_in = crc_in
-        if self._keys:
-            self._crc_out = self._crc_in = None  # they have tags instead
-            self._keys.opened(
-                bytes((self._tag,)) + self._me + self._terms,
-                self._identity,
-                bytes(packet[2:3]) + session + terms,
-                self._introduced_as,
-            )
         self._anew = False
         self._count[_OPENED] += 1
         self._flags |= flags

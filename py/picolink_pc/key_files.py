@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -23,6 +24,22 @@ def read(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise ValueError(f"{file} cannot be read: {why}") from None
+
+
+def write(file: Path, text: str) -> None:
+    """For the eyes of this user only.  Raises FileExistsError if something has that name, a link too."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(text + "\n")
+
+
+def replace(file: Path, text: str) -> None:
+    """As write(); what has that name goes away once the new file is whole."""
+    new = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+    try:
+        write(new, text)
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def check(text: str, file: Path | None) -> None:

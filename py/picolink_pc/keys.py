@@ -1,6 +1,5 @@
 """`picolink key`: keys for links, onto boards and onto this PC, and whether two boards have the same one."""
 
-import os
 import secrets
 from pathlib import Path
 from typing import TextIO
@@ -12,12 +11,13 @@ from picolink import key as keys
 from . import device, key_files
 from .device import DeviceError, ports_option
 
-_FINGERPRINT = """
+_NO_PICOLINK = "no picolink"
+_FINGERPRINT = f"""
 try:
     from picolink import key
     print(key.fingerprint(key.secret(True)))
 except ImportError:
-    print("no picolink")
+    print("{_NO_PICOLINK}")
 except OSError:
     print("no key")
 except ValueError:
@@ -54,7 +54,10 @@ def new(file: Path | None) -> None:
     if file is None:
         click.echo(text)
         return
-    _write(file, text, os.O_EXCL)
+    try:
+        key_files.write(file, text)
+    except FileExistsError:
+        raise click.ClickException(f"{file} is there already: a key that boards have may be in it") from None
     click.echo(f"A new key is in {file}; its fingerprint is {_fingerprint(text)}.")
 
 
@@ -80,19 +83,23 @@ def install(file: TextIO | None, ports: tuple[str, ...], on_pc: bool) -> None:
         raise click.UsageError(
             "A new key is for two: name both boards, or --pc, or a FILE of picolink key new that you keep."
         )
+    for port in places:  # all of them first: a new key is on none of them, or on all
+        with device.connect(port) as board:
+            if _of_board(board) == _NO_PICOLINK:
+                raise DeviceError(
+                    f"the board at {port} has no picolink that knows keys: run picolink install"
+                )
+    if on_pc:
+        path = key_files.of_pc()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        key_files.replace(path, text)
+        click.echo(f"The key {fingerprint} is on this PC, in {path}.")
     for port in places:
         with device.connect(port) as board:
             board.fs_writefile(keys.FILE, text.encode())
             if _of_board(board) != fingerprint:
-                raise DeviceError(
-                    f"the board at {port} has no picolink that knows keys: run picolink install"
-                )
+                raise DeviceError(f"the board at {port} does not keep the key: is its file system full?")
         click.echo(f"The key {fingerprint} is on the board at {port}.")
-    if on_pc:
-        path = key_files.of_pc()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, text)
-        click.echo(f"The key {fingerprint} is on this PC, in {path}.")
 
 
 @key.command()
@@ -130,13 +137,3 @@ def _of_board(board: SerialTransport) -> str:
 
 def _fingerprint(text: str) -> str:
     return keys.fingerprint(keys.secret(text))
-
-
-def _write(file: Path, text: str, flags: int = os.O_TRUNC) -> None:
-    """For the eyes of this user only."""
-    try:
-        opened = os.open(file, os.O_WRONLY | os.O_CREAT | flags, 0o600)
-    except FileExistsError:
-        raise click.ClickException(f"{file} is there already: a key that boards have may be in it") from None
-    with os.fdopen(opened, "w") as stream:
-        stream.write(text + "\n")

@@ -5,7 +5,7 @@ import sys
 
 import picolink
 
-key = sys.argv[2] if len(sys.argv) > 2 else None
+key = sys.argv[2] if len(sys.argv) > 2 else False
 
 
 async def main():

@@ -14,8 +14,7 @@ export async function secret(key) {
   const bytes = typeof key === "string" ? fromText(key.trim()) : key;
   if (!(bytes instanceof Uint8Array)) throw new TypeError("a key is a string or a Uint8Array"); // nothing of it is shown
   if (bytes.length < 16) throw new RangeError(`a key must have 16 bytes or more, not ${bytes.length}`);
-  const begin = new TextEncoder().encode("picolink key");
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array([...begin, ...bytes])));
+  return sha256(new TextEncoder().encode("picolink key"), bytes);
 }
 
 function fromText(text) {
@@ -26,6 +25,15 @@ function fromText(text) {
   }
   return bytes;
 }
+
+/** The 32 bytes for the link of this name: who has the key cannot be led to the board of another name. */
+export async function ofLink(secret, name) {
+  const text = new TextEncoder();
+  return sha256(text.encode("picolink link"), await sha256(text.encode(name)), secret);
+}
+
+const sha256 = async (...parts) =>
+  new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array(parts.flatMap((part) => [...part]))));
 
 /** 32 bytes that no other session has had. */
 export const seed = () => crypto.getRandomValues(new Uint8Array(32));

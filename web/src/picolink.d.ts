@@ -4,7 +4,7 @@
 export type Value = null | boolean | number | bigint | string | Uint8Array | Value[] | { [key: string]: Value };
 
 export interface LinkOptions {
-  /** What both sides must have: the text that `picolink key new` prints, or 16 random bytes or more. */
+  /** What both sides must have: the text that `picolink key new` prints, or 16 random bytes or more.  Needs a name. */
   key?: string | Uint8Array;
   /** Bytes of the rings: powers of two from 256 to 32768; 8192 by default. */
   txSize?: number;

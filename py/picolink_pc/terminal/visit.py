@@ -108,7 +108,7 @@ async def visit(
         if event != "restarted":  # the last visit was another program's
             on_event(event, detail)
 
-    options = {"on_event": tell, "timeout_ms": timeout_ms, "commit": True, "key": key}
+    options = {"on_event": tell, "timeout_ms": timeout_ms, "commit": True, "key": key or False}
     with contextlib.suppress(_LeaveError):
         async with picolink.connect(name, radio=radio, **options) as link:
             yield link
