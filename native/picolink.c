@@ -948,11 +948,12 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
     bool answers = get32(hello + 8) == engine->session;
     /* By the last IDENTITY, which is no echo. With a key this device never is the partner, in no other link
      * of it either. */
-    bool named = engine->heard_session == session &&
-                 ((session != engine->session && !engine->keys) ||
-                  !same_identity(engine->heard_self.identity, engine->identity));
+    bool named =
+        engine->heard_session == session && ((session != engine->session && !engine->keys) ||
+                                             !same_identity(engine->heard_self.identity, engine->identity));
     bool proof = named && answers && hello[3] == engine->tag;
-    bool proven = proof && (!engine->keys || is_proven(engine, hello, hello + RANDOM_AT, &engine->heard_self, hello + PROOF_AT));
+    bool proven = proof && (!engine->keys || is_proven(engine, hello, hello + RANDOM_AT, &engine->heard_self,
+                                                       hello + PROOF_AT));
     if (engine->state == PICOLINK_OPEN) {
         if (engine->keys && !proven &&
             (session != engine->peer || tag != engine->peer_tag ||
@@ -1028,8 +1029,8 @@ static void take_bye(picolink_engine_t *engine, const uint8_t *bye, size_t size)
     if (get32(bye + 8) != engine->session || bye[3] != engine->tag ||
         (open && get32(bye + 4) != engine->peer) ||
         (open && engine->keys &&
-         (size != PROVEN_BYE_SIZE || !is_proven(engine, bye, engine->keys->heard_random,
-                                                &engine->keys->peer_self, bye + RANDOM_AT)))) {
+         (size != PROVEN_BYE_SIZE ||
+          !is_proven(engine, bye, engine->keys->heard_random, &engine->keys->peer_self, bye + RANDOM_AT)))) {
         engine->stats.stale++;
         return;
     }

@@ -170,7 +170,7 @@ typedef struct {
     uint8_t seed[PICOLINK_SEED_BYTES];
     uint8_t random[PICOLINK_RANDOM_BYTES]; /* of this handshake */
     uint8_t heard_random[PICOLINK_RANDOM_BYTES];
-    picolink_self_t peer_self; /* of this handshake: what is heard later may be anybody's */
+    picolink_self_t peer_self;          /* of this handshake: what is heard later may be anybody's */
     uint8_t plain[PICOLINK_PACKET_MAX]; /* the stream bytes of the last packet */
 } picolink_keys_t;
 
@@ -283,15 +283,15 @@ typedef struct {
     uint8_t size;    /* bytes of a full packet on this connection */
     uint8_t answers; /* to HELLO, the first one at answers_at */
     uint8_t heard_tag;
-    uint8_t largest;       /* packet of this side */
-    bool renewed;          /* a session of the peer came before the one in force */
-    bool fresh;            /* this side has renewed its session and not opened since */
-    bool broken;           /* renew at the next start */
-    bool ending;           /* END is queued */
+    uint8_t largest; /* packet of this side */
+    bool renewed;    /* a session of the peer came before the one in force */
+    bool fresh;      /* this side has renewed its session and not opened since */
+    bool broken;     /* renew at the next start */
+    bool ending;     /* END is queued */
 
     uint8_t identity[PICOLINK_IDENTITY_BYTES];
     uint8_t partner[PICOLINK_IDENTITY_BYTES]; /* all 0: none yet */
-    picolink_self_t heard_self; /* of the last IDENTITY */
+    picolink_self_t heard_self;               /* of the last IDENTITY */
 
     picolink_stats_t stats;
     uint16_t ends[PICOLINK_FLIGHT_MAX]; /* where each packet in flight ends */

@@ -61,6 +61,23 @@ def test_each_wait_ends_when_its_time_is_up_and_nothing_is_lost():
     virtual_time.run(main())
 
 
+def test_messages_that_fill_the_ring_follow_each_other():
+    async def main():
+        a, b = await pair(memory.Air(), tx_size=256, rx_size=256)
+
+        async def send():
+            for _ in range(5):
+                await a.send(bytes(253), timeout_ms=2000)
+
+        sending = asyncio.create_task(send())
+        for _ in range(5):
+            assert await b.recv(timeout_ms=2000) == bytes(253)
+        await sending
+        await asyncio.gather(a.close(), b.close())
+
+    virtual_time.run(main())
+
+
 def test_who_waits_for_ever_is_not_ended_by_the_time_of_another():
     async def main():
         a, b = await pair(memory.Air())

@@ -211,7 +211,8 @@ class Policy:
 
         It waits for a quarter of the ring: a task's turn costs as much as ten messages.
         """
-        wanted = max(self.line[0][0] + HEADER, self._tx_size // 4)
+        # At most the whole ring: a message that fills it needs less than HEADER bytes besides.
+        wanted = min(max(self.line[0][0] + HEADER, self._tx_size // 4), self._tx_size)
         return wanted + more + self.engine.pending() - self._tx_size
 
     def check_open(self):

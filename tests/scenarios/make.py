@@ -413,6 +413,26 @@ def in_line():
     return s
 
 
+def whole_ring():
+    """Who waits with a message that fills the ring is told when there is room: when the ring is empty."""
+    s = Scenario(
+        a={"ring": 256},
+        b={"ring": 256},
+    )
+    s.open("a", "b")
+    s.meet("a", "b")
+    s.run(100)
+    s.do("a", "send", bytes(253).hex(), 0)
+    s.do("a", "queue_up", 253)
+    s.run(60)
+    s.receive("b")
+    s.run(60)
+    s.do("a", "send_first", bytes(253).hex(), 0)
+    s.run(60)
+    s.receive("b")
+    return s
+
+
 def commits():
     """A side commits what it has read; closing waits until the other one has been told."""
     s = Scenario(
@@ -449,6 +469,7 @@ ALL = (
     undelivered,
     seeking,
     in_line,
+    whole_ring,
     commits,
 )
 

@@ -126,7 +126,8 @@ export class Policy {
 
   /** Bytes that are missing until the first in line is woken, and has room behind `more` bytes. */
   #lacks(more = 0) {
-    const wanted = Math.max(this.line[0].size + HEADER, this.txSize >> 2);
+    // At most the whole ring: a message that fills it needs less than HEADER bytes besides.
+    const wanted = Math.min(Math.max(this.line[0].size + HEADER, this.txSize >> 2), this.txSize);
     return wanted + more + this.engine.pending() - this.txSize;
   }
   #isRoomWanted() {
