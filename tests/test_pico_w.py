@@ -621,13 +621,18 @@ def test_an_emulated_pico_w_on_a_serial_port_finds_a_virtual_board(tmp_path, fir
     file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
     program = tmp_path / "pico_a.py"
     program.write_text(ADVERTISE)
-    with Emulator(file, radio=True, programs=(program,)) as pico:
+    capture = tmp_path / "air.btsnoop"
+    with Emulator(file, radio=True, programs=(program,), capture=capture) as pico:
         assert pico.run(GSPI + SCAN) == "found PicoA\n"
         with pico.raw_repl() as board:
             board.exec_raw_no_follow("import machine; machine.reset()")
             pico.wait_for("reset")
         pico.wait_for("serial")
         assert pico.run("print(1)") == "1\n"  # after a reset the port is there again
+    captured = (tmp_path / "air-Pico-W.btsnoop").read_bytes()
+    assert captured.startswith(b"btsnoop\0")
+    assert b"PicoA" in captured  # what the radio has told the emulated board's host
+    assert (tmp_path / "air-pico_a.btsnoop").exists()
 
 
 def test_emulate_runs_a_program_on_a_pico_w_and_wants_one_for_virtual_boards(tmp_path, firmware):
@@ -636,9 +641,10 @@ def test_emulate_runs_a_program_on_a_pico_w_and_wants_one_for_virtual_boards(tmp
     script.write_text(GSPI + "print(hex(start()))\n")  # only a Pico W's chip answers
     command = [PICOLINK, "emulate", file, script]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "0xfeedbead\n"
-    command = [PICOLINK, "emulate", firmware.path, script, "--with", script]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert (result.returncode, "--with needs firmware for a Pico W" in result.stderr) == (2, True)
+    for option, value in (("--with", script), ("--capture", tmp_path / "air")):
+        command = [PICOLINK, "emulate", firmware.path, script, option, value]
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert (result.returncode, f"{option} needs firmware for a Pico W" in result.stderr) == (2, True)
 
 
 def test_where_the_cpu_is_can_be_sampled(firmware):

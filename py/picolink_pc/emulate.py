@@ -17,6 +17,7 @@ from serial import SerialException
 from . import extras, products
 from .emulator import Emulator, EmulatorError, packages
 from .emulator.firmware import read_firmware
+from .run import capture_option
 
 console = Console(stderr=True, highlight=False)
 
@@ -36,8 +37,14 @@ console = Console(stderr=True, highlight=False)
     metavar="PROGRAM",
     help="For a Pico W: run it on a virtual board within range; can be given again.",
 )
+@capture_option
 def emulate(
-    firmware: Path | None, script: Path | None, flash: Path | None, port: bool, programs: tuple[Path, ...]
+    firmware: Path | None,
+    script: Path | None,
+    flash: Path | None,
+    port: bool,
+    programs: tuple[Path, ...],
+    capture: Path | None,
 ) -> None:
     """A REPL on an emulated Pico, or the output of one program.
 
@@ -73,9 +80,10 @@ def emulate(
             with console.status("Installing the emulator's npm packages (once)"):
                 packages.program()
         radio = _is_for_pico_w(firmware)
-        if programs and not radio:
-            raise click.UsageError("--with needs firmware for a Pico W: others have no radio")
-        with Emulator(firmware, flash=flash, radio=radio, programs=programs) as pico:
+        for option, given in (("--with", programs), ("--capture", capture)):
+            if given and not radio:
+                raise click.UsageError(f"{option} needs firmware for a Pico W: others have no radio")
+        with Emulator(firmware, flash=flash, radio=radio, programs=programs, capture=capture) as pico:
             if source is not None:
                 _run(pico, source)
             elif port:

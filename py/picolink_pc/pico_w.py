@@ -1,6 +1,6 @@
 """An emulated Pico W with a radio, as a program of its own, as emulator/main.mjs is for a Pico:
 
-    python -m picolink_pc.pico_w FIRMWARE.uf2 [--flash FILE] [--miss-cycles N] [PROGRAM.py ...]
+    python -m picolink_pc.pico_w [--flash FILE] [--miss-cycles N] [--capture FILE] FIRMWARE.uf2 [PROGRAM ...]
 
 Its USB serial port is a TCP port on the loopback, for one client at a time. What happens is told on standard
 output, one JSON object a line: {"event": "listening", "port": n}, {"event": "serial"}, {"event": "reset"},
@@ -96,7 +96,7 @@ async def _run(options: argparse.Namespace, firmware: object) -> None:
     def show(name: str, line: str) -> None:
         print(f"{name}: {line}", file=sys.stderr)
 
-    async with Room(on_line=show, firmware=firmware) as room:
+    async with Room(on_line=show, firmware=firmware, capture=options.capture) as room:
         board_options = BoardOptions(
             firmware.path, _NUMBER, flash=options.flash, miss_cycles=options.miss_cycles
         )
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("programs", type=Path, nargs="*")
     parser.add_argument("--flash", type=Path)
     parser.add_argument("--miss-cycles", type=int, default=0)
+    parser.add_argument("--capture", type=Path)
     options = parser.parse_args()
     try:
         firmware = read_firmware(options.firmware)

@@ -39,6 +39,7 @@ class Emulator:
     drive: a folder that stands for the board's RPI-RP2 drive while its USB bootloader runs; None: a board
         that is asked for its bootloader only restarts.
     radio: a Pico W, with its radio; has no drive.   programs: on virtual boards in range of that.
+    capture: where HCI packets of boards with a radio go; None: nowhere.
 
     port: name of its USB serial port for mpremote and pyserial, one client at a time.
     """
@@ -51,6 +52,7 @@ class Emulator:
         drive: Path | None = None,
         radio: bool = False,
         programs: tuple[Path, ...] = (),
+        capture: Path | None = None,
     ) -> None:
         self.firmware = firmware
         self._radio = radio
@@ -61,6 +63,8 @@ class Emulator:
             self._options += ["--flash", str(flash)]
         if drive is not None:
             self._options += ["--drive", str(drive)]
+        if capture is not None:
+            self._options += ["--capture", str(capture)]
         self._process: subprocess.Popen[str] | None = None
         self._events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
 
@@ -69,7 +73,7 @@ class Emulator:
         if not self.firmware.exists():
             raise EmulatorError(f"there is no firmware at {self.firmware}")
         program = [sys.executable, "-m", "picolink_pc.pico_w"] if self._radio else packages.program()
-        command = [*program, str(self.firmware), *self._options, *map(str, self._programs)]
+        command = [*program, *self._options, str(self.firmware), *map(str, self._programs)]
         self._stderr = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed by close)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True
