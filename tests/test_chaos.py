@@ -20,7 +20,7 @@ from picolink_pc.chaos import chaos as command
 from picolink_pc.chaos import simulated
 from picolink_pc.chaos.oracle import Oracle
 from picolink_pc.chaos.programs import messages
-from picolink_pc.chaos.soak import Duration, soak
+from picolink_pc.chaos.soak import Duration, _grown, soak
 from picolink_pc.simulation import chaos
 from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
 from picolink_pc.simulation.engines import engines
@@ -366,6 +366,24 @@ def test_a_short_soak(tmp_path):
     assert rows[-1]["messages"] > 50
     assert all(row["peripheral"] > 0 and row["central"] > 0 for row in rows)
     assert (tmp_path / "soak.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("role", "btstack", "faults", "more", "allowed"),
+    [
+        ("peripheral", False, 17, 1024, True),
+        ("peripheral", False, 17, 2144, False),
+        ("peripheral", True, 17, 2144, True),  # eight notifications that BTstack has kept
+        ("peripheral", True, 0, 2144, False),
+        ("peripheral", True, 1, 1024 + 16 * 272 + 1, False),
+        ("central", True, 17, 2144, False),  # it sends no notifications
+    ],
+)
+def test_what_the_heap_may_grow_by_in_a_soak(role, btstack, faults, more, allowed):
+    first = {"faults": 0, "peripheral": 50_000, "central": 50_000}
+    last = first | {"faults": faults, role: 50_000 + more}
+    complaint = f"the heap of the {role} has grown by {more:,} bytes"
+    assert _grown([first, last], btstack) == ([] if allowed else [complaint])
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("20m", 1200), ("8h", 28800)])

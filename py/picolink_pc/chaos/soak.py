@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 MAY_GROW = 1024
 """Bytes that the least heap in use in the last quarter may lie above that in the first: tasks come and go."""
 
+_KEPT_BY_BTSTACK = 16 * 272
+"""Bytes for each fault that the heap of a peripheral with MicroPython's BTstack may grow by as well.
+
+It never frees notifications that wait in it when a connection ends: at most 16 of 236 bytes, 272 on the heap
+each (docs/design.md, "What the link cannot fix"). A central writes, and nothing is kept.
+"""
+
 _PERIODS = 120
 """Rows of the table, and points in the picture."""
 
@@ -75,7 +82,8 @@ def soak(
 
     Both boards send messages of random sizes with random pauses. Connections drop, the radio goes out of
     range, boards freeze, packets are lost and damaged above the radio. Exit code 1 if a message is lost,
-    doubled, damaged or out of order, or if the heap of a board has grown.
+    doubled, damaged or out of order, or if the heap of a board has grown: on an emulated peripheral, by more
+    than MicroPython's BTstack keeps of queued notifications at each fault.
     """
     console = new_console()
     settings = RadioSettings(loss=LOSS, seed=seed)
@@ -85,7 +93,7 @@ def soak(
     except BoardError as error:
         raise click.ClickException(str(error)) from None
     rows = _rows(pair)
-    errors += _grown(rows)
+    errors += _grown(rows, firmware is not None)
     counts = [f"{what}: {number:,}" for (_, what), number in sorted(pair.counts.items())]
     heaps = [
         "Heap of the {}, the least in the first and in the last quarter: {:,} and {:,} bytes.".format(
@@ -111,6 +119,11 @@ def soak(
         notes=[
             f"Messages received: {pair.messages['messages']:,}.",
             *heaps,
+            *(
+                (f"MicroPython's BTstack keeps up to {_KEPT_BY_BTSTACK:,} bytes a fault.",)
+                if firmware
+                else ()
+            ),
             "Heap in use after a garbage collection; the least of each period.",
             "Latency includes the time without a connection, and of frozen boards.",
             f"Faults: {', '.join(counts)}.",
@@ -184,11 +197,13 @@ def _least(rows: list[Row], role: str) -> tuple[int, int]:
     return first, last
 
 
-def _grown(rows: list[Row]) -> list[str]:
+def _grown(rows: list[Row], btstack: bool) -> list[str]:
+    """btstack: is the boards' Bluetooth host the real one?"""
     errors = []
     for role in ROLES if rows else ():
         first, last = _least(rows, role)
-        if last - first > MAY_GROW:
+        kept = _KEPT_BY_BTSTACK * rows[-1]["faults"] if btstack and role == "peripheral" else 0
+        if last - first > MAY_GROW + kept:
             errors.append(f"the heap of the {role} has grown by {last - first:,} bytes")
     return errors
 
