@@ -3607,9 +3607,18 @@ def test_feed_takes_any_buffer(Engine):
 
 
 def test_native_calls_do_not_allocate(Engine):
+    _assert_nothing_allocated(new(Engine, NEAR, 512, 512), new(Engine, FAR, 512, 512))
+
+
+def test_native_calls_with_a_key_do_not_allocate(Engine):
+    key = bytes(range(32))
+    a = Engine(NEAR, NEAR_ID, tx_size=512, rx_size=512, key=key, seed=bytes(32))
+    _assert_nothing_allocated(a, Engine(FAR, FAR_ID, tx_size=512, rx_size=512, key=key, seed=key))
+
+
+def _assert_nothing_allocated(a, b):
     import micropython
 
-    a, b = new(Engine, NEAR, 512, 512), new(Engine, FAR, 512, 512)
     a.start(120, 0)
     b.start(120, 0)
     buf = bytearray(244)
