@@ -81,6 +81,11 @@ FAULTS = {
     ),
     "a stranger": ("structured", "if (is_stranger(engine, identity)) {", "if (false) {"),
     "the stream that made no sense": ("structured", "if (engine->broken) {", "if (false) {"),
+    "a tag is not checked": (
+        inputs.KEYED,
+        "if (picolink_same_tag(tag, packet + size - PICOLINK_CCM_TAG)) {",
+        "if (true) {",
+    ),
     "what is not committed": ("structured", "if (!engine->peer_commits) {", "if (true) {"),
 }
 
@@ -90,7 +95,7 @@ def check(target, library, changed=0):
     return engines.python_with_sanitizers("-c", CHECK, target, library, changed)
 
 
-@pytest.mark.parametrize("target", inputs.TARGETS)
+@pytest.mark.parametrize("target", (*inputs.TARGETS, inputs.KEYED))
 def test_no_finding(target):
     process = check(target, differential.build(target, sanitized=True), CHECKED)
     assert process.returncode == 0, process.stderr

@@ -7,6 +7,8 @@
 
 #include "side.h"
 
+const bool keyed = false;
+
 enum {
     SEALED = 0x01,   /* the right CRC goes behind each packet */
     OPENED = 0x02,   /* a handshake with a real peer has gone before */

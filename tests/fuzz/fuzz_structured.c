@@ -6,8 +6,8 @@
  * knows everything (sessions, tags, offsets, identities, what the CRCs are bound to) says what he likes.
  *
  * At every step the promises of docs/protocol.md are checked as far as the program has left them standing:
- *   - nobody has forged: every message arrives once, in order, unchanged; of a board that has restarted or to
- * one: as the section "Promises" says, exactly;
+ *   - nobody has forged, or both sides have a key (fuzz_keyed.c): every message arrives once, in order,
+ * unchanged; of a board that has restarted or to one: as the section "Promises" says, exactly;
  *   - whatever has happened: when the forger has gone, both directions carry messages again within 10 s and
  * the time in which passes what is queued already. The sides hang up as a link does, after the end of a
  * connection. Except, as the section "Forgers" says: after an END; in place of a partner that was met first,
@@ -16,6 +16,12 @@
 #include <string.h>
 
 #include "side.h"
+
+#ifndef KEYED
+#define KEYED 0
+#endif
+
+const bool keyed = KEYED;
 
 enum {
     TICKS = 0x3FFFFFFF,
@@ -30,6 +36,7 @@ enum {
     HANG_UP_MS = 1000,  /* from the end of a connection to the next one */
     LATE_BYTES = 32000, /* docs/protocol.md, "Limits": later packets than this may be mistaken */
     LATE_STARTS = 60,
+    LEAST_MTU = KEYED ? 50 : 23,
 };
 
 static const uint8_t identities[3][PICOLINK_IDENTITY_BYTES] = {"near", "far", "strange"};
@@ -88,7 +95,8 @@ static uint8_t said[2][24];
 
 /* Every message arrives as promised: as long as nothing beyond the promises has happened. */
 static bool exact(void) {
-    return !world.forged && !(world.late && (world.bytes_sent > LATE_BYTES || world.starts > LATE_STARTS));
+    return (KEYED || !world.forged) &&
+           !(world.late && (world.bytes_sent > LATE_BYTES || world.starts > LATE_STARTS));
 }
 
 static uint32_t ring_of(unsigned who, unsigned direction) {
@@ -252,6 +260,7 @@ static void forge(unsigned to, uint8_t *packet, uint32_t size) {
     feed(to, packet, sealed(&sides[to], packet, size));
     if (!(packet[0] & 0x01)) {
         world.injected |= engine->rcv != rcv || engine->gap != gap || engine->kept_end != kept_end;
+        CHECK(!KEYED || !world.injected);
     }
 }
 
@@ -539,7 +548,7 @@ static void step(input_t *input) {
         break;
     }
     case 9:
-        world.mtu = how & 4 ? world.mtu : 23 + 2u * next8(input);
+        world.mtu = how & 4 ? world.mtu : LEAST_MTU + 2u * next8(input);
         world.mtu = world.mtu > PICOLINK_MTU_MAX ? PICOLINK_MTU_MAX : world.mtu;
         if (how & 1) {
             world.in_air[0] = world.in_air[1] = 0;
@@ -591,7 +600,7 @@ static void begin(input_t *input) {
         world.rings[i >> 1][i & 1] = rings >> (2 * i) & 3;
     }
     world.window = (uint32_t[]){256, 1000, 4096, 65535}[options & 3];
-    world.mtu = (uint32_t[]){23, 104, 247, 517}[options >> 2 & 3];
+    world.mtu = (uint32_t[]){LEAST_MTU, 104, 247, 517}[options >> 2 & 3];
     world.now = options & 0x10 ? TICKS - 2000 : 1000;
     world.session[0] = 0x11223344;
     world.session[1] = options & 0x20 ? 0xFFFFFFFF : 0x556677FE; /* the tag wraps */

@@ -7,6 +7,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TARGETS = ("feed", "structured")
+KEYED = "keyed"
+"""A target, too, with the inputs of "structured"; the Python engine is not compared on it."""
 
 # Programs for fuzz_structured.c: rings, options and sessions, then steps.
 _TALK = "610210 710314 6014 e2 f2"  # each side sends, four connection events, both read
@@ -53,7 +55,12 @@ def seeds(target: str) -> list[bytes]:
 
 def corpus(target: str, folder: Path = HERE / "corpus") -> list[bytes]:
     """The seeds, and the inputs in folder/target by their names' order."""
-    return seeds(target) + [path.read_bytes() for path in sorted((folder / target).iterdir())]
+    return seeds(target) + [path.read_bytes() for path in sorted(folder_of(target, folder).iterdir())]
+
+
+def folder_of(target: str, folder: Path) -> Path:
+    """Where the inputs of a target are."""
+    return folder / ("structured" if target == KEYED else target)
 
 
 def mutants(inputs: list[bytes], seed: int) -> Iterator[bytes]:

@@ -19,7 +19,8 @@ import inputs  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 
 OUT = HERE.parents[1] / "build/out/fuzz"
-LONGEST = {"feed": 1024, "structured": 80}  # bytes of an input: longer ones cost more than they find
+# Bytes of an input: longer ones cost more than they find.
+LONGEST = {"feed": 1024, "structured": 80, inputs.KEYED: 80}
 
 
 def fuzz(target: str, runs: int, progress: Progress) -> str:
@@ -27,14 +28,14 @@ def fuzz(target: str, runs: int, progress: Progress) -> str:
     task = progress.add_task(f"fuzz_{target}", total=runs)
     log = OUT / f"{target}.log"
     for number, seed in enumerate(inputs.seeds(target)):
-        (OUT / "corpus" / target / f"seed-{number}").write_bytes(seed)
+        (inputs.folder_of(target, OUT / "corpus") / f"seed-{number}").write_bytes(seed)
     command = [
         OUT / f"fuzz_{target}",
         f"-runs={runs}",
         f"-max_len={LONGEST[target]}",
         f"-artifact_prefix={OUT}/finding-{target}-",
-        OUT / "corpus" / target,
-        HERE / "corpus" / target,
+        inputs.folder_of(target, OUT / "corpus"),
+        inputs.folder_of(target, HERE / "corpus"),
     ]
     counted = ""
     with log.open("w") as lines, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -68,9 +69,10 @@ def compare(target: str, count: int, progress: Progress) -> str:
 def main(runs: int) -> None:
     columns = TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns) as progress:
-        for work, count in ((fuzz, runs), (compare, runs // 100)):
-            for target in inputs.TARGETS:
-                progress.console.print(work(target, count, progress))
+        for target in (*inputs.TARGETS, inputs.KEYED):
+            progress.console.print(fuzz(target, runs, progress))
+        for target in inputs.TARGETS:
+            progress.console.print(compare(target, runs // 100, progress))
 
 
 if __name__ == "__main__":

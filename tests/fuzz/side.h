@@ -21,11 +21,15 @@
         }                                                                                                    \
     } while (0)
 
+/* Whether all engines have a key, which a forger has not: each target says so. */
+extern const bool keyed;
+
 enum { RING_SIZES = 4 };
 extern const uint32_t ring_sizes[RING_SIZES];
 
 typedef struct {
     picolink_engine_t *engine; /* NULL before the first side_new() */
+    picolink_keys_t *keys;
     uint8_t *rings[2][RING_SIZES];
     uint8_t number;                  /* in what is written down */
     uint8_t made[PICOLINK_PULL_MAX]; /* by the last side_pull() */
