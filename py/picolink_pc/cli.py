@@ -10,7 +10,10 @@ import click
 _COMMANDS = {
     "demo": (".demo", "Two virtual boards greet each other, then send at full speed."),
     "run": (".run", "Run PROGRAMS on virtual boards, one board each."),
-    "scan": (".terminal.scan", "The picolink boards in sight: name, signal, address."),
+    "scan": (
+        ".terminal.scan",
+        "The picolink boards in sight: name, signal, address, part of the identity, version.",
+    ),
     "chat": (
         ".terminal.chat",
         "Talk to the board NAME: each line that you type is a message, each message a line.",
