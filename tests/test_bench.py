@@ -223,6 +223,15 @@ def test_engine_costs_on_a_virtual_board(tmp_path):
         assert row["whole"] > 0
 
 
+def test_engine_costs_with_a_key_on_a_virtual_board(tmp_path):
+    command = ["--on", "virtual", "--size", "236", "--out", str(tmp_path)]
+    outcome = CliRunner().invoke(engine.engine, [*command, "--key"])
+    assert outcome.exit_code == 0, outcome.output
+    keyed = report.load(tmp_path / "engine-virtual-key.json").rows
+    assert [row["engine"] for row in keyed] == ["native"]  # MicroPython for PCs has no cryptolib
+    assert keyed[0]["heap_into"] == 0
+
+
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [

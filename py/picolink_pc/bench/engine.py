@@ -28,6 +28,8 @@ MPY_ON_BOARD = "picolink_native_module"
 _SILENCE_S = 300
 """Longest silence of a board at work: the emulated one is slower than a real one."""
 
+_JSON = "JSON: struct, json and a checksum by hand, a frame for each message that nobody acknowledges."
+
 _STAGES = ("send", "pull", "feed", "recv", "ack")
 
 ENGINES = {
@@ -46,6 +48,7 @@ class Board:
 
     unit: of its figures, which are those of `meter` divided by `scale`.
     run(call): what the program prints for this call of one of its functions.
+    keyed: whether engines have a key.
     """
 
     name: str
@@ -58,16 +61,21 @@ class Board:
     engines: tuple[str, ...]
     run: Callable[[str], str]
     notes: tuple[str, ...] = ()
+    keyed: bool = False
+
+    def ask(self, call: str) -> str:
+        """As run(), of engines with a key if they are to have one."""
+        return self.run(f"use_key()\n{call}" if self.keyed else call)
 
     def costs(self, engine: str, size: int, into: bool = True) -> dict[str, float]:
         """Cost by stage, per message.  The least of `repeats`: what else the machine does only adds to it."""
         call = f"measure({engine!r}, {size}, {self.rounds}, {self.repeats}, {self.meter}, {into})"
-        least = map(min, zip(*json.loads(self.run(call)), strict=True))
+        least = map(min, zip(*json.loads(self.ask(call)), strict=True))
         return {stage: max(0.0, cost / self.scale) for stage, cost in zip(_STAGES, least, strict=True)}
 
     def heap(self, engine: str, size: int, into: bool = True) -> float:
         """Bytes of heap allocated per message."""
-        return sum(json.loads(self.run(f"measure({engine!r}, {size}, 1, 1, heap(), {into})"))[0])
+        return sum(json.loads(self.ask(f"measure({engine!r}, {size}, 1, 1, heap(), {into})"))[0])
 
 
 @contextlib.contextmanager
@@ -216,8 +224,8 @@ def _measure(board: Board, sizes: tuple[int, ...], progress: Progress) -> Result
             progress.advance(task)
     unit = board.unit
     return Result(
-        name=f"engine-{board.name}",
-        title=f"Cost of one message {board.title}, in {unit}",
+        name=f"engine-{board.name}{'-key' if board.keyed else ''}",
+        title=f"Cost of one message {'with a key ' if board.keyed else ''}{board.title}, in {unit}",
         parameters={"unit": unit, "packet_bytes": 236, "packets_per_acknowledgement": 4},
         columns={
             "engine": "engine",
@@ -237,17 +245,25 @@ def _measure(board: Board, sizes: tuple[int, ...], progress: Progress) -> Result
             "Per message, one way in full packets of 236 bytes; ack: both sides, one for 4 packets.",
             "with recv: recv() makes a bytes object of the message, recv_into() does not. heap B: allocated.",
             "The loop around a call is not counted, the call is; garbage collection is not.",
-            "JSON: struct, json and a checksum by hand, a frame for each message that nobody acknowledges.",
+            *([] if board.keyed else [_JSON]),
             *board.notes,
         ],
     )
+
+
+def _give_key(board: Board) -> None:
+    """Only engines that can have one are left; the one in Python needs cryptolib."""
+    board.keyed = True
+    has_cipher = board.run("try:\n import cryptolib\n print(1)\nexcept ImportError:\n print(0)")
+    without = set() if int(has_cipher) else {"picolink.pyengine"}
+    board.engines = tuple(each for each in board.engines if not each.endswith("-crc") and each not in without)
 
 
 def _memory(board: Board) -> Result:
     rows = []
     for engine in board.engines:
         if not engine.endswith("-crc"):
-            used = json.loads(board.run(f"memory({engine!r}, {board.meter})"))
+            used = json.loads(board.ask(f"memory({engine!r}, {board.meter})"))
             flash = products.native_module("armv6m").stat().st_size if engine == MPY_ON_BOARD else None
             rows.append(
                 {
@@ -259,8 +275,8 @@ def _memory(board: Board) -> Result:
                 }
             )
     return Result(
-        name=f"engine-memory-{board.name}",
-        title=f"Memory of an engine {board.title}, in bytes",
+        name=f"engine-memory-{board.name}{'-key' if board.keyed else ''}",
+        title=f"Memory of an engine {'with a key ' if board.keyed else ''}{board.title}, in bytes",
         parameters={"unit": board.unit, "rings": "8192 + 8192"},
         columns={
             "engine": "engine",
@@ -286,6 +302,8 @@ def _firmware_sizes() -> list[str]:
     for line in report.read_text().splitlines():
         name, *numbers = re.split(r"\s{2,}", line.strip())
         sizes[name] = numbers
+    if "picolink adds" not in sizes:  # the build has not compared
+        return []
     flash, ram = sizes["picolink adds"]
     engine, _ = sizes["native engine (C)"]
     return [
@@ -309,15 +327,17 @@ def _firmware_sizes() -> list[str]:
     metavar="BYTES",
     help="Size of a message; can be given again. By default " + ", ".join(map(str, SIZES)) + ".",
 )
+@click.option("--key", "keyed", is_flag=True, help="With a key; engines only.")
 @report_options
 def engine(
-    on: tuple[str, ...], port: str | None, sizes: tuple[int, ...], plot: bool, out: Path | None
+    on: tuple[str, ...], port: str | None, sizes: tuple[int, ...], keyed: bool, plot: bool, out: Path | None
 ) -> None:
     """What one message costs: each step of its way, and the whole of it.
 
     \b
     picolink bench engine                      virtual board (us) and emulated Pico (CPU cycles)
     picolink bench engine --on emulated        the figures that repeat exactly
+    picolink bench engine --on emulated --key  the same with a key: what encryption costs
     picolink bench engine --port /dev/ttyACM0  a real board (us) that has picolink installed
 
     The way of a message: send() puts it into a ring, pull_into() makes a packet of what is there, the radio
@@ -341,11 +361,13 @@ def engine(
     ) as progress:
         for making in boards:
             with making as board:
+                if keyed:
+                    _give_key(board)
                 memory = _memory(board)
                 results += [_measure(board, tuple(sizes or SIZES), progress), memory]
     drawings = {}
     if plot:
         from .plots import draw_cycles
 
-        drawings = {"engine-emulated": draw_cycles}
+        drawings = {} if keyed else {"engine-emulated": draw_cycles}
     publish(console, results, out, drawings)
