@@ -27,7 +27,8 @@ def gather(folder: Path) -> None:
     for example in products.EXAMPLES.glob("*.py"):
         write(f"examples/{example.name}", example.read_bytes())
     for file in (products.WEB / "picolink.wasm", *sorted(products.WEB.iterdir())):
-        write(f"web/{file.name}", file.read_bytes())
+        if file.name != "LICENSE":  # a package has it already
+            write(f"web/{file.name}", file.read_bytes())
 
 
 if __name__ == "__main__":

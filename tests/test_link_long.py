@@ -3,7 +3,6 @@
 import asyncio
 
 import picolink
-import picolink.link
 import pytest
 import virtual_time
 from picolink.pyengine import Engine
@@ -62,7 +61,7 @@ def test_the_clock_begins_anew(before_s):
 def test_a_day(monkeypatch):
     """24 hours with a message each way every minute, more than 2^16 bytes, and a drop every hour; the clock
     begins anew in the middle."""
-    monkeypatch.setattr(picolink.link, "TICK_MS", 1000)  # to take seconds, not minutes
+    monkeypatch.setattr(memory._Role, "TEND_MS", 1000)  # to take seconds, not minutes
     told = exchange(TICKS_S - DAY_S / 2, drops=24, apart_s=60, count=DAY_S // 60)
     for events in told:
         assert events.count("connected") == events.count("disconnected") == 25

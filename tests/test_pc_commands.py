@@ -65,7 +65,7 @@ def boards(home, ctrl_c):  # noqa: ARG001
     """boards(*names, pause=ms): a `picolink run` with a board for each name; a file with what it prints."""
     with contextlib.ExitStack() as stack:
 
-        def start(*names, pause=30, key=None):
+        def start(*names, pause=30, key=False):
             programs = []
             for name in names:
                 programs.append(home / f"{name}.py")
