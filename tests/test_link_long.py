@@ -3,6 +3,7 @@
 import asyncio
 
 import picolink
+import picolink.link
 import pytest
 import virtual_time
 from picolink.pyengine import Engine
