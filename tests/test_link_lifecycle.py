@@ -67,10 +67,10 @@ class Bell:
         pass
 
 
-def new_policy(on_event):
+def new_policy(on_event, kind="test"):
     bell = Bell()
     return Policy(
-        Engine(1, b"12345678"), "python", 8192, on_event, wake=bell, opened=bell, readable=bell, room=bell
+        Engine(1, b"12345678"), kind, 8192, on_event, wake=bell, opened=bell, readable=bell, room=bell
     )
 
 
@@ -125,11 +125,11 @@ class HostStack:
         self.packets.append(bytes(packet))
 
 
-def met():
+def met(kind="test"):
     """A policy that has met another board within 600 ms: itself, its turns, its host stack, and
     exchange(now): a turn in which what that holds, and what the other board says, arrive.
     """
-    policy, other = new_policy(on_event=lambda *_: None), Engine(2, b"abcdefgh")
+    policy, other = new_policy(lambda *_: None, kind), Engine(2, b"abcdefgh")
     stack, buffer = HostStack(), bytearray(244)
     policy.transmit = stack.transmit
     policy.open()
@@ -206,6 +206,22 @@ def test_each_packet_that_comes_takes_the_one_along_that_waits_for_the_host_stac
     while stack.packets:
         stack.packets.pop()
     assert turns.send(680) == FULL_MS  # room for more than one: those that come are too few
+
+
+def test_the_python_engine_does_nothing_in_handlers_but_take_the_packet():
+    policy, turns, stack, exchange = met("python")
+    for now in range(600, 650, 10):
+        exchange(now)
+        while policy.send_nowait(bytes(200)):
+            pass
+    stack.room = 3
+    turns.send(650)
+    exchange.other.feed(stack.packets.pop(0), 660)
+    exchange.other.send(b"x")
+    policy.feed(pulled(exchange.other, 660), 660)
+    assert len(stack.packets) == 2
+    turns.send(660)
+    assert len(stack.packets) == 3
 
 
 def pulled(engine, now):

@@ -156,6 +156,9 @@ class Policy:
         # MicroPython looks for a method among all of these first, which takes longer than most methods do.
         for name in _METHODS:
             setattr(self, name, getattr(self, name))
+        if kind == "python":
+            # Its calls take ms: in the handler, tasks would wait for them, and the reader most of all.
+            self._take_over = lambda _now: False
 
     def _link(self, event):
         self.life = lc.after(self.life, event)
