@@ -42,7 +42,7 @@ demo: setup ## two virtual boards greet each other, then send at full speed; ENG
 check: lint setup $(STAMPS)/web ## lint and the fast tests, under a minute once everything is set up; no firmware, no emulator
 	@$(VENV)/pytest -q -n 2 --dist worksteal -m "not slow"
 
-test: lint setup $(STAMPS)/web $(STAMPS)/browser-tools $(STAMPS)/broker-tools $(STAMPS)/capture-tools $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse $(STAMPS)/platform-tools $(STAMPS)/platform ## everything: lint, then all tests
+test: lint setup $(STAMPS)/web $(STAMPS)/web-tests $(STAMPS)/broker-tools $(STAMPS)/capture-tools $(STAMPS)/emulator-tools $(STAMPS)/firmware-RPI_PICO $(STAMPS)/qemu $(STAMPS)/native-rv32imc $(STAMPS)/wheelhouse $(STAMPS)/platform-tools $(STAMPS)/platform ## everything: lint, then all tests
 	@$(VENV)/pytest -n 4 --dist worksteal
 
 test-firmware: $(STAMPS)/native $(STAMPS)/firmware-tools $(STAMPS)/emulator-tools ## the firmware of every board in docs/boards.md, from one or more checkouts in MPY_DIR
@@ -137,6 +137,10 @@ $(STAMPS)/platform: build/platform.sh build/zig.lock build/unix_manifest.py $(C_
 
 $(STAMPS)/web: build/web.sh $(C_FILES) $(wildcard native/wasm/* web/* web/*/*) | $(STAMPS)/venv $(STAMPS)/web-tools
 	@build/web.sh
+	@touch $@
+
+$(STAMPS)/web-tests: build/web_tests.sh $(wildcard tests/web/package*.json) | $(STAMPS)/browser-tools
+	@build/web_tests.sh
 	@touch $@
 
 $(STAMPS)/wheelhouse: build/wheelhouse.sh build/requirements.lock pyproject.toml | $(STAMPS)/venv

@@ -55,6 +55,8 @@ nodejs|trying picolink.js|has node
 LIST
     browser) cat <<'LIST' ;;
 chromium|trying the page in a browser (300 MB on disk)|has chromium
+nodejs|checking the page|has node
+npm|checking the page|has npm
 LIST
     platform) cat <<'LIST' ;;
 qemu-user|trying what the wheel for aarch64 brings|has qemu-aarch64

@@ -156,6 +156,11 @@ class Page:
             mobile=mobile,
         )
 
+    async def prefer(self, scheme):
+        """scheme: "light" or "dark"."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        await self.do("Emulation.setEmulatedMedia", features=features)
+
     async def run(self, script):
         """The value of a script, which may await; as if a person had just clicked. Raises BrowserError."""
         result = await self.do(

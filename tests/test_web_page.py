@@ -268,6 +268,57 @@ def test_the_page_of_another_site_is_refused():
     asyncio.run(main())
 
 
+AXE = ROOT / "build/out/web-tests/node_modules/axe-core/axe.min.js"
+LOOKS = [(360, "light"), (360, "dark"), (1100, "light"), (1100, "dark")]
+
+
+def test_nothing_is_in_the_way_of_people_on_phones_and_desktops_in_light_and_dark(browser):
+    """axe-core finds nothing; on a narrow phone nothing has to be scrolled to the side; buttons are large."""
+    browser, run = browser
+
+    async def main():
+        async with boards(REMOTE_CONTROL) as (_, server, _board):
+            page = await connected(browser, server.address)
+            await page.until(logged("left=0 right=0"))
+            await page.until("document.querySelectorAll('#legend li').length === 3")
+            await page.do("Runtime.evaluate", expression=AXE.read_text())
+            for width, scheme in LOOKS:
+                await page.resize(width, 740, mobile=width < 400)
+                await page.prefer(scheme)
+                found = await page.run("return (await axe.run()).violations")
+                assert [violation["id"] for violation in found] == [], found
+                assert await page.run("return document.documentElement.scrollWidth <= innerWidth"), width
+                smallest = (
+                    "Math.min(...Array.from(document.querySelectorAll('button'), (b) => b.offsetHeight))"
+                )
+                assert await page.run(f"return {smallest}") >= 44
+            await page.run("document.getElementById('state').style.color = '#ccc'")
+            await page.prefer("light")
+            found = await page.run("return (await axe.run()).violations")
+            assert [violation["id"] for violation in found] == ["color-contrast"]
+            await page.close()
+
+    run(main())
+
+
+def test_the_page_works_without_the_network_after_the_first_visit(browser):
+    browser, run = browser
+
+    async def main():
+        async with WebServer(products.WEB, 0, None, {}) as server:
+            page = await plain(browser, server.address)
+            await page.run("await navigator.serviceWorker.ready")
+            await page.do("Page.reload")
+            await page.until("document.body?.dataset.ready && navigator.serviceWorker.controller")
+        await page.do("Page.reload", ignoreCache=False)
+        await page.until("document.body?.dataset.ready")
+        body = "return (await (await import('./picolink.js')).newEngine(1, new Uint8Array(8).fill(1))).state"
+        assert await page.run(body) == 0
+        await page.close()
+
+    run(main())
+
+
 # -- Web Bluetooth: the browser's own, see tests/web_bluetooth.py
 
 

@@ -17,7 +17,7 @@ let config = { radio: null };
 // -- what is said
 
 function show(text, kind) {
-  const item = document.createElement("li");
+  const item = document.createElement("p");
   item.className = kind;
   item.textContent = text;
   const follow = log.scrollTop + log.clientHeight > log.scrollHeight - 40;
