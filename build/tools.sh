@@ -52,6 +52,7 @@ clang|compiling to WebAssembly|has clang
 lld|compiling to WebAssembly|has wasm-ld
 esbuild|joining picolink.js from its modules|has esbuild
 nodejs|trying picolink.js|has node
+npm|trying picolink.js|has npm
 LIST
     browser) cat <<'LIST' ;;
 chromium|trying the page in a browser (300 MB on disk)|has chromium

@@ -230,3 +230,27 @@ def test_a_link_with_another_process(engine, key):
     assert texts == [(f"from node {number}", number % 16) for number in range(count)]
     assert counters["received"] == counters["messages_acknowledged"] == count
     assert picolink_engine.load(engine)[1] == engine
+
+
+def test_npm_packs_it_and_it_imports_in_an_empty_folder(tmp_path):
+    def npm(*arguments):
+        done = subprocess.run(["npm", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    (packed,) = json.loads(npm("pack", "--json", WEB))
+    names = {file["path"] for file in packed["files"]}
+    code = {"picolink.js", "picolink.wasm", "picolink-timer.js", "picolink.d.ts"}
+    assert names == code | {"LICENSE", "package.json"}
+    npm("install", "--offline", "--no-audit", "--no-fund", packed["filename"])
+    assert not json.loads((WEB / "package.json").read_text()).get("dependencies")
+    program = (
+        "import { Air, advertise, connect } from 'picolink';"
+        "const more = { radio: new Air(), onEvent() {} };"
+        "const a = advertise('A', { ...more, identity: new Uint8Array(8).fill(1) });"
+        "const b = await connect('A', more);"
+        "await b.send({ works: true });"
+        "console.log(await (await a).recv()); process.exit()"
+    )
+    command = ["node", "--input-type=module", "-e", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "{ works: true }\n"

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -323,17 +325,18 @@ def test_the_page_works_without_the_network_after_the_first_visit(browser):
 
 
 @contextlib.asynccontextmanager
-async def bluetooth(browser, program, *arguments, name="Robot", **options):
-    """A page that has the browser's Bluetooth, with a board there; the room and the board."""
+async def bluetooth(browser, program, *arguments, name="Robot", site=None, **options):
+    """A page, ours or that in the folder `site`, with the browser's Bluetooth, and a board there."""
     async with Room() as room:
         board = room.board("board")
         await board.start(program, *arguments)
         radio = virtual_adapter.on(room.radio, ADDRESS)
-        async with WebServer(products.WEB, 0, None, {}) as server:
+        async with WebServer(site or products.WEB, 0, None, {}) as server:
             page = await browser.open()
             async with web_bluetooth.WebBluetooth(browser, page, radio, name, **options) as adapter:
                 await page.go(server.address)
-                await page.until("document.body.dataset.ready")
+                if not site:
+                    await page.until("document.body.dataset.ready")
                 yield room, page, adapter, board
             await page.close()
 
@@ -389,5 +392,23 @@ def test_no_board_is_had(browser, options, told):
             await page.until(says(told))
             assert await page.run("return !document.getElementById('connect').disabled")
             assert page.errors == []
+
+    run(main())
+
+
+def test_the_five_lines_for_your_own_site(browser, tmp_path):
+    """docs/web.md's page and script, beside picolink.js."""
+    browser, run = browser
+    document = (ROOT / "docs/web.md").read_text()
+    site = tmp_path / "site"
+    shutil.copytree(products.WEB, site)
+    (site / "index.html").write_text(re.search(r"```html\n(.*?)```", document, re.DOTALL)[1])
+    (site / "robot.js").write_text(re.search(r"```js\n(.*?)```", document, re.DOTALL)[1])
+
+    async def main():
+        async with bluetooth(browser, REMOTE_CONTROL, site=site) as (_, page, _adapter, board):
+            await page.run(CONNECT)
+            await board.line("not for a robot: .*hello")
+            await page.until("document.getElementById('heard').value !== ''")
 
     run(main())
