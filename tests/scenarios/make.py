@@ -45,6 +45,11 @@ class Scenario:
         for name in names:
             self.do(name, "open")
 
+    def open_and_meet(self, *sides):
+        self.open(*sides)
+        self.meet(*sides)
+        self.run(100)
+
     def meet(self, one, other):
         """A connection between two of them."""
         for name, address in ((one, other), (other, one)):
@@ -124,9 +129,7 @@ def meet_and_close():
 def close_together():
     """Both sides close at once, with messages on their way."""
     s = Scenario(a={}, b={})
-    s.open("a", "b")
-    s.meet("a", "b")
-    s.run(100)
+    s.open_and_meet("a", "b")
     for name in "ab":
         s.do(name, "send", HELLO, 0)
         s.do(name, "close", s.now)
@@ -230,9 +233,7 @@ def stranger():
 def program_fails():
     """A program fails: what it has sent goes out, the other side hears why and goes on."""
     s = Scenario(a={}, b={})
-    s.open("a", "b")
-    s.meet("a", "b")
-    s.run(100)
+    s.open_and_meet("a", "b")
     s.do("a", "send", HELLO, 3)
     s.close("a", "leave")
     s.run(50)
@@ -289,9 +290,7 @@ def keys():
 def full_radio():
     """The radio is full, for longer and longer, and takes packets again; then it fails."""
     s = Scenario(a={}, b={})
-    s.open("a", "b")
-    s.meet("a", "b")
-    s.run(100)
+    s.open_and_meet("a", "b")
     for number in range(20):
         s.do("a", "send", (b"%30d" % number).hex(), 0)
     for room in (0, 0, 1, 0, 3, 1, 100):
@@ -310,9 +309,7 @@ def stalls():
         a={},
         b={},
     )
-    s.open("a", "b")
-    s.meet("a", "b")
-    s.run(100)
+    s.open_and_meet("a", "b")
     s.do("a", "send", HELLO, 0)
     for _ in range(4):
         s._connected.pop("b", None)
@@ -354,9 +351,7 @@ def undelivered():
         a={},
         b={},
     )
-    s.open("a", "b")
-    s.meet("a", "b")
-    s.run(100)
+    s.open_and_meet("a", "b")
     s.drop("b")
     for _ in range(7):
         s.do("a", "send", HELLO, 0)
@@ -397,9 +392,7 @@ def in_line():
         a={"ring": 256},
         b={"ring": 256},
     )
-    s.open("a", "b")
-    s.meet("a", "b")
-    s.run(100)
+    s.open_and_meet("a", "b")
     for _ in range(12):
         s.do("a", "send", bytes(30).hex(), 0)
     s.do("a", "queue_up", 150)
@@ -419,9 +412,7 @@ def whole_ring():
         a={"ring": 256},
         b={"ring": 256},
     )
-    s.open("a", "b")
-    s.meet("a", "b")
-    s.run(100)
+    s.open_and_meet("a", "b")
     s.do("a", "send", bytes(253).hex(), 0)
     s.do("a", "queue_up", 253)
     s.run(60)
@@ -439,9 +430,7 @@ def commits():
         a={},
         b={"commit": True},
     )
-    s.open("a", "b")
-    s.meet("a", "b")
-    s.run(100)
+    s.open_and_meet("a", "b")
     s.do("a", "send", HELLO, 0)
     s.run(100)
     s.receive("b")

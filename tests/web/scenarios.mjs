@@ -1,7 +1,7 @@
 // Plays files of tests/scenarios on web/src/policy.js, as tests/scenario_suite.py does:  node scenarios.mjs FILE...
-import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { LinkClosedError, Policy, newEngine } from "../../build/out/web/picolink.js";
+import { playAll } from "./steps.mjs";
 
 const unhex = (text) => Uint8Array.from(Buffer.from(text, "hex"));
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
@@ -86,8 +86,7 @@ class Side {
   }
 }
 
-async function play(file) {
-  const scenario = JSON.parse(readFileSync(file));
+await playAll(async (scenario) => {
   const sides = {};
   for (const [name, options] of Object.entries(scenario.sides)) {
     const { session, identity, ring = 1024, commit = false, key, seed } = options;
@@ -95,21 +94,5 @@ async function play(file) {
     const rings = { txSize: ring, rxSize: ring, commit, ...more };
     sides[name] = new Side(await newEngine(parseInt(session, 16), unhex(identity), rings), options);
   }
-  for (const [number, [name, call, args, wanted]] of scenario.steps.entries()) {
-    const got = sides[name].do(call, args);
-    if (!isDeepStrictEqual(got, wanted)) {
-      const step = `step ${number}, ${name}.${call}(${JSON.stringify(args)})`;
-      throw new Error(`${step}: ${JSON.stringify(got)}, not ${JSON.stringify(wanted)}`);
-    }
-  }
-}
-
-for (const file of process.argv.slice(2)) {
-  try {
-    await play(file);
-    console.log(`ok ${file}`);
-  } catch (error) {
-    process.exitCode = 1;
-    console.log(`FAILED ${file}: ${error.message}`);
-  }
-}
+  return (name, call, args) => sides[name].do(call, args);
+});

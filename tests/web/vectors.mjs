@@ -1,7 +1,6 @@
 // Plays files of tests/vectors on the engine as WebAssembly, as play() in engine_suite.py does:  node vectors.mjs FILE...
-import { readFileSync } from "node:fs";
-import { isDeepStrictEqual } from "node:util";
 import { newEngine } from "../../build/out/web/picolink.js";
+import { playAll } from "./steps.mjs";
 
 const unhex = (text) => (text === null ? null : Uint8Array.from(Buffer.from(text, "hex")));
 const hex = (bytes) => bytes && Buffer.from(bytes).toString("hex");
@@ -21,8 +20,7 @@ const CALLS = {
   },
 };
 
-async function play(file) {
-  const exchange = JSON.parse(readFileSync(file));
+await playAll(async (exchange) => {
   const engines = {};
   for (const [name, made] of Object.entries(exchange.engines)) {
     const { session, identity, tx_size: txSize, rx_size: rxSize, window, commit, key, seed } = made;
@@ -30,27 +28,13 @@ async function play(file) {
     const options = { txSize, rxSize, window, commit, ...more };
     engines[name] = await newEngine(parseInt(session, 16), unhex(identity), options);
   }
-  for (const [number, [name, call, args, wanted]] of exchange.steps.entries()) {
+  return (name, call, args, wanted) => {
     const engine = engines[name];
-    let got;
     if (call === "stats") {
       const stats = engine.stats();
-      got = Object.fromEntries(Object.keys(wanted).map((key) => [key, stats[key]]));
-    } else if (call in CALLS) got = CALLS[call](engine, ...args);
-    else got = typeof engine[call] === "function" ? (engine[call](...args) ?? null) : engine[call];
-    if (!isDeepStrictEqual(got, wanted)) {
-      const step = `step ${number}, ${name}.${call}(${JSON.stringify(args)})`;
-      throw new Error(`${step}: ${JSON.stringify(got)}, not ${JSON.stringify(wanted)}`);
+      return Object.fromEntries(Object.keys(wanted).map((key) => [key, stats[key]]));
     }
-  }
-}
-
-for (const file of process.argv.slice(2)) {
-  try {
-    await play(file);
-    console.log(`ok ${file}`);
-  } catch (error) {
-    process.exitCode = 1;
-    console.log(`FAILED ${file}: ${error.message}`);
-  }
-}
+    if (call in CALLS) return CALLS[call](engine, ...args);
+    return typeof engine[call] === "function" ? (engine[call](...args) ?? null) : engine[call];
+  };
+});
