@@ -21,26 +21,10 @@ from rich.console import Console
 from rich.text import Text
 
 _HERE = Path(__file__).parent.parent
+_PAGE = _HERE / "docs" / "pc.md"  # which has the program, too
 _IMAGES = _HERE / "docs" / "images"
 _COLUMNS = 90
 _WAIT_S = 30
-_GREETER = """\
-import asyncio
-import picolink
-
-async def greet(link):
-    while True:
-        await link.send("Hello from the Pico!")
-        await asyncio.sleep(2)
-
-async def main():
-    async with picolink.advertise("PicoA") as link:
-        greeting = asyncio.create_task(greet(link))
-        async for message in link:
-            print("received:", message.decode())
-
-asyncio.run(main())
-"""
 
 
 class Terminal:
@@ -105,7 +89,10 @@ def main() -> None:
             name: f"{folder}/{name}" for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME")
         }
         greeter = Path(folder) / "greeter.py"
-        greeter.write_text(_GREETER)
+        (program,) = re.findall(
+            r"Save this as `main.py`:\n\n```python\n(.*?)```", _PAGE.read_text(), re.DOTALL
+        )
+        greeter.write_text(program)
         with Terminal([picolink, "run", str(greeter)], home, 8) as board:
             board.until("advertising")
             with Terminal([picolink, "scan", "--radio", "virtual"], home, 8) as terminal:

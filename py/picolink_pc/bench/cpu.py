@@ -95,8 +95,8 @@ def cpu(
 
     Without --firmware, an emulated Pico runs the whole of picolink, link and asyncio included, with messages
     both ways at once. A timer's handler takes the place of radio, aioble and Bluetooth stack; its work is not
-    counted, nor is theirs. With --firmware all of that is real and counted, and so
-    are misses of the flash cache.
+    counted, nor is theirs. With --firmware all of that is real and counted, and so are misses of the flash
+    cache.
     """
     settings = radio_settings(interval_ms=interval_ms, pdus_per_event=pdus_per_event)
     cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]

@@ -366,8 +366,8 @@ def engine(
                 memory = _memory(board)
                 results += [_measure(board, tuple(sizes or SIZES), progress), memory]
     drawings = {}
-    if plot:
+    if plot and not keyed:
         from .plots import draw_cycles
 
-        drawings = {} if keyed else {"engine-emulated": draw_cycles}
+        drawings = {"engine-emulated": draw_cycles}
     publish(console, results, out, drawings)
