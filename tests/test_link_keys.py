@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import random
 
+import engines
 import picolink
 import pytest
 import virtual_time
@@ -319,6 +320,75 @@ def test_an_urandom_that_is_stuck_is_told(monkeypatch):
     monkeypatch.setattr(keys.os, "urandom", lambda size: b"\x5a" * size)
     with pytest.raises(RuntimeError, match="stuck"):
         keys.seed(b"identity")
+
+
+def repeated(monkeypatch):
+    """os.urandom() gives the same bytes each time from now on."""
+    monkeypatch.setattr(keys.os, "urandom", lambda size: bytes(range(size)))
+
+
+@pytest.mark.parametrize("engine", sorted(engines.IN_PROCESS))
+def test_a_whole_session_cannot_be_played_back_to_a_board_whose_random_numbers_repeat(
+    engine, tmp_path, monkeypatch
+):
+    repeated(monkeypatch)
+    kind = engines.IN_PROCESS[engine]
+
+    def board():
+        return kind(1, b"a board.", key=KEY, seed=keys.seed(b"a board.", f"{tmp_path}/"))
+
+    def pulled(side):
+        packet = bytearray(236)
+        return bytes(packet[: side.pull_into(packet, 0)])
+
+    one, partner = board(), kind(2, b"partner.", key=KEY, seed=bytes(32))
+    said = []
+    for side in (one, partner):
+        side.start(247, 0)
+    partner.send(b"unlock the door now!")
+    for _ in range(20):
+        while packet := pulled(one):
+            partner.feed(packet, 0)
+        while packet := pulled(partner):
+            said.append(packet)
+            one.feed(packet, 0)
+    assert one.recv() == (0, b"unlock the door now!")
+    again = board()  # it has restarted, and draws the same session id, too
+    again.start(247, 0)
+    for packet in said:
+        pulled(again)
+        again.feed(packet, 0)
+    assert again.partner is None
+    assert again.recv() is None
+
+
+def test_boards_count_their_links_with_a_key(air, tmp_path, monkeypatch):
+    repeated(monkeypatch)
+    monkeypatch.setattr(keys, "COUNTS", True)
+    monkeypatch.setattr(memory._Role, "folder", f"{tmp_path}/")
+    seeds = []
+    seed = keys.seed
+
+    def drawn(*arguments):
+        seeds.append(seed(*arguments))
+        return seeds[-1]
+
+    monkeypatch.setattr(keys, "seed", drawn)
+    for _ in range(3):
+        link("advertise", air, key=KEY)
+    assert len(set(seeds)) == 3
+    assert (tmp_path / keys.STARTS).read_bytes() == b"\3\0\0\0"
+    (tmp_path / keys.STARTS).unlink()
+    (tmp_path / keys.STARTS).mkdir()  # as a file system that is full: it cannot be kept
+    link("advertise", air, key=KEY)
+
+
+def test_the_count_wraps_and_a_pc_has_none(tmp_path):
+    assert not keys.COUNTS
+    folder = f"{tmp_path}/"
+    (tmp_path / keys.STARTS).write_bytes(b"\xff\xff\xff\xff")
+    keys.seed(b"identity", folder)
+    assert (tmp_path / keys.STARTS).read_bytes() == bytes(4)  # the numbers wrap
 
 
 def test_seeds_differ():

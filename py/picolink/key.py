@@ -4,11 +4,14 @@ install` puts on a board. Only a link with a key loads this.
 
 import binascii
 import os
+import sys
 from hashlib import sha256
 
 from .runtime import const
 
 FILE = "picolink.key"  # holds the text
+STARTS = "picolink.starts"  # how many links with a key were made here: 4 bytes
+COUNTS = sys.implementation.name == "micropython"  # a PC's random numbers are good enough without
 
 _LEAST = const(16)  # bytes
 _VALUES = const(16)  # different ones in 128 bytes; about 100 are usual
@@ -65,14 +68,35 @@ def of_link(secret, name):
     return sha256(b"picolink link" + sha256(name.encode()).digest() + secret).digest()
 
 
-def seed(identity):
+def seed(identity, folder=None):
     """32 bytes that no other session has had.
 
     A byte of an RP2040's urandom() is 8 samples of a ring oscillator, one soon after the other: 128 of them
     are mixed to 32, with the board's identity. The engine mixes the key into what it draws from them.
+    folder: where sessions are counted, as in secret(), so that seeds differ even where these bytes repeat;
+        None: nowhere.
     Raises RuntimeError where they are hardly random at all.
     """
     drawn = os.urandom(128)
     if len(set(drawn)) < _VALUES:
         raise RuntimeError("os.urandom() of this board is stuck: a link with a key is not safe with it")
-    return sha256(drawn + identity).digest()
+    return sha256(drawn + identity + (b"" if folder is None else _count(folder + STARTS))).digest()
+
+
+def _count(path):
+    """The next number, kept before it is used.
+
+    Where it cannot be kept, only urandom() makes seeds differ: a door whose flash is full is to open, too.
+    """
+    try:
+        with open(path, "rb") as file:
+            number = int.from_bytes(file.read(), "little") + 1
+    except OSError:
+        number = 1
+    number = (number & 0xFFFFFFFF).to_bytes(4, "little")
+    try:
+        with open(path, "wb") as file:
+            file.write(number)
+    except OSError:
+        pass
+    return number

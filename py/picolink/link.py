@@ -85,7 +85,7 @@ class Link:
             from . import key as keys
 
             more["key"] = keys.of_link(keys.secret(key, role.folder), role.name)
-            more["seed"] = keys.seed(role.identity)
+            more["seed"] = keys.seed(role.identity, role.folder if keys.COUNTS else None)
         self._engine = engine_class(session, role.identity, **more)
         self._readable = Flag()  # for one of those who wait for a message
         self._wake = Flag(self._readable)  # for the pump
