@@ -339,11 +339,11 @@ def test_a_board_with_a_key(boards, home):
     for options, why in (
         ((), "the other board talks with a key only, and this link has none: give both the same key"),
         # Whoever is the first to see the other's proof turns it away.
-        (("--key", other), "the other board has another key(, and was turned away)?: give both the same one"),
+        (("--key", other), "has another key(, and was turned away)?: give both the same one"),
     ):
         done = picolink("send", "One", *options, "--timeout", "6", "in vain")
         assert done.returncode == 1
-        assert re.search(f"1 message not delivered: gave up after 6 s: {why}", done.stderr)
+        assert re.search(f"1 message not delivered: gave up after 6 s: .*{why}", done.stderr)
     assert "in vain" not in printed.read_text()
     assert right not in printed.read_text()
 
@@ -352,7 +352,7 @@ def test_a_board_without_the_key_that_the_pc_has(boards, home):
     boards("One")
     file = key_file(home / "right.key", keys.text(bytes(32)))
     done = picolink("send", "One", "--key", file, "--timeout", "6", "in vain")
-    assert "the other board has no key, and was turned away: give both the same key" in done.stderr
+    assert "has no key, and was turned away: give both the same key" in done.stderr
 
 
 def test_a_key_without_a_cipher_names_what_is_missing(monkeypatch):

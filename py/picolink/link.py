@@ -104,6 +104,7 @@ class Link:
         )
         policy.commits = commit
         policy.keyed = int(key is not False)
+        policy.noise = os.urandom
         self._partner = None  # picolink.partner, with remember=True
         if remember:
             from . import partner

@@ -36,6 +36,7 @@ _LINGER_MS = const(400)  # longer than a peer that lacks an acknowledgement take
 _GOODBYE_MS = const(1000)  # so long the other board has to hear why this one hangs up
 _AGAIN_MS = const(10_000)  # what happens again and again is told this often
 _SHUN_MS = const(5000)  # a board that serves another one is left alone for so long
+_UNPROVEN_SHUN_MS = const(500)  # with a key nothing of that is proven: then so long, and up to 1 s more
 _SHUNNED = const(4)  # boards
 _AWAY_MS = const(3000)  # the other board may give up one that does not run for so long
 _PAUSE_FIRST_MS = const(20)  # the radio's own tasks need a turn after a drop
@@ -52,15 +53,18 @@ _REASONS = {
     fl.PARTNER_KNOWN: "the other board has another partner, and has turned this one away",
     fl.OTHER_VERSION: "the other board speaks another version of the protocol",
     fl.KEY_WANTED: "the other board talks with a key only, and this link has none: give both the same key",
-    fl.KEY_WRONG: "the other board has another key: give both the same one",
+    fl.KEY_WRONG: "the other board, or a stranger in its place, says that it has another key: give both the "
+    "same one",
     fl.NONSENSE: "this board's stream makes no sense to the other one",
 }
 
 # Why this side has turned the other one away.
 _REFUSALS = {
     fl.PARTNER_KNOWN: "this is not the board that the link has met, and it was turned away",
-    fl.KEY_WANTED: "the other board has no key, and was turned away: give both the same key",
-    fl.KEY_WRONG: "the other board has another key, and was turned away: give both the same one",
+    fl.KEY_WANTED: "the other board, or a stranger in its place, has no key, and was turned away: give both "
+    "the same key",
+    fl.KEY_WRONG: "the other board, or a stranger in its place, has another key, and was turned away: give "
+    "both the same one",
 }
 _SHUN_FOR = (fl.PARTNER_KNOWN, fl.KEY_WANTED, fl.KEY_WRONG)
 _KEYS = (fl.KEY_WANTED, fl.KEY_WRONG, fl.PACKETS_SMALL)
@@ -103,6 +107,7 @@ class Policy:
     closed: why the link is closed, for a person.
     why: why the connection is given up, a str or an exception.
     keyed: int, 0: the engine has no key; else 1 more than connections in a row without a handshake.
+    noise: as os.urandom; only with a key.
 
     Times (`now`) are in ms, modulo 2^30.
     """
@@ -122,6 +127,7 @@ class Policy:
         self.why = None
         self.stack_restarts = 0
         self.keyed = 0
+        self.noise = bytes
         self.flushes = 0
         self._kind = kind
         self._tx_size = tx_size
@@ -352,16 +358,17 @@ class Policy:
         return lc.SEEKING <= self.connection <= lc.SETTING_UP and ticks_diff(now, self._limit_at) >= 0
 
     def shuns(self, now, address):
-        """Whether the board at this address has said a moment ago that it serves another one."""
+        """Whether the board at this address has said a moment ago that it serves another one, or, with a key,
+        has not proven that it is the partner."""
         for other, until in self._shunned:
             if other == address and 0 < ticks_diff(until, now) <= _SHUN_MS:
                 return True
         return False
 
-    def _shun(self, now):
+    def _shun(self, now, ms):
         if len(self._shunned) >= _SHUNNED:
             self._shunned.pop(0)
-        self._shunned.append((self._address, ticks_add(now, _SHUN_MS)))
+        self._shunned.append((self._address, ticks_add(now, ms)))
 
     def forget(self):
         """Whoever comes next is the partner."""
@@ -397,6 +404,10 @@ class Policy:
         connected = before == CONNECTED or flags & fl.OPENED
         if self.keyed:
             self.keyed = 1 if connected else self.keyed + 1
+            if not connected and (why is _NO_GREETING or self.engine.state == fl.CLOSED):
+                # A stranger, perhaps: the partner may be found before him. Or the partner, in whose name a
+                # stranger has spoken: so not for long, and he cannot know when it is looked for again.
+                self._shun(now, _UNPROVEN_SHUN_MS + 4 * self.noise(1)[0])
         try:
             if connected:
                 self._pause_ms = _PAUSE_FIRST_MS
@@ -616,8 +627,8 @@ class Policy:
             self._opened.set()
             if self.met:
                 self.met()
-        if flags & (fl.BYE | fl.REFUSED) and self.engine.reason in _SHUN_FOR:
-            self._shun(self.heard_at)
+        if flags & (fl.BYE | fl.REFUSED) and self.engine.reason in _SHUN_FOR and not self.keyed:
+            self._shun(self.heard_at, _SHUN_MS)
         if flags & fl.BYE:
             reason = self.engine.reason
             self._goodbye_at = ticks_add(self.heard_at, -_GOODBYE_MS)  # it has said all

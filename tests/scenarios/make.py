@@ -287,6 +287,30 @@ def keys():
     return s
 
 
+def unproven():
+    """With a key: one without it, with another one, and one that is silent, before anybody has met. None of
+    them is looked for again at once, and soon again, for the partner may have been behind it.
+    """
+    s = Scenario(a=KEYS, b=KEYS | {"key": (b"C" * 32).hex()}, c={})
+    s.open("a", "b", "c")
+    for other in "cb":
+        s.meet("a", other)
+        while "a" in s._connected:
+            s.run(100)
+        s.do("a", "shuns", s.now, f"address of {other}")
+        s.do("a", "shuns", s.now + 500, f"address of {other}")
+        s.run(1000)  # the other one hangs up, too
+        if other in s._connected:
+            s.drop(other)
+    s.meet("a", "c")
+    s.drop("c")
+    while "a" in s._connected:
+        s.run(100, 0)
+    s.do("a", "shuns", s.now, "address of c")
+    s.do("a", "shuns", s.now + 500, "address of c")
+    return s
+
+
 def full_radio():
     """The radio is full, for longer and longer, and takes packets again; then it fails."""
     s = Scenario(a={}, b={})
@@ -452,6 +476,7 @@ ALL = (
     program_fails,
     restart,
     keys,
+    unproven,
     full_radio,
     stalls,
     away,

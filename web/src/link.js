@@ -53,6 +53,7 @@ class Link {
     const policy = (this.#policy = new Policy(engine, this.engine, txSize, onEvent, bells));
     policy.commits = commit;
     policy.keyed = key ? 1 : 0;
+    policy.noise = (size) => crypto.getRandomValues(new Uint8Array(size));
     if (remember) {
       engine.setPartner(remember.load(role.name));
       policy.met = () => remember.save(role.name, engine.partner);

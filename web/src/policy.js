@@ -10,7 +10,7 @@ export const HANG_UP = -1; // what a turn says instead of a time
 
 const FULL_MS = 2, FULL_MAX_MS = 4, PASSING_MS = 16, HANDSHAKE_MS = 4500, UNPROVEN_MS = 2000, ALIVE_MS = 1000, WAITING_MS = 2000;
 const SILENCE_MS = 4500, STALL_MS = 4000, STALLS = 3, COMMIT_MS = 30, TOLD_MS = 150, LINGER_MS = 400;
-const GOODBYE_MS = 1000, AGAIN_MS = 10000, SHUN_MS = 5000, SHUNNED = 4, AWAY_MS = 3000;
+const GOODBYE_MS = 1000, AGAIN_MS = 10000, SHUN_MS = 5000, UNPROVEN_SHUN_MS = 500, SHUNNED = 4, AWAY_MS = 3000;
 const PAUSE_FIRST_MS = 20, PAUSE_MAX_MS = 500;
 const HEADER = 4, MTU_LEAST = 23, MTU_MOST = 517, TICKS = 0x3fffffff;
 
@@ -20,13 +20,13 @@ const REASONS = {
   [fl.PARTNER_KNOWN]: "the other board has another partner, and has turned this one away",
   [fl.OTHER_VERSION]: "the other board speaks another version of the protocol",
   [fl.KEY_WANTED]: "the other board talks with a key only, and this link has none: give both the same key",
-  [fl.KEY_WRONG]: "the other board has another key: give both the same one",
+  [fl.KEY_WRONG]: "the other board, or a stranger in its place, says that it has another key: give both the same one",
   [fl.NONSENSE]: "this board's stream makes no sense to the other one",
 };
 const REFUSALS = {
   [fl.PARTNER_KNOWN]: "this is not the board that the link has met, and it was turned away",
-  [fl.KEY_WANTED]: "the other board has no key, and was turned away: give both the same key",
-  [fl.KEY_WRONG]: "the other board has another key, and was turned away: give both the same one",
+  [fl.KEY_WANTED]: "the other board, or a stranger in its place, has no key, and was turned away: give both the same key",
+  [fl.KEY_WRONG]: "the other board, or a stranger in its place, has another key, and was turned away: give both the same one",
 };
 const SHUN_FOR = [fl.PARTNER_KNOWN, fl.KEY_WANTED, fl.KEY_WRONG];
 const KEYS = [fl.KEY_WANTED, fl.KEY_WRONG, fl.PACKETS_SMALL];
@@ -53,6 +53,7 @@ export class Policy {
   why = null;
   stackRestarts = 0;
   keyed = 0;
+  noise = (size) => new Uint8Array(size); // random bytes, with a key
   fullMs = FULL_MS;
   flushes = 0; // who is to be told, by `room`, of each message that is acknowledged
   #packet = null; // that waits for the radio
@@ -249,9 +250,9 @@ export class Policy {
       return other === address && left > 0 && left <= SHUN_MS;
     });
   }
-  #shun(now) {
+  #shun(now, ms) {
     if (this.#shunned.length >= SHUNNED) this.#shunned.shift();
-    this.#shunned.push([this.#address, ticksAdd(now, SHUN_MS)]);
+    this.#shunned.push([this.#address, ticksAdd(now, ms)]);
   }
 
   forget() {
@@ -283,7 +284,12 @@ export class Policy {
     const flags = this.#takeFlags();
     this.#report(flags);
     const connected = before === lc.CONNECTED || (flags & fl.OPENED) !== 0;
-    if (this.keyed) this.keyed = connected ? 1 : this.keyed + 1;
+    if (this.keyed) {
+      this.keyed = connected ? 1 : this.keyed + 1;
+      if (!connected && (why === NO_GREETING || this.engine.state === fl.CLOSED)) {
+        this.#shun(now, UNPROVEN_SHUN_MS + 4 * this.noise(1)[0]);
+      }
+    }
     if (connected) {
       this.#pauseMs = PAUSE_FIRST_MS;
       const closing = this.life !== lc.OPEN && this.life !== lc.OPENING;
@@ -477,7 +483,9 @@ export class Policy {
       this.bells.opened();
       this.met?.();
     }
-    if (flags & (fl.BYE | fl.REFUSED) && SHUN_FOR.includes(engine.reason)) this.#shun(this.heardAt);
+    if (flags & (fl.BYE | fl.REFUSED) && SHUN_FOR.includes(engine.reason) && !this.keyed) {
+      this.#shun(this.heardAt, SHUN_MS);
+    }
     if (flags & fl.BYE) {
       this.#goodbyeAt = ticksAdd(this.heardAt, -GOODBYE_MS);
       this.why = REASONS[engine.reason] ?? `the other board hangs up, with reason ${engine.reason}`;
