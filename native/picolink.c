@@ -1265,6 +1265,9 @@ static __attribute__((noinline)) size_t seal_keyed(picolink_engine_t *engine, ui
                                                    uint32_t size) {
     picolink_keys_t *keys = engine->keys;
     uint8_t *bytes = packet + KEYED_HEADER;
+    if (keys->sent == COUNTERS) {
+        return 0; /* never: new keys were due before. A counter would come twice */
+    }
     put16(packet + HEADER, keys->sent++);
     crypt(keys->out, false, engine->session, packet, size, bytes, bytes + size);
     engine->stats.packets_sent++;

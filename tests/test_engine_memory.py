@@ -189,3 +189,50 @@ def test_a_link_with_a_key_that_opens_without_memory_tells_all_in_the_end(monkey
         assert one.state == other.state == OPEN
         assert flags & PEER_RESTARTED
         counted(one, dropped=1, peer_restarts=1)
+
+
+@pytest.mark.parametrize("fails", ["the counter", "the cipher"])
+def test_no_counter_comes_twice_where_the_last_one_finds_no_memory(fails, monkeypatch):
+    one, other = (
+        pyengine.Engine(session, name, key=bytes(32), seed=bytes((session & 0xFF,)) * 32)
+        for session, name in ((NEAR, NEAR_ID), (FAR, FAR_ID))
+    )
+    counters = []
+
+    def talk(began):
+        for now in range(began, began + 2000, 10):
+            for side, peer in ((one, other), (other, one)):
+                while packet := pulled(side, now):
+                    if side is one and not packet[0] & 1:
+                        counters.append((one._tag, packet[8] | packet[9] << 8))
+                    peer.feed(packet, now)
+
+    for side in (one, other):
+        side.start(247, 0)
+    talk(0)
+    tag = one._tag
+    one._keys.sent = 0xFFFF
+    one.send(b"the last")
+
+    def short(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        if fails == "the cipher":
+            patch.setattr(one._keys, "_out", SimpleNamespace(seal=short))
+        else:
+            patch.setattr(keyed, "struct", SimpleNamespace(pack=short))
+        with pytest.raises(MemoryError):
+            pulled(one, 2000)
+    if fails == "the cipher":  # it was counted as used: nothing goes out under this key any more
+        assert one._keys.sent == 0x10000
+        one._due = 0  # even then
+        one._ack_now = True
+        assert one.pull_into(bytearray(236), 2000) == 0
+        one._due = pyengine._DUE_GREETING
+    assert one.wait(2000) == 0
+    talk(2000)
+    assert one._tag == tag + 1
+    assert one.state == other.state == OPEN
+    assert other.recv() == (0, b"the last")
+    assert len(counters) == len(set(counters))

@@ -1204,6 +1204,8 @@ class Engine:
 
     def _seal_keyed(self, buf, size):
         keys = self._keys
+        if keys.sent == _COUNTERS_MAX:
+            return 0  # never: new keys were due before. A counter would come twice
         if keys.sent == _COUNTERS_MAX - 1:
             # No counter is used twice under a key: another one follows, also where there is no memory now.
             self._due = _DUE_GREETING
