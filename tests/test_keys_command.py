@@ -6,7 +6,9 @@ import stat
 import pytest
 from click.testing import CliRunner
 from pico_firmware import WITH_PICOLINK, write_plain_firmware
+from picolink import connect
 from picolink import key as keys
+from picolink.radio import bleak
 from picolink.radio.bleak import files
 from picolink_pc import key_files
 from picolink_pc import keys as command
@@ -119,3 +121,15 @@ def test_two_boards_get_a_key_and_it_is_compared_without_being_shown(tmp_path):
         different = picolink("check", *ports)
         assert different.exit_code == 1
         assert "these are different keys" in different.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX's")
+@pytest.mark.parametrize(("mode", "told"), [(0o600, 0), (0o640, 1), (0o604, 1)])
+def test_a_program_is_told_that_others_may_read_its_key(mode, told, caplog):
+    assert picolink("install", "-", "--pc", text=KEY).exit_code == 0
+    file = files.folder() / keys.FILE
+    file.chmod(mode)
+    link = connect("PicoA", radio=bleak, key=True)
+    assert link.engine
+    assert caplog.text.count(f"chmod 600 {file}") == told
+    assert KEY[13:40] not in caplog.text

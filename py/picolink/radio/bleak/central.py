@@ -39,6 +39,7 @@ class Central:
     def __init__(self, name, radio):
         self.name = wire.checked_name(name)
         self.identity = files.identity()
+        files.tell_of_open_key()
         self.handle = -1
         self.folder = str(files.folder()) + os.sep
         self._radio = radio

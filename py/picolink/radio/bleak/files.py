@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+from ...key import FILE
+
 _log = logging.getLogger(__name__)
 
 
@@ -24,6 +26,14 @@ def identity():
     except OSError as e:
         _log.warning("boards will take this PC for another one each time: %s cannot be kept: %s", file, e)
         return secrets.token_bytes(8)
+
+
+def tell_of_open_key():
+    """Logs a warning where others may read the key of this PC."""
+    file = folder() / FILE
+    with contextlib.suppress(OSError):
+        if os.name == "posix" and file.stat().st_mode & 0o077:
+            _log.warning("other users of this PC may read the key: chmod 600 %s", file)
 
 
 def _read(file):
