@@ -97,6 +97,22 @@ def test_many_runs_and_every_fault_in_them(tmp_path):
     assert counts["closed", "messages undelivered, and told so"] > 0
 
 
+def test_runs_of_boards_with_a_key_and_a_forger_who_has_none(tmp_path):
+    outcome = run("--key", "--forger", "--seeds", 40, "--jobs", 1, "--out", tmp_path)
+    assert outcome.exit_code == 0, outcome.output
+    result = report.load(tmp_path / "chaos.json")
+    counts = {(row["group"], row["what"]): row["count"] for row in result.rows}
+    assert counts["forger", "runs with a key"] == counts["runs", "runs"] == 40
+    assert ("forger", "runs") not in counts
+    assert (result.parameters["keyed"], result.parameters["forger"]) == (True, True)
+    neither = run("--no-key", "--no-forger", "--seeds", 20, "--jobs", 1, "--out", tmp_path)
+    assert neither.exit_code == 0
+    assert not [row for row in report.load(tmp_path / "chaos.json").rows if row["group"] == "forger"]
+    one = run("--seed", 7, "--key", "--forger")
+    assert "both boards have a key" in one.output
+    assert run("--boards", "--key").exit_code == 2
+
+
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_all_processes():
     command = [PICOLINK, "chaos", "--seeds", "1000000", "--jobs", "2"]  # hours
@@ -130,7 +146,7 @@ def test_a_core_that_does_not_compile_is_one_line(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("kind", "seeds"), [("python", 20), ("mixed", 40)])
 def test_engines_of_all_kinds(kind, seeds):
-    summary = simulated.play(Console(quiet=True), range(seeds), kind, jobs=1)
+    summary = simulated.play(Console(quiet=True), range(seeds), kind, 1, simulated.Choice())
     assert summary.runs == seeds
     assert summary.failures == []
 
@@ -195,9 +211,9 @@ class Forgets(pyengine.Engine):
 
 def test_a_broken_promise_names_the_command_that_repeats_it(monkeypatch, tmp_path):
     monkeypatch.setattr(simulated, "engines", lambda _kind, _seed: (Forgets, Forgets))
-    outcome = run("--seeds", 5, "--jobs", 1, "--engine", "python", "--out", tmp_path)
+    outcome = run("--seeds", 5, "--jobs", 1, "--engine", "python", "--no-key", "--out", tmp_path)
     assert outcome.exit_code == 1
-    again = re.search(r"picolink chaos (--seed (\d+) --engine python)", outcome.output)
+    again = re.search(r"picolink chaos (--seed (\d+) --engine python --no-key)", outcome.output)
     assert run(*again[1].split()).exit_code == 1
     assert int(again[2]) in report.load(tmp_path / "chaos.json").parameters["failed_seeds"]
 

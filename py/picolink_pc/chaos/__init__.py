@@ -25,7 +25,7 @@ from ..simulation.engines import KINDS
 if TYPE_CHECKING:
     from ..emulator.firmware import Firmware
 
-_OF_SIMULATION = ("seeds", "seed")
+_OF_SIMULATION = ("seeds", "seed", "key", "forger")
 _OF_BOARDS = ("pc", "drops", "restarts")
 
 
@@ -33,6 +33,8 @@ _OF_BOARDS = ("pc", "drops", "restarts")
 @click.option("--seeds", type=click.IntRange(min=1), default=1000, show_default=True, help="How many runs.")
 @click.option("--from-seed", type=int, default=0, show_default=True, help="Seed of the first run.")
 @click.option("--seed", type=int, help="Only this run, shown step by step.")
+@click.option("--key/--no-key", default=None, help="Boards with a key, or without; otherwise every other.")
+@click.option("--forger/--no-forger", default=None, help="With a forger in each run, or none; likewise.")
 @click.option("--boards", is_flag=True, help="On virtual boards in real time, not in simulation.")
 @click.option("--pc", is_flag=True, help="With --boards: one of the two is a PC, which connects by bleak.")
 @click.option(
@@ -67,6 +69,8 @@ def chaos(
     seeds: int,
     from_seed: int,
     seed: int | None,
+    key: bool | None,
+    forger: bool | None,
     boards: bool,
     pc: bool,
     drops: int,
@@ -81,6 +85,7 @@ def chaos(
     \b
     picolink chaos                1,000 simulated runs; some seconds in all
     picolink chaos --seed 4711    one run again, exactly, step by step
+    picolink chaos --key --forger     only boards with a key, and a forger who has none
     picolink chaos --boards       100 drops, 20 restarts of virtual boards; minutes
     picolink chaos --boards --drops 20 --restarts 3 --firmware FILE.uf2
                                   of emulated Pico Ws that run this firmware
@@ -88,7 +93,8 @@ def chaos(
     In simulation a run is decided by its seed: connections dropped at any moment, boards restarted, packets
     lost, corrupted, truncated, doubled and delayed above the radio, host stacks that are full, refuse or
     stall, readers that stand still, frozen boards, exhausted heaps, clocks that wrap. In every
-    other run a third device forges packets, and third boards connect first.
+    other run a third device forges packets, and third boards connect first; in every other one boards have a
+    key.
 
     On virtual boards the whole of picolink runs, in real time: connections are dropped while messages flow
     and while boards connect, power is cut, radios go out of range, processors freeze. --pc: a PC connects to
@@ -124,12 +130,13 @@ def chaos(
         else:
             from . import simulated
 
+            choice = simulated.Choice(forger, key)
             if seed is None:
-                summary = simulated.play(console, range(from_seed, from_seed + seeds), engine, jobs)
+                summary = simulated.play(console, range(from_seed, from_seed + seeds), engine, jobs, choice)
                 publish(console, [summary.result()], out, {})
                 kept = not summary.failures
             else:
-                kept = simulated.tell(console, seed, engine)
+                kept = simulated.tell(console, seed, engine, choice)
     except (BoardError, CompileError) as error:
         raise click.ClickException(str(error)) from None
     context.exit(0 if kept else 1)
