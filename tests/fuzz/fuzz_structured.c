@@ -9,9 +9,10 @@
  *   - nobody has forged, or both sides have a key (fuzz_keyed.c): every message arrives once, in order,
  * unchanged; of a board that has restarted or to one: as the section "Promises" says, exactly;
  *   - whatever has happened: when the forger has gone, both directions carry messages again within 10 s and
- * the time in which passes what is queued already. The sides hang up as a link does, after the end of a
- * connection. Except, as the section "Forgers" says: after an END; in place of a partner that was met first,
- * once he is forgotten; and behind forged stream bytes, as soon as no record can hide messages any more.
+ * the time in which passes what is queued already, and by which a clock has gone back. The sides hang up as a
+ * link does, after the end of a connection. Except, as the section "Forgers" says: after an END; in place of
+ * a partner that was met first, once he is forgotten; and behind forged stream bytes, as soon as no record
+ * can hide messages any more.
  */
 #include <string.h>
 
@@ -73,6 +74,7 @@ static struct {
     uint32_t bytes_sent;
 
     uint32_t commits[2];
+    uint32_t back_ms; /* so far has the clock gone back: timers wait that much longer */
     uint32_t starts;
     uint32_t restarts;
     bool forged;
@@ -539,6 +541,7 @@ static void step(input_t *input) {
     case 7: {
         uint32_t ms = next8(input);
         clock_went_back |= how == 7;
+        world.back_ms += how == 7 ? ms : 0;
         world.now = (how == 7 ? world.now - ms : world.now + (ms << (2 * how))) & TICKS;
         break;
     }
@@ -721,7 +724,7 @@ static uint32_t backlog_ms(void) {
 static void finish(void) {
     world.in_air[0] = world.in_air[1] = 0;
     clock_went_back = true; /* the program may have set it back: waits are promises again only later */
-    CHECK(healed((world.injected ? HIDDEN_MS : HEALING_MS) + backlog_ms()));
+    CHECK(healed((world.injected ? HIDDEN_MS : HEALING_MS) + world.back_ms + backlog_ms()));
     if (exact() && !world.ended) {
         for (unsigned from = 0; from < 2; from++) {
             for (; world.next[from] < world.sent[from] && too_large(from, world.next[from]);
