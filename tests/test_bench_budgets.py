@@ -13,9 +13,11 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from picolink_pc import products
 from picolink_pc.bench import costs, cpu, engine
 from picolink_pc.bench import cycles as table
+from picolink_pc.bench.report import load
 from picolink_pc.emulator import Emulator
 from picolink_pc.radio.air import RadioSettings, ceiling
 from picolink_pc.simulation.board import NO_TRAFFIC, Traffic
@@ -83,6 +85,22 @@ def test_cycles_of_a_message_through_the_link(way):
     assert found["rate"] == pytest.approx(ceiling(RadioSettings(interval_ms=15), both_ways=True), rel=0.02)
     # A name more in the link shifts MicroPython's tables, and what each look into them takes.
     assert within(found["cycles"], budget("link", way), growth=1.15)
+
+
+def test_a_profile_adds_up_and_names_functions_of_both_languages(tmp_path):
+    result = CliRunner().invoke(cpu.cpu, ["--profile", "--plot", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    for name, function in (
+        ("cpu-profile", "mp_execute_bytecode"),
+        ("cpu-profile-python", "picolink_policy_Policy_feed"),
+    ):
+        profile = load(tmp_path / f"{name}.json")
+        cycles = {row["function"]: row for row in profile.rows}
+        assert function in cycles
+        for way in names("link"):
+            whole = sum(row[way] for row in profile.rows)
+            assert budget("link", way) * 0.75 < whole < budget("link", way) * 1.15
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("module", ["_picolink", engine.MPY_ON_BOARD])

@@ -129,6 +129,59 @@ print(mem32[{CYCLE_COUNTER}])
     assert int(pico.run(program)) < 200 * 1000
 
 
+def test_the_counter_stands_still_until_it_is_let_go_as_often_as_it_was_stopped(pico):
+    program = f"""
+from machine import mem32
+counter, stop = {CYCLE_COUNTER}, {CYCLE_COUNTER + 4}
+
+def work():
+    for i in range(1000):
+        pass
+
+mem32[counter] = 0
+work()
+once = mem32[counter]
+mem32[counter] = 0
+work()
+mem32[stop] = 1
+mem32[stop] = 1
+first = mem32[counter]
+work()
+second = mem32[counter]
+mem32[stop] = 0
+work()
+third = mem32[counter]
+mem32[stop] = 0
+work()
+print(once, first, second, third, mem32[counter])
+"""
+    once, first, second, third, end = map(int, pico.run(program).split())
+    assert first == second == third == pytest.approx(once, rel=0.02)
+    assert end - third == pytest.approx(once, rel=0.02)
+
+
+def test_samples_are_taken_while_the_counter_runs(firmware):
+    program = f"""
+from machine import mem32
+counter, stop = {CYCLE_COUNTER}, {CYCLE_COUNTER + 4}
+def work():
+    for i in range(1000):
+        pass
+mem32[counter] = 0
+work()
+mem32[counter] = 0  # from here on
+work()
+mem32[stop] = 1
+cycles = mem32[counter]
+work()
+print(cycles)
+"""
+    pico = Emulator(firmware, sample_cycles=97)
+    with pico:
+        cycles = int(pico.run(program))
+    assert sum(count for _, _, count in pico.samples) == pytest.approx(cycles / 97, rel=0.02)
+
+
 def test_rom_copies_and_fills_at_any_alignment(pico):
     program = """
 source = bytes(range(1, 256))

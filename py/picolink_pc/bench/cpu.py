@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from .. import products
@@ -13,7 +14,7 @@ from ..emulator import CYCLE_COUNTER, Emulator, EmulatorError
 from ..radio.air import RadioSettings, ceiling, value_rate_in_events
 from ..run import firmware_options, pdus_per_event_option, radio_settings
 from .cycles import RP2040_HZ
-from .report import Result, Row, new_console, out_option, publish
+from .report import Result, Row, new_console, publish, report_options
 
 if TYPE_CHECKING:
     from ..emulator.firmware import Firmware
@@ -65,6 +66,16 @@ def measure(
     }
 
 
+def _publish(console: Console, results: list[Result], out: Path | None, plot: bool) -> None:
+    """With pictures of profiles."""
+    draw = {}
+    if plot:
+        from .plots import draw_profile
+
+        draw = {result.name: draw_profile for result in results}
+    publish(console, results, out, draw)
+
+
 @click.command()
 @click.option("--interval", "interval_ms", type=float, default=15.0, show_default=True, help="In ms.")
 @pdus_per_event_option
@@ -73,15 +84,16 @@ def measure(
 @click.option(
     "--profile",
     is_flag=True,
-    help="With --firmware FILE.elf: where the CPU is, by function; native engine, send and async for.",
+    help="Where the CPU is, by function, with the native engine. With --firmware it needs FILE.elf.",
 )
-@out_option
+@report_options
 def cpu(
     interval_ms: float,
     pdus_per_event: int | None,
     keyed: bool,
     firmware: "Firmware | None",
     profile: bool,
+    plot: bool,
     out: Path | None,
 ) -> None:
     """How busy picolink keeps a Pico's CPU at the radio's full rate.
@@ -90,6 +102,7 @@ def cpu(
     picolink bench cpu    both engines, and each way to send and to read
     picolink bench cpu --interval 30
     picolink bench cpu --key             the same with encryption
+    picolink bench cpu --profile --plot  where the CPU is, by function, with pictures
     picolink bench cpu --firmware FILE.uf2
                                          all of the CPU, on two emulated Pico Ws with this firmware
 
@@ -115,16 +128,26 @@ def cpu(
                 results = cpu_firmware.measure(console, firmware, settings, cases)
         except BoardError as error:
             raise click.ClickException(str(error)) from None
-        publish(console, results, out, {})
+        _publish(console, results, out, plot and profile)
         return
-    if profile:
-        raise click.UsageError("--profile needs --firmware")
     plain_pico = products.firmware("RPI_PICO")
     if not plain_pico.exists():
         raise click.ClickException(
             f"the emulated Pico needs picolink's firmware: {products.how_to_get('firmware BOARD=RPI_PICO')}"
         )
     console = new_console()
+    if profile:
+        from . import cpu_profile
+
+        if not cpu_profile.elf():
+            raise click.UsageError(
+                "--profile needs a firmware that was built here: run make firmware BOARD=RPI_PICO"
+            )
+        try:
+            _publish(console, cpu_profile.profile(settings, keyed), out, plot)
+        except EmulatorError as error:
+            raise click.ClickException(str(error)) from None
+        return
     most = ceiling(settings, both_ways=True)
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn())
     rows = []

@@ -290,3 +290,22 @@ def draw_slow(result: Result, path: Path) -> None:
     panels[0].set_ylabel("% of an always-ready sender's rate")
     add_legend(figure, panels[0], columns=5)
     save(figure, path)
+
+
+def draw_profile(result: Result, path: Path) -> None:
+    """A bar for each function, and for each way to send and read, the dearest on top."""
+    ways = [name for name in result.columns if name != "function"]
+    names = [row["function"] for row in result.rows]
+    figure, (panel,) = new_figure(size=(8.0, 0.8 + 0.24 * len(names)))
+    height = 0.8 / len(ways)
+    for number, way in enumerate(ways):
+        places = [place + (number - (len(ways) - 1) / 2) * height for place in range(len(names))]
+        widths = [row[way] for row in result.rows]
+        panel.barh(places, widths, height, color=_COLOURS[number], label=result.columns[way])
+    panel.set_yticks(range(len(names)), names, fontsize=7)
+    panel.invert_yaxis()
+    thousands(panel.xaxis)
+    panel.set_xlabel(result.columns[ways[0]] if len(ways) == 1 else "cycles for a message sent and one read")
+    if len(ways) > 1:
+        add_legend(figure, panel)
+    save(figure, path)

@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 
 import { buildChip } from './chip.mjs';
+import { Profiler } from './profiler.mjs';
 
 const SLICE_CYCLES = 500_000; // about 10 ms on a PC, then sockets and timers have their turn
 const SHORTEST_PAUSE_NANOS = 2_000_000;
@@ -16,10 +17,13 @@ export class Board extends EventEmitter {
   #shortSleepNanos = 0; // sleep since the last pause; each is too short for a timer of its own
   #held = false;
   #heldRun = false; // #run found the board held and returned
+  #options;
 
-  constructor(flash) {
+  /** @param options {sampleCycles, functionTypes}: see Profiler; without them there is none. */
+  constructor(flash, options = {}) {
     super();
     this.flash = flash;
+    this.#options = options;
   }
 
   /** Power-on, or a reset: everything but the flash starts anew. */
@@ -34,6 +38,10 @@ export class Board extends EventEmitter {
     serial.onDeviceConnected = () => this.emit('serial');
     serial.onSerialData = (bytes) => this.emit('output', bytes);
     this.execute = execute;
+    if (this.#options.sampleCycles) {
+      this.profiler = new Profiler(chip, this.#options);
+      this.execute = (end) => this.profiler.execute(execute, end);
+    }
     this.stopped = undefined;
     this.#run();
   }

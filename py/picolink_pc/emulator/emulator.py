@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -40,8 +40,12 @@ class Emulator:
         that is asked for its bootloader only restarts.
     radio: a Pico W, with its radio; has no drive.   programs: on virtual boards in range of that.
     capture: where HCI packets of boards with a radio go; None: nowhere.
+    sample_cycles: while the cycle counter runs, look where the CPU is after so many; 0: never.  A Pico only.
+    python_types: for that, addresses of the types of functions in Python.
 
     port: name of its USB serial port for mpremote and pyserial, one client at a time.
+    samples: after close(), (address, address of the Python function's bytecode or 0, how often) since the
+        counter was started last.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class Emulator:
         radio: bool = False,
         programs: tuple[Path, ...] = (),
         capture: Path | None = None,
+        sample_cycles: int = 0,
+        python_types: Sequence[int] = (),
     ) -> None:
         self.firmware = firmware
         self._radio = radio
@@ -65,6 +71,10 @@ class Emulator:
             self._options += ["--drive", str(drive)]
         if capture is not None:
             self._options += ["--capture", str(capture)]
+        if sample_cycles:
+            self._options += ["--sample", str(sample_cycles), "--functions", ",".join(map(str, python_types))]
+        self._is_sampled = sample_cycles > 0
+        self.samples: list[tuple[int, int, int]] = []
         self._process: subprocess.Popen[str] | None = None
         self._events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
 
@@ -129,6 +139,8 @@ class Emulator:
         """Switches the board off.  Its flash file, if any, is up to date at any moment."""
         if self._process is not None:
             self._process.stdin.close()  # the emulator ends with its standard input
+            if self._is_sampled:
+                self.samples = [tuple(sample) for sample in self.wait_for("samples")["samples"]]
             self._process.wait()
             self._process = None
             self._stderr.close()

@@ -1,8 +1,9 @@
-// The emulated Pico as a program: `node main.mjs FIRMWARE.uf2 [--flash FILE] [--drive FOLDER]`.
+// The emulated Pico as a program: `node main.mjs FIRMWARE.uf2 [--flash FILE] [--drive FOLDER] [--sample CYCLES]`.
 //
 // Its USB serial port is a TCP port on loopback, for one client at a time. What happens is told on standard output,
 // one JSON object a line: {"event": "listening", "port": n}, {"event": "serial"}, {"event": "reset"},
-// {"event": "bootloader"}. It ends when standard input is closed, so it never outlives the program that started it.
+// {"event": "bootloader"}, and at the end, with --sample, {"event": "samples", "samples": ...}: see profiler.mjs.
+// It ends when standard input is closed, so it never outlives the program that started it.
 
 import fs from 'node:fs';
 import net from 'node:net';
@@ -15,8 +16,8 @@ import { readUf2 } from './uf2.mjs';
 
 const WATCHDOG_FORCED = 2; // reason of a reset that firmware asked for
 
-function tell(event, details = {}) {
-  process.stdout.write(JSON.stringify({ event, ...details }) + '\n');
+function tell(event, details = {}, written = undefined) {
+  process.stdout.write(JSON.stringify({ event, ...details }) + '\n', written);
 }
 
 const { values, positionals } = parseArgs({
@@ -24,6 +25,8 @@ const { values, positionals } = parseArgs({
   options: {
     flash: { type: 'string' }, // file that keeps the flash contents
     drive: { type: 'string' }, // folder that stands for the RPI-RP2 drive of the bootloader
+    sample: { type: 'string' }, // cycles from one sample of the CPU to the next; none without it
+    functions: { type: 'string' }, // addresses of the types of Python's functions, with commas
   },
 });
 
@@ -38,7 +41,10 @@ try {
   process.exit(1);
 }
 
-const board = new Board(flash);
+const board = new Board(flash, {
+  sampleCycles: Number(values.sample ?? 0),
+  functionTypes: (values.functions ?? '').split(',').map(Number),
+});
 let client;
 
 board.on('serial', () => tell('serial'));
@@ -101,5 +107,13 @@ server.listen(0, '127.0.0.1', () => {
   board.boot();
 });
 
-process.stdin.on('end', () => process.exit(0));
+process.stdin.on('end', () => {
+  const leave = () => process.exit(0);
+  if (board.profiler) {
+    board.hold();
+    tell('samples', { samples: board.profiler.samples }, leave);
+  } else {
+    leave();
+  }
+});
 process.stdin.resume();

@@ -199,6 +199,7 @@ async def _measure(counter, engine, sender, reader, packet_us, ms, keyed):
     mem32[counter] = 0
     await asyncio.sleep_ms(ms)
     cycles = mem32[counter]
+    mem32[_ble.stop] = 1  # for good: what comes now is not to be seen in a profile
     us = time.ticks_diff(time.ticks_us(), began_at)
     air.stop()
     print(json.dumps({"sent": air.received, "received": here[0], "us": us, "cycles": cycles}))
