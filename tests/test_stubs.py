@@ -7,6 +7,7 @@ from pathlib import Path
 import picolink
 import pytest
 from picolink.blocking import BlockingLink
+from picolink.files import FileReceiver
 from picolink.link import Link
 from picolink.policy import Policy
 from picolink.radio import bleak, memory
@@ -59,6 +60,7 @@ def actual(function):
     [
         ("__init__.pyi", None, picolink),
         ("link.pyi", "Link", Link),
+        ("files.pyi", "FileReceiver", FileReceiver),
         ("blocking.pyi", "BlockingLink", BlockingLink),
         ("radio/bleak/__init__.pyi", None, bleak),
         ("radio/bleak/__init__.pyi", "Radio", bleak.Radio),

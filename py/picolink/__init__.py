@@ -11,6 +11,7 @@ connect_sync() is the same without asyncio.
 
 from . import radio as _radio
 from . import wire as _wire
+from .errors import FileError as FileError
 from .errors import LinkClosedError as LinkClosedError
 
 __version__ = _wire.VERSION
@@ -39,6 +40,45 @@ def connect_sync(name, radio=None, **options):
     from .blocking import BlockingLink
 
     return BlockingLink(name, radio, options)
+
+
+def send_file(link, path, name=None, progress=None, timeout_ms=None):
+    """`await picolink.send_file(link, "log.csv")`: returns when the other side has the whole file, safe.
+
+    path: of the file here.   name: there, below the receiver's folder; None: the same, without folders.
+    progress: called as progress(done, size), in bytes, as the file goes out.
+    timeout_ms: the longest wait for the other side (int, ms; None: for ever); then asyncio.TimeoutError.
+    It goes on where it was after a drop, and when either side has restarted and sends or receives the file
+    again. Raises FileError (the other side refuses it, and why), OSError (the file here), LinkClosedError.
+    Files of one link go one after the other; all else goes on meanwhile. docs/files.md
+    """
+    from . import files
+
+    return files.send_file(link, path, name, progress, timeout_ms)
+
+
+def receive_files(link, folder, allow=None, programs=False, give=False, progress=None):
+    """`async for path in picolink.receive_files(link, "inbox"):` each file that comes, until the end.
+
+    folder: files come below it, nowhere else.   allow: called with a name; whether it may be written.
+    programs: whether names that end in .py or .mpy are allowed.
+    give: whether the other side may fetch the files that are there.
+    progress: called as progress(name, done, size).
+    While a file comes, it is beside the old one and ends in ".part".
+    """
+    from .files import FileReceiver
+
+    return FileReceiver(link, folder, allow, programs, give, progress)
+
+
+def fetch_file(link, name, path, progress=None, timeout_ms=None):
+    """`await picolink.fetch_file(link, "log.csv", "log.csv")`: what the other side has, with give=True.
+
+    name: there.   path: here.   The rest is as with send_file(); progress(name, done, size).
+    """
+    from . import files
+
+    return files.fetch_file(link, name, path, progress, timeout_ms)
 
 
 def help():  # noqa: A001 - as MicroPython names its own

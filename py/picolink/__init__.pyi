@@ -1,10 +1,13 @@
 """For editors and type checkers: what a program uses. tests/test_stubs.py compares it with the code."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from os import PathLike
 from typing import Any, Literal, Protocol
 
 from .blocking import BlockingLink
+from .errors import FileError as FileError
 from .errors import LinkClosedError as LinkClosedError
+from .files import FileReceiver
 from .link import Link as Link
 
 __version__: str
@@ -53,4 +56,26 @@ def connect_sync(
     commit: bool = False,
     key: bytes | bytearray | memoryview | str | bool = False,
 ) -> BlockingLink: ...
+def send_file(
+    link: Link,
+    path: str | PathLike[str],
+    name: str | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    timeout_ms: int | None = None,
+) -> Coroutine[Any, Any, None]: ...
+def receive_files(
+    link: Link,
+    folder: str,
+    allow: Callable[[str], bool] | None = None,
+    programs: bool = False,
+    give: bool = False,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> FileReceiver: ...
+def fetch_file(
+    link: Link,
+    name: str,
+    path: str | PathLike[str],
+    progress: Callable[[str, int, int], object] | None = None,
+    timeout_ms: int | None = None,
+) -> Coroutine[Any, Any, None]: ...
 def help() -> None: ...  # noqa: A001

@@ -19,6 +19,7 @@ _COMMANDS = {
         "Talk to the board NAME: each line that you type is a message, each message a line.",
     ),
     "send": (".terminal.send", "Send each MESSAGE to the board NAME, or each line of the input."),
+    "copy": (".terminal.copy", "Copy each FILE to a board, or from it."),
     "monitor": (
         ".terminal.monitor",
         "What the board NAME sends, as it comes: channels, rates, the link and its events.",
