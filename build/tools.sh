@@ -50,6 +50,7 @@ LIST
     web) cat <<'LIST' ;;
 clang|compiling to WebAssembly|has clang
 lld|compiling to WebAssembly|has wasm-ld
+binaryen|compiling to WebAssembly|has wasm-opt
 esbuild|joining picolink.js from its modules|has esbuild
 nodejs|trying picolink.js|has node
 npm|trying picolink.js|has npm

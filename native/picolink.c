@@ -141,6 +141,11 @@ static void put32(uint8_t *to, uint32_t value) {
     put16(to + 2, value >> 16);
 }
 
+/* In a build without keys this is a constant, and the compiler drops all that belongs to them. */
+static bool is_keyed(const picolink_engine_t *engine) {
+    return PICOLINK_KEYS && engine->header != HEADER;
+}
+
 static bool same_identity(const uint8_t *a, const uint8_t *b) {
     for (int i = 0; i < PICOLINK_IDENTITY_BYTES; i++) {
         if (a[i] != b[i]) {
@@ -423,7 +428,7 @@ static void acknowledge(picolink_engine_t *engine, uint32_t pos, uint32_t now) {
 /* -- the end of a connection ---------------------------------------------------------------------------- */
 
 static void hang_up(picolink_engine_t *engine, uint32_t reason, uint32_t due) {
-    if (engine->keys) {
+    if (is_keyed(engine)) {
         engine->keys->proven = engine->state == PICOLINK_OPEN;
     }
     engine->state = PICOLINK_CLOSED;
@@ -727,7 +732,7 @@ static void crypt(const uint32_t *round_keys, bool opening, uint32_t session, co
 
 /* Begins a handshake under a new tag, which makes every packet sent to the old one stale. */
 static void greet(picolink_engine_t *engine, uint32_t now) {
-    if (engine->keys) {
+    if (is_keyed(engine)) {
         draw_random(engine->keys);
     }
     engine->tag++;
@@ -813,7 +818,7 @@ static uint32_t flight_of_window(const picolink_engine_t *engine) {
 /* Ring bits and features, as this side's HELLO has them. */
 static uint32_t own_options(const picolink_engine_t *engine) {
     uint32_t options = engine->commits ? FEATURE_COMMIT << 8 : 0;
-    if (engine->keys) {
+    if (is_keyed(engine)) {
         options |= FEATURE_KEYED << 8;
     }
     while (engine->rx.mask >> (options & 0xFF)) {
@@ -874,7 +879,7 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
     }
     memcpy(engine->partner, engine->heard_self.identity, PICOLINK_IDENTITY_BYTES);
     bind(engine, session);
-    if (engine->keys) {
+    if (is_keyed(engine)) {
         derive(engine, hello[2], own_options(engine));
     }
     engine->fresh = false;
@@ -885,12 +890,12 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
     engine->state = PICOLINK_OPEN;
     /* The largest packet that fills its PDUs: 27n - 7 bytes. */
     uint32_t largest = least(engine->largest, engine->heard_self.largest);
-    uint32_t size = engine->keys ? KEYED_LARGEST_MIN : PICOLINK_LARGEST_MIN;
+    uint32_t size = is_keyed(engine) ? KEYED_LARGEST_MIN : PICOLINK_LARGEST_MIN;
     while (size < PICOLINK_PULL_MAX && size + PDU <= largest) {
         size += PDU;
     }
     engine->size = (uint8_t)size;
-    engine->room = (uint8_t)(size - (engine->keys ? KEYED_OVERHEAD : OVERHEAD));
+    engine->room = (uint8_t)(size - (is_keyed(engine) ? KEYED_OVERHEAD : OVERHEAD));
     engine->flight_max = (uint8_t)flight_of_window(engine);
     engine->threshold = engine->flight_max;
     engine->limit = (uint8_t)least(FLIGHT_FIRST, engine->flight_max);
@@ -949,13 +954,13 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
     /* By the last IDENTITY, which is no echo. With a key this device never is the partner, in no other link
      * of it either. */
     bool named =
-        engine->heard_session == session && ((session != engine->session && !engine->keys) ||
+        engine->heard_session == session && ((session != engine->session && !is_keyed(engine)) ||
                                              !same_identity(engine->heard_self.identity, engine->identity));
     bool proof = named && answers && hello[3] == engine->tag;
-    bool proven = proof && (!engine->keys || is_proven(engine, hello, hello + RANDOM_AT, &engine->heard_self,
-                                                       hello + PROOF_AT));
+    bool proven = proof && (!is_keyed(engine) || is_proven(engine, hello, hello + RANDOM_AT,
+                                                           &engine->heard_self, hello + PROOF_AT));
     if (engine->state == PICOLINK_OPEN) {
-        if (engine->keys && !proven &&
+        if (is_keyed(engine) && !proven &&
             (session != engine->peer || tag != engine->peer_tag ||
              get16(hello + 12) != engine->peer_options)) {
             engine->stats
@@ -982,7 +987,7 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
         }
     }
     bool greeting = engine->state == PICOLINK_GREETING;
-    if (engine->keys && (greeting || proven)) {
+    if (is_keyed(engine) && (greeting || proven)) {
         memcpy(engine->keys->heard_random, hello + RANDOM_AT, PICOLINK_RANDOM_BYTES);
     }
     if (greeting && proof && hello[3] == engine->tag) {
@@ -1028,7 +1033,7 @@ static void take_bye(picolink_engine_t *engine, const uint8_t *bye, size_t size)
     bool open = engine->state == PICOLINK_OPEN;
     if (get32(bye + 8) != engine->session || bye[3] != engine->tag ||
         (open && get32(bye + 4) != engine->peer) ||
-        (open && engine->keys &&
+        (open && is_keyed(engine) &&
          (size != PROVEN_BYE_SIZE ||
           !is_proven(engine, bye, engine->keys->heard_random, &engine->keys->peer_self, bye + RANDOM_AT)))) {
         engine->stats.stale++;
@@ -1043,7 +1048,7 @@ static bool is_nonsense(const picolink_engine_t *engine, const uint8_t *packet, 
     uint32_t kind = packet[0] & KIND;
     size_t wanted = GREETING_SIZE;
     if (kind == KIND_KEYED) {
-        wanted = engine->keys ? KEYED_SIZE : 0;
+        wanted = is_keyed(engine) ? KEYED_SIZE : 0;
     } else if (kind == KIND_BYE && size > GREETING_SIZE) {
         wanted = PROVEN_BYE_SIZE;
     }
@@ -1076,7 +1081,7 @@ static void take_greeting(picolink_engine_t *engine, const uint8_t *packet, size
     }
     if (is_nonsense(engine, packet, size)) {
         engine->stats.malformed++;
-    } else if (get32(packet + 4) == engine->session && !engine->keys) {
+    } else if (get32(packet + 4) == engine->session && !is_keyed(engine)) {
         engine->stats.malformed++;
         if (greeting && !engine->peer) {
             renew(engine); /* two sides have drawn the same session id */
@@ -1089,7 +1094,7 @@ static void take_greeting(picolink_engine_t *engine, const uint8_t *packet, size
         }
     } else if (!greeting && engine->state != PICOLINK_OPEN) {
         engine->stats.early++;
-    } else if ((packet[0] & KIND) == (engine->keys ? KIND_KEYED : KIND_HELLO)) {
+    } else if ((packet[0] & KIND) == (is_keyed(engine) ? KIND_KEYED : KIND_HELLO)) {
         take_hello(engine, packet, now);
     } else if ((packet[0] & KIND) == KIND_HELLO) {
         engine->stats.unproven++;
@@ -1119,7 +1124,7 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         }
         engine->due = DUE_GREETING;
     }
-    if (engine->keys && engine->state == PICOLINK_OPEN && engine->keys->sent == COUNTERS) {
+    if (is_keyed(engine) && engine->state == PICOLINK_OPEN && engine->keys->sent == COUNTERS) {
         greet(engine, now);
     }
     uint32_t size = RANDOM_AT;
@@ -1133,7 +1138,7 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         engine->due = 0;
         packet[0] = GREETING_PACKET | KIND_BYE;
         packet[12] = engine->reason;
-        if (engine->keys && engine->keys->proven) {
+        if (is_keyed(engine) && engine->keys->proven) {
             prove(engine, packet, NULL, NULL, packet + size);
             size += PROOF;
         }
@@ -1144,7 +1149,7 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         memcpy(packet + 8, engine->identity, PICOLINK_IDENTITY_BYTES);
     } else {
         bool known = engine->peer && engine->heard == engine->peer;
-        uint32_t flags = GREETING_PACKET | (uint32_t)(engine->keys ? KIND_KEYED : KIND_HELLO);
+        uint32_t flags = GREETING_PACKET | (uint32_t)(is_keyed(engine) ? KIND_KEYED : KIND_HELLO);
         if (engine->state == PICOLINK_OPEN) {
             flags |= FLAG_READY;
         }
@@ -1158,7 +1163,7 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         }
         engine->due = 0;
         engine->hello_at = now;
-        if (engine->keys) {
+        if (is_keyed(engine)) {
             memcpy(packet + RANDOM_AT, engine->keys->random, PICOLINK_RANDOM_BYTES);
             memset(packet + PROOF_AT, 0, PROOF);
             if (engine->heard) { /* else there is nothing to prove: the peer's random is not known */
@@ -1216,7 +1221,7 @@ static void take_packet(picolink_engine_t *engine, const uint8_t *packet, size_t
         return;
     }
     const uint8_t *bytes = packet + HEADER;
-    if (engine->header != HEADER) {
+    if (is_keyed(engine)) {
         if (!unseal(engine, packet, size, now)) {
             return;
         }
@@ -1285,7 +1290,7 @@ static size_t finish(picolink_engine_t *engine, uint8_t *packet, uint32_t flags,
     put16(packet + 2, distance(engine->tx_base, offset));
     put16(packet + 4, distance(engine->rx_base, engine->rcv));
     put16(packet + 6, credit);
-    if (engine->header != HEADER) {
+    if (is_keyed(engine)) {
         return seal_keyed(engine, packet, size);
     }
     return seal(engine, engine->crc_out, packet, HEADER + size);
@@ -1348,6 +1353,7 @@ bool picolink_init(picolink_engine_t *engine, uint32_t session, const uint8_t *i
     return true;
 }
 
+#if PICOLINK_KEYS
 void picolink_set_key(picolink_engine_t *engine, picolink_keys_t *keys, const uint8_t *key,
                       const uint8_t *seed) {
     memset(keys, 0, sizeof(*keys));
@@ -1356,6 +1362,7 @@ void picolink_set_key(picolink_engine_t *engine, picolink_keys_t *keys, const ui
     engine->keys = keys;
     engine->header = KEYED_HEADER;
 }
+#endif
 
 const uint8_t *picolink_partner(const picolink_engine_t *engine) {
     return picolink_is_identity(engine->partner, PICOLINK_IDENTITY_BYTES) ? engine->partner : NULL;
@@ -1387,7 +1394,7 @@ void picolink_start(picolink_engine_t *engine, size_t mtu, uint32_t now_ms) {
     }
     engine->answers = 0;
     greet(engine, now_ms);
-    if (engine->keys) {
+    if (is_keyed(engine)) {
         engine->heard = 0; /* its random of this connection is not known yet */
         engine->heard_tag = 0;
         if (engine->largest < KEYED_LARGEST_MIN) {

@@ -39,6 +39,10 @@ extern "C" {
 
 #define PICOLINK_VERSION 2 /* of the protocol */
 
+#ifndef PICOLINK_KEYS
+#define PICOLINK_KEYS 1 /* 0: a smaller engine without picolink_set_key(), aes.c and sha256.c */
+#endif
+
 #define PICOLINK_PACKET_MAX     244 /* the largest packet that is taken */
 #define PICOLINK_PULL_MAX       236 /* the largest packet that is made: the room that picolink_pull() wants */
 #define PICOLINK_LARGEST_MIN    20

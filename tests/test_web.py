@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -20,6 +21,8 @@ from picolink.runtime import ticks_ms
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 WEB = ROOT / "build/out/web"
+WITHOUT_KEYS = ROOT / "build/out/web-without-keys"
+MODULES = sorted(file.name for file in (ROOT / "web/src").glob("picolink*.js"))
 SCENARIOS = sorted((TESTS / "scenarios").glob("*.json"))
 VECTORS = sorted((TESTS / "vectors").glob("*.json"))
 KIB = 1024
@@ -43,21 +46,45 @@ def names_of(pattern, text):
     return re.findall(pattern, text, re.MULTILINE)
 
 
-def test_the_module_needs_nothing_and_is_small():
+@pytest.mark.parametrize(("folder", "limit"), [(WEB, 20 * KIB), (WITHOUT_KEYS, 12 * KIB)])
+def test_the_engine_needs_nothing_and_is_small(folder, limit):
     script = (
         "const m = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));"
         "console.log(WebAssembly.Module.imports(m).length)"
     )
-    module = engines.product(WEB / "picolink.wasm", "web")
+    module = engines.product(folder / "picolink.wasm", "web")
     done = subprocess.run(["node", "-e", script, module], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
-    assert module.stat().st_size <= 20 * KIB
+    assert module.stat().st_size <= limit
+
+
+def test_picolink_js_is_small():
+    """And what not every page needs is not in it."""
+    sizes = {name: engines.product(WEB / name, "web").stat().st_size for name in MODULES}
+    assert sizes["picolink.js"] <= 20 * KIB
+    assert sizes["picolink-objects.js"] <= 4 * KIB
+    assert "WebSocket" not in (WEB / "picolink.js").read_text()
 
 
 @pytest.mark.parametrize("file", VECTORS, ids=lambda file: file.stem)
 def test_vectors(file):
     found, output = lines("vectors.mjs", *VECTORS)
     assert found.get(str(file)) == f"ok {file}", output
+
+
+def test_vectors_on_the_engine_without_keys(tmp_path):
+    """All but those with a key, which it says that it lacks."""
+    site = tmp_path / "build/out/web"
+    shutil.copytree(WEB, site)
+    shutil.copy(WITHOUT_KEYS / "picolink.wasm", site)
+    scripts = shutil.copytree(TESTS / "web", tmp_path / "tests/web")
+    command = ["node", scripts / "vectors.mjs", *VECTORS]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    keyed = [file for file in VECTORS if '"key"' in file.read_text()]
+    found = {line.split(":")[0].split(" ", 1)[-1]: line for line in done.stdout.splitlines()}
+    lacks = "FAILED {}: this picolink.wasm was built without keys"
+    assert len(keyed) < len(VECTORS) / 2
+    assert found == {str(file): (lacks if file in keyed else "ok {}").format(file) for file in VECTORS}
 
 
 def test_recorded_vectors_and_that_a_wrong_one_is_found(tmp_path):
@@ -239,12 +266,12 @@ def test_npm_packs_it_and_it_imports_in_an_empty_folder(tmp_path):
 
     (packed,) = json.loads(npm("pack", "--json", WEB))
     names = {file["path"] for file in packed["files"]}
-    code = {"picolink.js", "picolink.wasm", "picolink-timer.js", "picolink.d.ts"}
+    code = {*MODULES, "picolink.wasm", "picolink.d.ts", "picolink-memory.d.ts", "picolink-websocket.d.ts"}
     assert names == code | {"LICENSE", "package.json"}
     npm("install", "--offline", "--no-audit", "--no-fund", packed["filename"])
     assert not json.loads((WEB / "package.json").read_text()).get("dependencies")
     program = (
-        "import { Air, advertise, connect } from 'picolink';"
+        "import { advertise, connect } from 'picolink'; import { Air } from 'picolink/memory';"
         "const more = { radio: new Air(), onEvent() {} };"
         "const a = advertise('A', { ...more, identity: new Uint8Array(8).fill(1) });"
         "const b = await connect('A', more);"

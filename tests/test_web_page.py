@@ -106,7 +106,8 @@ def test_the_page_drives_a_virtual_board(browser):
 
 
 IN_PAGE = """
-const { connect, WebSocketRadio } = await import("./picolink.js");
+const { connect } = await import("./picolink.js");
+const { WebSocketRadio } = await import("./picolink-websocket.js");
 const told = (window.told = []);
 const options = { timeoutMs: 15000, ...OPTIONS };
 if (!options.bluetooth) options.radio = new WebSocketRadio(location.href.replace("http", "ws") + "radio");

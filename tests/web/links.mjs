@@ -1,6 +1,7 @@
 // Links in one program, on the radio in memory, all tests at once:  node links.mjs NAME...
 import assert from "node:assert/strict";
-import { Air, LinkClosedError, TimeoutError, advertise, connect } from "../../build/out/web/picolink.js";
+import { Air } from "../../build/out/web/picolink-memory.js";
+import { LinkClosedError, TimeoutError, advertise, connect } from "../../build/out/web/picolink.js";
 
 const KEY = `picolink-key-${"00".repeat(32)}-190a55ad`;
 const OTHER_KEY = new Uint8Array(16).fill(7);

@@ -1,5 +1,5 @@
 // The page: what a person does goes to the board, what comes from there is shown.
-import { LinkClosedError, WebSocketRadio, bluetooth, connect } from "./picolink.js";
+import { LinkClosedError, bluetooth, connect } from "./picolink.js";
 
 const LINES = 500; // of the log
 const PLOT_MS = 60000;
@@ -52,7 +52,11 @@ function onEvent(event, detail) {
   if (event === "refused") tell(`Refused: ${detail}.`);
 }
 
-const radioOf = () => (config.radio ? new WebSocketRadio(new URL(config.radio, location.href).href.replace(/^http/, "ws")) : bluetooth);
+async function radioOf() {
+  if (!config.radio) return bluetooth;
+  const { WebSocketRadio } = await import("./picolink-websocket.js");
+  return new WebSocketRadio(new URL(config.radio, location.href).href.replace(/^http/, "ws"));
+}
 
 at("board").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -62,7 +66,7 @@ at("board").addEventListener("submit", async (event) => {
   else localStorage.removeItem(KEY);
   const wanted = name.value || undefined;
   try {
-    const options = { radio: radioOf(), onEvent, remember: true, key: key.value || undefined, device };
+    const options = { radio: await radioOf(), onEvent, remember: true, key: key.value || undefined, device };
     link = await connect(wanted, options);
   } catch (error) {
     const refused = error.name === "NotFoundError" ? "No board was chosen." : `Not connected: ${error.message}.`;

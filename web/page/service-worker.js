@@ -1,6 +1,8 @@
 // Without the network the page is what it was at the last visit.
 const CACHE = "picolink @VERSION@";
-const FILES = ["./", "page.css", "page.js", "picolink.js", "picolink.wasm", "picolink-timer.js", "config.json", "icon.svg", "manifest.webmanifest"];
+const PARTS = ["objects", "key", "timer", "websocket"].map((part) => `picolink-${part}.js`);
+const PAGE = ["./", "page.css", "page.js", "config.json", "icon.svg", "manifest.webmanifest"];
+const FILES = [...PAGE, "picolink.js", "picolink.wasm", ...PARTS];
 
 self.addEventListener("install", (event) => event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES))));
 

@@ -1,8 +1,7 @@
 // The link: messages in and out for a program, and what keeps a connection: py/picolink/link.py.
 import { TEXT, newEngine } from "./engine.js";
-import { ofLink, seed, secret } from "./key.js";
 import * as lc from "./lifecycle.js";
-import { payload, valueOf } from "./objects.js";
+import { payload, valueOf } from "./picolink-objects.js";
 import { HANG_UP, HANG_UP_MS, LOOK_MS, LinkClosedError, Policy, ticksDiff } from "./policy.js";
 import { Bell, TimeoutError, now, sleep, whileHidden } from "./runtime.js";
 
@@ -19,7 +18,8 @@ export async function newLink(role, { key, txSize = 8192, rxSize = 8192, commit 
   const options = { txSize, rxSize, commit };
   if (key !== undefined) {
     if (!role.name) throw new TypeError("a link with a key needs the name of the board");
-    Object.assign(options, { key: await ofLink(await secret(key), role.name), seed: seed() });
+    const { seed, secret } = await import("./picolink-key.js");
+    Object.assign(options, { key: await secret(key, role.name), seed: seed() });
   }
   const session = crypto.getRandomValues(new Uint32Array(1))[0] || 1;
   return new Link(role, await newEngine(session, role.identity, options), { ...options, ...more });

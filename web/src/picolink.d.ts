@@ -69,26 +69,13 @@ export interface Radio {
 /** A link to the board that advertises `name`, as soon as the two have met. With Web Bluetooth the browser asks
  * the person for the board, soon after a click only; without a name for any board of picolink's. */
 export function connect(name?: string, options?: LinkOptions): Promise<Link>;
-/** As connect(), for radios that can: Air. */
+/** As connect(), for radios that can: Air of picolink-memory.js. */
 export function advertise(name: string, options?: LinkOptions): Promise<Link>;
 
 export class LinkClosedError extends Error {}
 export class TimeoutError extends Error {}
 
 export const bluetooth: Radio;
-/** The radio of `picolink web`, at an address such as "ws://localhost:8000/radio". */
-export class WebSocketRadio implements Radio {
-  constructor(url: string);
-  connect(name: string, options: { identity: Uint8Array }): unknown;
-}
-/** A radio in memory, for tests: links of one program hear each other. */
-export class Air implements Radio {
-  inRange: boolean;
-  constructor(options?: { delayMs?: number; loss?: number; queue?: number; mtu?: number });
-  connect(name: string, options: { identity: Uint8Array }): unknown;
-  advertise(name: string, options: { identity: Uint8Array }): unknown;
-  drop(): void;
-}
 
 /** Objects as MessagePack, as they travel. Raise TypeError or RangeError. */
 export function pack(value: Value): Uint8Array;

@@ -5,13 +5,10 @@ import * as store from "./store.js";
 
 export { bluetooth } from "./bluetooth.js";
 export { newEngine } from "./engine.js";
-export * as lifecycle from "./lifecycle.js";
 export { newLink } from "./link.js";
-export { Air } from "./memory.js";
-export { pack, unpack } from "./objects.js";
+export { pack, unpack } from "./picolink-objects.js";
 export { LinkClosedError, Policy } from "./policy.js";
 export { TimeoutError } from "./runtime.js";
-export { WebSocketRadio } from "./websocket.js";
 
 const make = async (way, name, { radio = bluetooth, identity = store.identity(), device, timeoutMs, ...options }) => {
   if (options.remember === true) options.remember = store.partner;

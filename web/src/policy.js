@@ -14,19 +14,21 @@ const GOODBYE_MS = 1000, AGAIN_MS = 10000, SHUN_MS = 5000, UNPROVEN_SHUN_MS = 50
 const PAUSE_FIRST_MS = 20, PAUSE_MAX_MS = 500;
 const HEADER = 4, MTU_LEAST = 23, MTU_MOST = 517, TICKS = 0x3fffffff;
 
+const OTHER = "the other board";
+const STRANGER = `${OTHER}, or a stranger in its place,`;
 const REASONS = {
-  [fl.CLOSING]: "the other board closes its link",
-  [fl.PROGRAM_FAILED]: "the other board's program has failed, or was interrupted",
-  [fl.PARTNER_KNOWN]: "the other board has another partner, and has turned this one away",
-  [fl.OTHER_VERSION]: "the other board speaks another version of the protocol",
-  [fl.KEY_WANTED]: "the other board talks with a key only, and this link has none: give both the same key",
-  [fl.KEY_WRONG]: "the other board, or a stranger in its place, says that it has another key: give both the same one",
+  [fl.CLOSING]: `${OTHER} closes its link`,
+  [fl.PROGRAM_FAILED]: `${OTHER}'s program has failed, or was interrupted`,
+  [fl.PARTNER_KNOWN]: `${OTHER} has another partner, and has turned this one away`,
+  [fl.OTHER_VERSION]: `${OTHER} speaks another version of the protocol`,
+  [fl.KEY_WANTED]: `${OTHER} talks with a key only, and this link has none: give both the same key`,
+  [fl.KEY_WRONG]: `${STRANGER} says that it has another key: give both the same one`,
   [fl.NONSENSE]: "this board's stream makes no sense to the other one",
 };
 const REFUSALS = {
   [fl.PARTNER_KNOWN]: "this is not the board that the link has met, and it was turned away",
-  [fl.KEY_WANTED]: "the other board, or a stranger in its place, has no key, and was turned away: give both the same key",
-  [fl.KEY_WRONG]: "the other board, or a stranger in its place, has another key, and was turned away: give both the same one",
+  [fl.KEY_WANTED]: `${STRANGER} has no key, and was turned away: give both the same key`,
+  [fl.KEY_WRONG]: `${STRANGER} has another key, and was turned away: give both the same one`,
 };
 const SHUN_FOR = [fl.PARTNER_KNOWN, fl.KEY_WANTED, fl.KEY_WRONG];
 const KEYS = [fl.KEY_WANTED, fl.KEY_WRONG, fl.PACKETS_SMALL];
@@ -37,8 +39,9 @@ export const ticksAdd = (ticks, ms) => (ticks + ms) & TICKS;
 export const ticksDiff = (end, start) => ((end - start + 0x20000000) & TICKS) - 0x20000000;
 
 /** The link is closed: by this side, or by the peer. */
-export class LinkClosedError extends Error {}
-LinkClosedError.prototype.name = "LinkClosedError";
+export class LinkClosedError extends Error {
+  name = "LinkClosedError";
+}
 
 export class Policy {
   life = lc.NEW;
@@ -445,7 +448,7 @@ export class Policy {
     if (this.connection === lc.CONNECTED) {
       if (ticksDiff(now, this.heardAt) > SILENCE_MS) {
         this.#silences += 1;
-        this.why = "the other board says nothing";
+        this.why = `${OTHER} says nothing`;
         return true;
       }
     } else if (ticksDiff(now, beganAt) > (this.keyed > 1 && (this.keyed & 3) !== 1 ? UNPROVEN_MS : HANDSHAKE_MS)) {
@@ -457,7 +460,7 @@ export class Policy {
       if (this.#goodbyeAt === null) {
         this.#goodbyeAt = now;
         const nonsense = this.engine.reason === fl.NONSENSE;
-        this.why = nonsense ? "the other board's stream makes no sense" : "refused";
+        this.why = nonsense ? `${OTHER}'s stream makes no sense` : "refused";
       }
       return ticksDiff(now, this.#goodbyeAt) >= GOODBYE_MS;
     }
@@ -488,7 +491,7 @@ export class Policy {
     }
     if (flags & fl.BYE) {
       this.#goodbyeAt = ticksAdd(this.heardAt, -GOODBYE_MS);
-      this.why = REASONS[engine.reason] ?? `the other board hangs up, with reason ${engine.reason}`;
+      this.why = REASONS[engine.reason] ?? `${OTHER} hangs up, with reason ${engine.reason}`;
     }
     if (flags & fl.PEER_ENDED) {
       this.#link(lc.END_CAME);
@@ -502,19 +505,19 @@ export class Policy {
       this.tell("peer restarted", `${engine.stats().resent} messages sent again since the start`);
     }
     if (flags & fl.FORGOTTEN) {
-      this.tell("restarted", "the other board knew this one before: what was unread here is lost");
+      this.tell("restarted", `${OTHER} knew this one before: what was unread here is lost`);
     }
     if (flags & fl.TOO_LARGE) {
-      this.tell("too large", `${engine.stats().too_large} messages removed that the other board cannot hold`);
+      this.tell("too large", `${engine.stats().too_large} messages removed that ${OTHER} cannot hold`);
     }
     if (flags & fl.CONTRADICTED) {
-      this.tell("renewed", "the other board contradicted what was known: messages may be lost or come twice");
+      this.tell("renewed", `${OTHER} contradicted what was known: messages may be lost or come twice`);
     }
     if (flags & fl.BYE && this.connection !== lc.CONNECTED) this.#tellRefused(this.why);
     if (flags & fl.REFUSED) {
       let detail = REFUSALS[engine.reason];
       if (engine.reason === fl.OTHER_VERSION) {
-        detail = `the other board speaks protocol version ${engine.peerVersion}, not 2`;
+        detail = `${OTHER} speaks protocol version ${engine.peerVersion}, not 2`;
       } else if (engine.reason === fl.PACKETS_SMALL) {
         detail = `a link with a key needs an ATT MTU of 50, and this connection has ${this.#mtu}`;
       }

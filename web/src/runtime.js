@@ -1,5 +1,5 @@
 // Time, and waiting.
-if (!globalThis.crypto) globalThis.crypto = (await import("node:crypto")).webcrypto; // Node 18
+globalThis.crypto ??= (await import("node:crypto")).webcrypto; // Node 18
 
 /** ms modulo 2^30. */
 export const now = () => Math.floor(performance.now()) & 0x3fffffff;
@@ -7,8 +7,9 @@ export const now = () => Math.floor(performance.now()) & 0x3fffffff;
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A wait has taken longer than it may; nothing is lost. */
-export class TimeoutError extends Error {}
-TimeoutError.prototype.name = "TimeoutError";
+export class TimeoutError extends Error {
+  name = "TimeoutError";
+}
 
 /** Wakes who waits. */
 export class Bell {

@@ -2,13 +2,11 @@
 const PREFIX = "picolink ";
 const store = globalThis.localStorage; // Node has none
 
-const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-const fromHex = (text) => Uint8Array.from(text.match(/../g), (digits) => parseInt(digits, 16));
-
 function load(name) {
-  const text = store?.getItem(PREFIX + name);
-  return /^(?!0+$)[0-9a-f]{16}$/.test(text ?? "") ? fromHex(text) : null;
+  const bytes = Uint8Array.from(store?.getItem(PREFIX + name)?.split(",") ?? []);
+  return bytes.length === 8 && bytes.some(Boolean) ? bytes : null;
 }
+const save = (name, bytes) => store?.setItem(PREFIX + name, bytes.join());
 
 let kept = null;
 
@@ -18,13 +16,13 @@ export function identity() {
   if (!kept) {
     kept = crypto.getRandomValues(new Uint8Array(8));
     kept[0] |= 1;
-    store?.setItem(PREFIX + "identity", hex(kept));
+    save("identity", kept);
   }
   return kept;
 }
 
 export const partner = {
   load: (name) => load("partner " + name),
-  save: (name, bytes) => store?.setItem(PREFIX + "partner " + name, hex(bytes)),
+  save: (name, bytes) => save("partner " + name, bytes),
   remove: (name) => store?.removeItem(PREFIX + "partner " + name),
 };

@@ -1,4 +1,4 @@
-// Keys as a program has them: py/picolink/key.py.
+// Keys as a program has them: py/picolink/key.py. Loaded when a link has one.
 
 function crc32(bytes) {
   let crc = ~0;
@@ -9,12 +9,15 @@ function crc32(bytes) {
   return ~crc >>> 0;
 }
 
-/** The 32 bytes that an engine wants, of a key: text that `picolink key new` prints, or 16 bytes or more. */
-export async function secret(key) {
+/** The 32 bytes that an engine wants, of a key: text that `picolink key new` prints, or 16 bytes or more.
+ * They are for the link of this name: who has the key cannot be led to the board of another name. */
+export async function secret(key, name) {
   const bytes = typeof key === "string" ? fromText(key.trim()) : key;
   if (!(bytes instanceof Uint8Array)) throw new TypeError("a key is a string or a Uint8Array"); // nothing of it is shown
   if (bytes.length < 16) throw new RangeError(`a key must have 16 bytes or more, not ${bytes.length}`);
-  return sha256(new TextEncoder().encode("picolink key"), bytes);
+  const text = new TextEncoder();
+  const plain = await sha256(text.encode("picolink key"), bytes);
+  return sha256(text.encode("picolink link"), await sha256(text.encode(name)), plain);
 }
 
 function fromText(text) {
@@ -24,12 +27,6 @@ function fromText(text) {
     throw new RangeError("a key as text is what `picolink key new` prints; a password is no key: it can be guessed");
   }
   return bytes;
-}
-
-/** The 32 bytes for the link of this name: who has the key cannot be led to the board of another name. */
-export async function ofLink(secret, name) {
-  const text = new TextEncoder();
-  return sha256(text.encode("picolink link"), await sha256(text.encode(name)), secret);
 }
 
 const sha256 = async (...parts) =>
