@@ -16,6 +16,7 @@ _COMMANDS = {
         "Many boards, some gateways and one broker, which are killed again and again: is a message lost?",
     ),
     "engine": (".bench.engine", "What one message costs: each step of its way, and the whole of it."),
+    "files": (".bench.files", "A file beside messages of the same size, and the heap that it takes."),
     "cpu": (".bench.cpu", "How busy picolink keeps a Pico's CPU at the radio's full rate."),
     "sweep": (".bench.sweep", "What would two boards do? Simulated in virtual time."),
     "heap": (".bench.heap", "A million messages through one link, and the heap meanwhile."),
@@ -33,6 +34,7 @@ def bench() -> None:
     picolink bench pc        a PC and a board beside two boards: messages/s, the PC's CPU time
     picolink bench gateway   boards, gateways and a broker that are killed
     picolink bench engine    cost of a message: us, or CPU cycles of the emulated Pico
+    picolink bench files     a file, its rate and its heap
     picolink bench cpu       how busy a Pico is at the radio's full rate
     picolink bench sweep     what your boards would do, in a simulation
     picolink bench heap      a million messages, and the heap meanwhile
