@@ -297,6 +297,15 @@ def test_a_fault_in_the_links_policy_is_noticed(monkeypatch, method, planted, er
 # -- on virtual boards ---------------------------------------------------------------------------------------
 
 
+def test_files_of_virtual_boards_whose_power_is_cut(tmp_path):
+    outcome = run("--files", 2, "--jobs", 1, "--out", tmp_path)
+    assert outcome.exit_code == 0, outcome.output
+    counts = {row["what"]: row["count"] for row in report.load(tmp_path / "chaos-files.json").rows}
+    assert sum(count for what, count in counts.items() if "power of the" in what) == 4
+    assert counts["arrived"] >= 1
+    assert counts["files that were neither the old one nor the new one"] == 0
+
+
 def test_drops_and_restarts_of_virtual_boards(tmp_path):
     arguments = (
         "--boards",

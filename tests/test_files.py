@@ -28,11 +28,16 @@ class Ends:
         self.here.mkdir()
         self.there.mkdir()
         self.told = []
+        self.key = False
         self.links = {}
         self.carried = 0
 
     def link(self, way, **options):
-        options = {"engine": "python", "on_event": lambda *event: self.told.append(event)} | options
+        options = {
+            "engine": "python",
+            "key": self.key,
+            "on_event": lambda *event: self.told.append(event),
+        } | options
         self.links[way] = getattr(picolink, way)("A", radio=self.air, **options)
         return self.links[way]
 
@@ -256,7 +261,23 @@ def test_names_that_are_refused(ends, name, why):
     assert sorted(path.name for path in ends.there.parent.iterdir()) == ["here", "there"]
 
 
+def test_programs_need_a_key(ends):
+    async def receive():
+        async with ends.link("advertise") as link:
+            with pytest.raises(ValueError, match="a link with a key"):
+                picolink.receive_files(link, str(ends.there), programs=True)
+
+    async def send():
+        async with ends.link("connect") as link:
+            with pytest.raises(picolink.LinkClosedError):
+                await link.recv()
+
+    play(receive(), send())
+
+
 def test_names_that_the_program_allows(ends):
+    ends.key = bytes(range(128, 160))
+
     async def send():
         async with ends.link("connect") as link:
             await picolink.send_file(link, ends.here / "log.csv", "main.py")

@@ -61,7 +61,7 @@ def receive_files(link, folder, allow=None, programs=False, give=False, progress
     """`async for path in picolink.receive_files(link, "inbox"):` each file that comes, until the end.
 
     folder: files come below it, nowhere else.   allow: called with a name; whether it may be written.
-    programs: whether names that end in .py or .mpy are allowed.
+    programs: whether names that end in .py or .mpy are allowed; ValueError on a link without a key.
     give: whether the other side may fetch the files that are there.
     progress: called as progress(name, done, size).
     While a file comes, it is beside the old one and ends in ".part".
@@ -79,6 +79,29 @@ def fetch_file(link, name, path, progress=None, timeout_ms=None):
     from . import files
 
     return files.fetch_file(link, name, path, progress, timeout_ms)
+
+
+def try_program(path, within_ms=60_000):
+    """Put the file `path` in the place of main.py and restart the board: unless it says keep() within that
+    time, fails, hangs or restarts, the old main.py comes back.
+
+    boot.py has to hold `import picolink.trial; picolink.trial.boot()`. docs/files.md
+    Raises OSError if one of the two files is missing, RuntimeError while this program is on trial itself.
+    """
+    from . import trial
+
+    trial.try_program(path, within_ms)
+
+
+def keep(feed=True):
+    """This program stays: to be called when it has shown that it works, above all that it can be replaced.
+
+    Without a trial it does nothing.   feed: whether picolink goes on feeding the watchdog, which a trial has
+    started and nothing stops; False: the program does that, within 8 s from now.
+    """
+    from . import trial
+
+    trial.keep(feed)
 
 
 def help():  # noqa: A001 - as MicroPython names its own

@@ -283,6 +283,8 @@ class FileReceiver:
     """See picolink.receive_files()."""
 
     def __init__(self, link, folder, allow=None, programs=False, give=False, progress=None):
+        if programs and not link._policy.keyed:
+            raise ValueError("programs come only over a link with a key: anybody could send them")
         self._port = _port(link)
         if self._port.receives:
             raise RuntimeError("this link receives files already")
@@ -498,7 +500,7 @@ class _Fetcher(FileReceiver):
 
     def __init__(self, link, wanted, to, progress):
         at = to.rfind("/") + 1
-        super().__init__(link, to[:at], None, True, False, progress)
+        super().__init__(link, to[:at], progress=progress)
         self._wanted = wanted
         self._to = to
 

@@ -2,6 +2,7 @@
 
 simulated.py    very many short runs in virtual time, each decided by its seed
 on_boards.py    connections dropped and boards restarted, on virtual or emulated boards
+file_cuts.py    files between virtual boards whose power is cut
 pair.py         two boards, or one and a PC, and all that can be done to them
 oracle.py       whether what they have read is what docs/protocol.md promises
 soak.py         `picolink soak`: one pair for a long time, with its heap and latency over time
@@ -52,6 +53,12 @@ _OF_BOARDS = ("pc", "drops", "restarts")
     help="With --boards: how often to cut the power of each board.",
 )
 @click.option(
+    "--files",
+    type=click.IntRange(min=1),
+    metavar="CUTS",
+    help="Files between virtual boards, while the power of each is cut so often.",
+)
+@click.option(
     "--engine",
     type=click.Choice(KINDS),
     default="native",
@@ -75,6 +82,7 @@ def chaos(
     pc: bool,
     drops: int,
     restarts: int,
+    files: int | None,
     engine: str,
     jobs: int | None,
     firmware: "Firmware | None",
@@ -89,6 +97,7 @@ def chaos(
     picolink chaos --boards       100 drops, 20 restarts of virtual boards; minutes
     picolink chaos --boards --drops 20 --restarts 3 --firmware FILE.uf2
                                   of emulated Pico Ws that run this firmware
+    picolink chaos --files 100    files, and 200 power cuts; minutes
 
     In simulation a run is decided by its seed: connections dropped at any moment, boards restarted, packets
     lost, corrupted, truncated, doubled and delayed above the radio, host stacks that are full, refuse or
@@ -112,8 +121,12 @@ def chaos(
         raise click.UsageError("--firmware is only for --boards")
     if firmware and pc:
         raise click.UsageError("--pc lives in real time, and emulated boards do not: give --pc or --firmware")
+    if files and (boards or firmware):
+        raise click.UsageError(
+            "--files has virtual boards of its own: give it without --boards or --firmware"
+        )
     jobs = jobs or (1 if firmware else os.cpu_count() or 1)
-    if boards:
+    if boards or files:
         extras.require("virtual", "virtual boards")
         if pc:
             extras.require("pc", "links from this PC")
@@ -121,7 +134,13 @@ def chaos(
         extras.require("keys", "runs with a key and the Python engine")
     console = new_console()
     try:
-        if boards:
+        if files:
+            from . import file_cuts
+
+            found = file_cuts.play(console, files, from_seed, jobs)
+            publish(console, [found.result(from_seed)], out, {})
+            kept = not found.errors
+        elif boards:
             from . import on_boards
 
             found = on_boards.play(console, drops, restarts, engine, from_seed, jobs, pc, firmware)
