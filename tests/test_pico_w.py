@@ -10,13 +10,14 @@ import dataclasses
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from elftools.elf.elffile import ELFFile
 from pico_firmware import RP2350_ARM, uf2_blocks, write_plain_firmware
-from picolink_pc import products
+from picolink_pc import device, products
 from picolink_pc.bench import cpu_firmware, traffic
 from picolink_pc.bench.cpu import cpu
 from picolink_pc.bench.link import link
@@ -635,14 +636,28 @@ def test_an_emulated_pico_w_on_a_serial_port_finds_a_virtual_board(tmp_path, fir
     assert (tmp_path / "air-pico_a.btsnoop").exists()
 
 
+def test_a_pair_of_emulated_pico_ws_on_serial_ports_meets(tmp_path, firmware):
+    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    with Emulator(file, radio=True, pair=True) as pico, ThreadPoolExecutor() as threads:
+        programs = zip(pico.ports, (PERIPHERAL, CENTRAL), strict=True)
+        peripheral, central = (run.result() for run in [threads.submit(on_port, *each) for each in programs])
+    assert peripheral.splitlines()[0] == "got b'AB'"
+    assert "got b'Z'" in central.splitlines()
+
+
+def on_port(port, program):
+    with device.connect(port) as board:
+        return device.run(board, GSPI + program)
+
+
 def test_emulate_runs_a_program_on_a_pico_w_and_wants_one_for_virtual_boards(tmp_path, firmware):
     file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
     script = tmp_path / "script.py"
     script.write_text(GSPI + "print(hex(start()))\n")  # only a Pico W's chip answers
     command = [PICOLINK, "emulate", file, script]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "0xfeedbead\n"
-    for option, value in (("--with", script), ("--capture", tmp_path / "air")):
-        command = [PICOLINK, "emulate", firmware.path, script, option, value]
+    for option, *value in (("--with", script), ("--capture", tmp_path / "air"), ("--pair",)):
+        command = [PICOLINK, "emulate", firmware.path, script, option, *value]
         result = subprocess.run(command, check=False, capture_output=True, text=True)
         assert (result.returncode, f"{option} needs firmware for a Pico W" in result.stderr) == (2, True)
 

@@ -36,6 +36,7 @@ _COMMANDS = {
         ".chaos",
         "Break what can be broken around two boards, or a board and a PC: is a message lost?",
     ),
+    "prove": (".prove", "Two real boards: rates, latency, CPU, heap, faults, a soak."),
     "soak": (".chaos.soak", "Two virtual boards for a long time, with faults: heap, latency."),
 }
 

@@ -16,7 +16,7 @@ from serial import SerialException
 
 from . import extras, products
 from .emulator import Emulator, EmulatorError, packages
-from .emulator.firmware import read_firmware
+from .emulator.firmware import MISS_CYCLES, read_firmware
 from .run import capture_option
 
 console = Console(stderr=True, highlight=False)
@@ -29,6 +29,11 @@ console = Console(stderr=True, highlight=False)
     "--flash", type=click.Path(dir_okay=False, path_type=Path), help="Keep the board's flash in this file."
 )
 @click.option("--port", is_flag=True, help="Only offer the board's port to mpremote, until Ctrl-C.")
+@click.option(
+    "--pair",
+    is_flag=True,
+    help="For a Pico W: offer the ports of two, in range of each other, with misses of the flash cache.",
+)
 @click.option(
     "--with",
     "programs",
@@ -43,6 +48,7 @@ def emulate(
     script: Path | None,
     flash: Path | None,
     port: bool,
+    pair: bool,
     programs: tuple[Path, ...],
     capture: Path | None,
 ) -> None:
@@ -56,6 +62,7 @@ def emulate(
     picolink emulate --port             shows its port, for mpremote elsewhere
     picolink emulate pico_w.uf2 --with examples/pico_a.py
                                         a Pico W, and a virtual board that its radio finds
+    picolink emulate pico_w.uf2 --pair  the ports of two Pico Ws, as for picolink prove
 
     The chip is emulated at up to half of a Pico's speed.  Firmware for a Pico W has a radio, whose time is
     real time at most: try aioble.scan(), or picolink install --port PORT with stock MicroPython.
@@ -80,13 +87,14 @@ def emulate(
             with console.status("Installing the emulator's npm packages (once)"):
                 packages.program()
         radio = _is_for_pico_w(firmware)
-        for option, given in (("--with", programs), ("--capture", capture)):
+        for option, given in (("--with", programs), ("--capture", capture), ("--pair", pair)):
             if given and not radio:
                 raise click.UsageError(f"{option} needs firmware for a Pico W: others have no radio")
-        with Emulator(firmware, flash=flash, radio=radio, programs=programs, capture=capture) as pico:
+        more = {"pair": True, "miss_cycles": MISS_CYCLES} if pair else {}
+        with Emulator(firmware, flash=flash, radio=radio, programs=programs, capture=capture, **more) as pico:
             if source is not None:
                 _run(pico, source)
-            elif port:
+            elif port or pair:
                 _offer(pico)
             else:
                 _repl(pico)
@@ -112,9 +120,9 @@ def _run(pico: Emulator, source: bytes) -> None:
 
 
 def _offer(pico: Emulator) -> None:
-    click.echo(pico.port)
+    click.echo("\n".join(pico.ports))
     click.echo(f"For example: mpremote connect {pico.port} exec 'print(1)'", err=True)
-    click.echo("Ctrl-C ends the board.", err=True)
+    click.echo(f"Ctrl-C ends the {'board' if len(pico.ports) == 1 else 'boards'}.", err=True)
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
 

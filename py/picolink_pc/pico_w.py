@@ -1,10 +1,12 @@
 """An emulated Pico W with a radio, as a program of its own, as emulator/main.mjs is for a Pico:
 
-    python -m picolink_pc.pico_w [--flash FILE] [--miss-cycles N] [--capture FILE] FIRMWARE.uf2 [PROGRAM ...]
+    python -m picolink_pc.pico_w [--flash FILE] [--miss-cycles N] [--capture FILE] [--pair]
+                                 FIRMWARE.uf2 [PROGRAM ...]
 
 Its USB serial port is a TCP port on the loopback, for one client at a time. What happens is told on standard
-output, one JSON object a line: {"event": "listening", "port": n}, {"event": "serial"}, {"event": "reset"},
-{"event": "bootloader"}. It ends with standard input. PROGRAMs run on virtual boards within range.
+output, one JSON object a line: {"event": "listening", "ports": [n]}, {"event": "serial"}, {"event": "reset"},
+{"event": "bootloader"}. With --pair there are two such boards, in range of each other: two ports, and the
+events of both. It ends with standard input. PROGRAMs run on virtual boards within range.
 
 Its time is never ahead of real time, in which virtual boards live. Where this PC is too slow, the board
 is slower than it would be, and time that is lost is not caught up.
@@ -23,7 +25,7 @@ from .emulator.board_process import BoardOptions
 from .emulator.firmware import read_firmware
 
 _NUMBER = 100
-"""Of the emulated board: virtual ones count from 1, and addresses come from the number."""
+"""Of the first emulated board: virtual ones count from 1, and addresses come from the number."""
 
 
 class PortBoard(EmulatedBoard):
@@ -97,19 +99,21 @@ async def _run(options: argparse.Namespace, firmware: object) -> None:
         print(f"{name}: {line}", file=sys.stderr)
 
     async with Room(on_line=show, firmware=firmware, capture=options.capture) as room:
-        board_options = BoardOptions(
-            firmware.path, _NUMBER, flash=options.flash, miss_cycles=options.miss_cycles
-        )
-        board = PortBoard(room, board_options, _tell)
+        boards = []
         try:
+            for number in range(_NUMBER, _NUMBER + 1 + options.pair):
+                flash = options.flash if number == _NUMBER else None
+                board = BoardOptions(firmware.path, number, flash=flash, miss_cycles=options.miss_cycles)
+                boards.append(PortBoard(room, board, _tell))
             for program in options.programs:
                 await room.board(program.stem, virtual=True).start(program)
-            _tell("listening", port=await board.offer())
+            _tell("listening", ports=[await board.offer() for board in boards])
             ended = asyncio.Event()
             asyncio.get_running_loop().add_reader(sys.stdin, ended.set)
             await ended.wait()
         finally:
-            board.close()
+            for board in boards:
+                board.close()
 
 
 def main() -> None:
@@ -120,6 +124,7 @@ def main() -> None:
     parser.add_argument("--flash", type=Path)
     parser.add_argument("--miss-cycles", type=int, default=0)
     parser.add_argument("--capture", type=Path)
+    parser.add_argument("--pair", action="store_true")
     options = parser.parse_args()
     try:
         firmware = read_firmware(options.firmware)

@@ -16,7 +16,7 @@ def serve(stream):
 
     builtins.print = show
     command = b""
-    while byte := stream.read(1):
+    while byte := read(stream):
         if byte == b"\x01":  # Ctrl-A
             stream.write(_BANNER)
             command = b""
@@ -33,12 +33,20 @@ def serve(stream):
             command += byte
 
 
+def read(stream):
+    while True:
+        try:
+            return stream.read(1)
+        except KeyboardInterrupt:  # a Ctrl-C that came when the program had ended
+            pass
+
+
 def run(command):
     """What stands behind the output: a Ctrl-D, and the traceback if there is one."""
     error = io.StringIO()
     try:
         exec(command, globals())
-    except Exception as e:
+    except BaseException as e:  # Ctrl-C, too
         sys.print_exception(e, error)
     return b"\x04" + error.getvalue().encode()
 

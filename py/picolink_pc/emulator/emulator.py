@@ -42,8 +42,10 @@ class Emulator:
     capture: where HCI packets of boards with a radio go; None: nowhere.
     sample_cycles: while the cycle counter runs, look where the CPU is after so many; 0: never.  A Pico only.
     python_types: for that, addresses of the types of functions in Python.
+    pair: two Pico Ws, in range of each other.   miss_cycles: of a Pico W, see BoardOptions.
 
     port: name of its USB serial port for mpremote and pyserial, one client at a time.
+    ports: of a pair, both.
     samples: after close(), (address, address of the Python function's bytecode or 0, how often) since the
         counter was started last.
     """
@@ -59,11 +61,15 @@ class Emulator:
         capture: Path | None = None,
         sample_cycles: int = 0,
         python_types: Sequence[int] = (),
+        pair: bool = False,
+        miss_cycles: int = 0,
     ) -> None:
         self.firmware = firmware
         self._radio = radio
         self._programs = programs
         self.port = ""
+        self.ports: tuple[str, ...] = ()
+        self._boards = 1 + pair
         self._options = []
         if flash is not None:
             self._options += ["--flash", str(flash)]
@@ -75,6 +81,10 @@ class Emulator:
             self._options += ["--sample", str(sample_cycles), "--functions", ",".join(map(str, python_types))]
         self._is_sampled = sample_cycles > 0
         self.samples: list[tuple[int, int, int]] = []
+        if pair:
+            self._options.append("--pair")
+        if miss_cycles:
+            self._options += ["--miss-cycles", str(miss_cycles)]
         self._process: subprocess.Popen[str] | None = None
         self._events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
 
@@ -89,8 +99,11 @@ class Emulator:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True
         )
         threading.Thread(target=self._read_events, daemon=True).start()
-        self.port = f"socket://127.0.0.1:{self.wait_for('listening')['port']}"
-        self.wait_for("serial")
+        ports = self.wait_for("listening")["ports"]
+        self.ports = tuple(f"socket://127.0.0.1:{port}" for port in ports)
+        self.port = self.ports[0]
+        for _ in range(self._boards):
+            self.wait_for("serial")
         return self
 
     def wait_for(self, event: str, timeout_s: float = _LIMIT_S) -> dict:

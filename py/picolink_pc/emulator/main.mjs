@@ -1,7 +1,7 @@
 // The emulated Pico as a program: `node main.mjs FIRMWARE.uf2 [--flash FILE] [--drive FOLDER] [--sample CYCLES]`.
 //
 // Its USB serial port is a TCP port on loopback, for one client at a time. What happens is told on standard output,
-// one JSON object a line: {"event": "listening", "port": n}, {"event": "serial"}, {"event": "reset"},
+// one JSON object a line: {"event": "listening", "ports": [n]}, {"event": "serial"}, {"event": "reset"},
 // {"event": "bootloader"}, and at the end, with --sample, {"event": "samples", "samples": ...}: see profiler.mjs.
 // It ends when standard input is closed, so it never outlives the program that started it.
 
@@ -103,7 +103,7 @@ const server = net.createServer((socket) => {
   connect(socket);
 });
 server.listen(0, '127.0.0.1', () => {
-  tell('listening', { port: server.address().port });
+  tell('listening', { ports: [server.address().port] });
   board.boot();
 });
 

@@ -1,6 +1,7 @@
 # Sends messages of random sizes with random pauses until the file STOP is there ("-": until a line comes on
 # standard input), and prints what comes of it:
-# board.py ROLE NAME LIFE STOP
+# board.py ROLE NAME LIFE STOP [whole]
+# whole: no packet is lost or damaged above the radio. With "-" an r on standard input switches the radio off.
 #
 #   got US LIFE FIRST NEXT     these messages were read: numbers FIRST up to NEXT, from that life of the peer
 #   damaged US TEXT            a message that was never sent
@@ -61,7 +62,13 @@ def told_to(stop):
     if stop == "-":
         typed = select.poll()
         typed.register(sys.stdin, select.POLLIN)
-        return bool(typed.poll(0))
+        while typed.poll(0):
+            if sys.stdin.read(1) != "r":
+                return True
+            import bluetooth  # a PC has none
+
+            bluetooth.BLE().active(False)
+        return False
     try:
         os.stat(stop)
         return True
@@ -118,9 +125,9 @@ async def watch(latencies):
         print("heap %d %d %s" % (now_us(), gc.mem_alloc(), told))
 
 
-async def main(role, name, life, stop):
+async def main(role, name, life, stop, packets="lost"):
     latencies = []
-    lost = lose_packets()
+    lost = [0, 0] if packets == "whole" else lose_packets()
     async with getattr(picolink, role)(name, on_event=on_event) as link:
         watching = asyncio.create_task(watch(latencies))
         await asyncio.gather(send(link, int(life), stop), receive(link, latencies))

@@ -1,0 +1,128 @@
+"""`picolink prove` on two virtual boards behind serial ports: the whole of it, and what its folder tells."""
+
+import asyncio
+import dataclasses
+import getpass
+import json
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from picolink_pc import advice
+from picolink_pc.boards import Room
+from picolink_pc.prove import figures, folder, prove
+from picolink_pc.prove.measure import QUICK, Figures
+from virtual_port import VirtualPort
+
+FIGURES = {
+    name
+    for name in figures.FIGURES
+    if not name.startswith(("free", "soak_grown"))  # of another heap
+}
+
+
+def on_virtual_ports(*arguments):
+    """What the command has said, exit code included."""
+
+    async def inside():
+        async with Room() as room:
+            ports = [await VirtualPort(room.board(role)).offer() for role in ("peripheral", "central")]
+            words = [*arguments, *(word for port in ports for word in ("--port", port))]
+            return ports, await asyncio.to_thread(CliRunner().invoke, prove, words)
+
+    return asyncio.run(inside())
+
+
+@pytest.fixture
+def _ready(monkeypatch):
+    """Of a virtual board the stand-in hides MicroPython's own module bluetooth."""
+    monkeypatch.setattr(advice, "next_step", lambda _port, _found: None)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_ready")
+def test_two_boards_at_ports_are_proven(tmp_path):
+    ports, outcome = on_virtual_ports("--quick", "--out", str(tmp_path / "report"))
+    assert outcome.exit_code == 0, outcome.output
+    files = {path.name: path for path in (tmp_path / "report").iterdir()}
+    assert set(files) == {"report.json", "index.html", "rates.png", "idle.png", "soak.png"}
+    told = json.loads(files["report.json"].read_text())
+    assert set(told["figures"]) >= FIGURES
+    assert told["broken"] == []
+    assert [fault["what"] for fault in told["faults"]] == ["radio off"] * 2 + ["soft reset"] * 2 + [
+        "hard reset"
+    ] * 2
+    assert told["kind"] == folder.BEHIND_TCP  # and so no proof of hardware
+    assert told["figures"]["load_50_rate"] == pytest.approx(50, rel=0.1)
+    page = files["index.html"].read_text()
+    assert "What this would show, of real boards" in page
+    for name in set(files) - {"report.json", "index.html"}:
+        assert f'src="{name}"' in page
+    private = [str(Path.home()), str(tmp_path), socket.gethostname(), getpass.getuser(), *ports]
+    for text in (page, files["report.json"].read_text()):
+        assert [word for word in private if re.search(rf"\b{re.escape(word)}\b", text)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_ready")
+def test_a_message_that_is_lost_is_told(tmp_path, monkeypatch):
+    program = tmp_path / "steady.py"
+    from picolink_pc.prove import measure
+
+    source = measure._STEADY.read_text()
+    assert "score.sent += 1\n" in source
+    program.write_text(source.replace("score.sent += 1\n", "score.sent += 2 if score.sent == 20 else 1\n"))
+    monkeypatch.setattr(measure, "_STEADY", program)
+    monkeypatch.setattr(measure, "QUICK", dataclasses.replace(QUICK, full_s=1, load_s=1, trips=5, soak_s=0))
+    _, outcome = on_virtual_ports("--quick", "--out", str(tmp_path / "report"))
+    assert outcome.exit_code == 1
+    assert "full rate, native engine, to the central: 0 lost, 1 wrong" in outcome.output
+    told = json.loads((tmp_path / "report" / "report.json").read_text())
+    shown = dict(figures.shown(told["figures"], told["broken"]))
+    assert [there for what, there in shown.items() if "messages both ways" in what] == [False, False]
+    assert [there for what, there in shown.items() if what.startswith("drops")] == [True]
+
+
+def test_boards_at_usb_are_named_by_the_end_of_their_number(tmp_path):
+    board = {
+        "identity": "...2f0a",
+        "machine": "Raspberry Pi Pico W with RP2040",
+        "MicroPython": "1.28.0",
+        "picolink": "0.1.0",
+        "engine": "native",
+    }
+    values = dict.fromkeys(figures.FIGURES, 1.0)
+    told = folder.report([board, board], ("/dev/ttyACM0", "/dev/ttyACM1"), QUICK, Figures(values))
+    folder.write(tmp_path, told)
+    assert told["kind"] == folder.AT_USB
+    page = (tmp_path / "index.html").read_text()
+    assert "What this shows" in page
+    assert "ttyACM" not in page + (tmp_path / "report.json").read_text()
+
+
+def test_a_number_is_shortened():
+    from picolink_pc.findings import Findings
+
+    class Found(Findings):
+        def __init__(self):
+            self.__dict__.update(dict.fromkeys(Findings.__dataclass_fields__), mpy=0, clock=125_000_000)
+
+        version_text = "1.28.0"
+
+    assert folder.about_board(Found(), "e6614103e7172f0a")["identity"] == "...2f0a"
+
+
+def test_what_was_predicted_has_every_figure():
+    predicted = folder.predicted()
+    assert set(predicted["figures"]) == set(figures.FIGURES)
+    assert predicted["kind"] == folder.BEHIND_TCP
+    assert predicted["broken"] == []
+
+
+@pytest.mark.parametrize("ports", [(), ("A",), ("A", "A")])
+def test_a_link_has_two_boards(ports):
+    outcome = CliRunner().invoke(prove, [word for port in ports for word in ("--port", port)])
+    assert outcome.exit_code == 2
+    assert "--port is needed twice" in outcome.output
