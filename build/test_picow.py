@@ -28,6 +28,8 @@ STEPS = {
     "chaos": (*_PICOLINK, "chaos", "--boards", "--drops", "10", "--restarts", "2", "--out", "OUT"),
     "soak": (*_PICOLINK, "soak", "--duration", "1m", "--out", "OUT"),
     "bench-link": (*_PICOLINK, "bench", "link", "rate", "latency", *_AT_15_MS, "--out", "OUT"),
+    "logging": (*_PICOLINK, "bench", "logging", "--out", "OUT"),
+    "prove": (sys.executable, "-m", "pytest", "-q", "tests/test_prove.py", "-k", "proven"),
     "bench-cpu": (*_PICOLINK, "bench", "cpu", "--out", "OUT"),
 }
 """What is run, with --firmware IMAGE behind it; OUT is the folder for what it finds."""

@@ -7,6 +7,7 @@ for the Pico W: with one at hand, `picolink demo --firmware` does.
 
 import asyncio
 import dataclasses
+import json
 import struct
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from click.testing import CliRunner
 from elftools.elf.elffile import ELFFile
 from pico_firmware import RP2350_ARM, uf2_blocks, write_plain_firmware
 from picolink_pc import device, products
-from picolink_pc.bench import cpu_firmware, traffic
+from picolink_pc.bench import cpu_firmware, logging, traffic
 from picolink_pc.bench.cpu import cpu
 from picolink_pc.bench.link import link
 from picolink_pc.boards import BoardError, Room, play
@@ -473,6 +474,18 @@ def test_an_emulator_that_stops_says_why(tmp_path):
     assert output[0].endswith("damaged.uf2: block 0 is not a UF2 block")
 
 
+def test_a_program_that_starts_the_second_core_is_told_that_there_is_none(firmware):
+    async def work(room):
+        board = room.board("board")
+        await board.start_code("import _thread\n_thread.start_new_thread(print, ())\nprint('started')\n")
+        return await board.exit_code(10), board.output
+
+    code, output = in_room(firmware, work)
+    assert code == 1
+    (line,) = output
+    assert line.startswith("the emulated board stopped: the program starts the second core (_thread)")
+
+
 def test_firmware_that_never_gets_to_its_repl_is_named(tmp_path, firmware, monkeypatch):
     monkeypatch.setattr("picolink_pc.emulated_boards._START_S", 2)
     content = bytearray(firmware.path.read_bytes())
@@ -703,3 +716,22 @@ def test_a_profile_wants_names(tmp_path, firmware):
     file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
     result = CliRunner().invoke(cpu, ["--profile", "--firmware", str(file)])
     assert (result.exit_code, "--profile needs" in result.output) == (2, True)
+
+
+def test_logging_to_flash_needs_boards_with_flash():
+    outcome = CliRunner().invoke(logging.logging, [])
+    assert outcome.exit_code == 2
+    assert "virtual boards have no flash" in outcome.output
+
+
+def test_a_board_that_logs_loses_no_message(firmware, monkeypatch, tmp_path):
+    """Virtual boards stand for those of the firmware: what is run, and the table."""
+    monkeypatch.setattr(logging, "_SECONDS", 0.5)
+    monkeypatch.setattr(logging, "_EVERY_MS", (0, 100))
+    monkeypatch.setattr(logging, "Stack", lambda **_: traffic.Stack())
+    monkeypatch.setattr(logging, "play", lambda work, _firmware: asyncio.run(work))
+    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    outcome = CliRunner().invoke(logging.logging, ["--firmware", str(file), "--out", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    rows = json.loads((tmp_path / "logging-firmware.json").read_text())["rows"]
+    assert [(row["every"], row["lost"], row["drops"]) for row in rows] == [(None, 0, 0), (100, 0, 0)]

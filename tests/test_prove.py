@@ -1,4 +1,7 @@
-"""`picolink prove` on two virtual boards behind serial ports: the whole of it, and what its folder tells."""
+"""`picolink prove` on two virtual boards behind serial ports: the whole of it, and what its folder tells.
+
+pytest --firmware IMAGE: on two emulated Pico Ws, as `make test-picow` does.
+"""
 
 import asyncio
 import dataclasses
@@ -12,8 +15,11 @@ import pytest
 from click.testing import CliRunner
 from picolink_pc import advice
 from picolink_pc.boards import Room
-from picolink_pc.prove import figures, folder, prove
+from picolink_pc.emulator import Emulator
+from picolink_pc.emulator.firmware import MISS_CYCLES
+from picolink_pc.prove import figures, folder, measure, prove
 from picolink_pc.prove.measure import QUICK, Figures
+from picolink_pc.radio_door import RadioDoor
 from virtual_port import VirtualPort
 
 FIGURES = {
@@ -23,28 +29,36 @@ FIGURES = {
 }
 
 
-def on_virtual_ports(*arguments):
-    """What the command has said, exit code included."""
-
-    async def inside():
-        async with Room() as room:
-            ports = [await VirtualPort(room.board(role)).offer() for role in ("peripheral", "central")]
-            words = [*arguments, *(word for port in ports for word in ("--port", port))]
-            return ports, await asyncio.to_thread(CliRunner().invoke, prove, words)
-
-    return asyncio.run(inside())
-
-
 @pytest.fixture
-def _ready(monkeypatch):
-    """Of a virtual board the stand-in hides MicroPython's own module bluetooth."""
-    monkeypatch.setattr(advice, "next_step", lambda _port, _found: None)
+def on_ports(monkeypatch, pytestconfig):
+    """on_ports(arguments): the ports, and what the command has said.
+
+    On virtual boards, or with pytest's option --firmware on two emulated Pico Ws.
+    """
+    firmware = pytestconfig.getoption("firmware")
+
+    def invoke(arguments, ports):
+        return CliRunner().invoke(prove, [*arguments, *(word for port in ports for word in ("--port", port))])
+
+    async def on_virtual_boards(arguments, boards):
+        async with Room() as room, RadioDoor(room.radio):
+            ports = [await VirtualPort(room.board(f"board {n}")).offer() for n in range(boards)]
+            return ports, await asyncio.to_thread(invoke, arguments, ports)
+
+    def on_boards(*arguments, boards=2):
+        if firmware:
+            with Emulator(firmware, radio=True, pair=True, miss_cycles=MISS_CYCLES) as pair:
+                return pair.ports, invoke(arguments, pair.ports)
+        # Of a virtual board the stand-in hides MicroPython's own module bluetooth.
+        monkeypatch.setattr(advice, "next_step", lambda _port, _found: None)
+        return asyncio.run(on_virtual_boards(arguments, boards))
+
+    return on_boards
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_ready")
-def test_two_boards_at_ports_are_proven(tmp_path):
-    ports, outcome = on_virtual_ports("--quick", "--out", str(tmp_path / "report"))
+def test_two_boards_at_ports_are_proven(on_ports, tmp_path):
+    ports, outcome = on_ports("--quick", "--out", str(tmp_path / "report"))
     assert outcome.exit_code == 0, outcome.output
     files = {path.name: path for path in (tmp_path / "report").iterdir()}
     assert set(files) == {"report.json", "index.html", "rates.png", "idle.png", "soak.png"}
@@ -66,23 +80,36 @@ def test_two_boards_at_ports_are_proven(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_ready")
-def test_a_message_that_is_lost_is_told(tmp_path, monkeypatch):
+def test_a_message_that_is_lost_is_told(on_ports, tmp_path, monkeypatch):
     program = tmp_path / "steady.py"
-    from picolink_pc.prove import measure
-
     source = measure._STEADY.read_text()
     assert "score.sent += 1\n" in source
     program.write_text(source.replace("score.sent += 1\n", "score.sent += 2 if score.sent == 20 else 1\n"))
     monkeypatch.setattr(measure, "_STEADY", program)
     monkeypatch.setattr(measure, "QUICK", dataclasses.replace(QUICK, full_s=1, load_s=1, trips=5, soak_s=0))
-    _, outcome = on_virtual_ports("--quick", "--out", str(tmp_path / "report"))
+    _, outcome = on_ports("--quick", "--out", str(tmp_path / "report"))
     assert outcome.exit_code == 1
     assert "full rate, native engine, to the central: 0 lost, 1 wrong" in outcome.output
     told = json.loads((tmp_path / "report" / "report.json").read_text())
     shown = dict(figures.shown(told["figures"], told["broken"]))
     assert [there for what, there in shown.items() if "messages both ways" in what] == [False, False]
     assert [there for what, there in shown.items() if what.startswith("drops")] == [True]
+
+
+@pytest.mark.slow
+def test_a_board_and_this_pc_are_proven(on_ports, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where an open radio is found: no other one
+    quick = dataclasses.replace(QUICK, full_s=1, load_s=1, trips=5, soak_s=2)
+    monkeypatch.setattr(measure, "QUICK", quick)
+    words = ("--quick", "--radio", "virtual", "--out", str(tmp_path / "report"))
+    _, outcome = on_ports(*words, boards=1)
+    assert outcome.exit_code == 0, outcome.output
+    told = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert told["boards"][1]["machine"] == "this PC"
+    assert {fault["board"] for fault in told["faults"]} == {"peripheral"}
+    there = {name for name in figures.FIGURES if told["figures"].get(name) is not None}
+    assert there == {name for name in figures.FIGURES if not re.search("(idle|free|grown)_central", name)}
+    assert all(works for _, works in figures.shown(told["figures"], told["broken"]))
 
 
 def test_boards_at_usb_are_named_by_the_end_of_their_number(tmp_path):
@@ -121,8 +148,8 @@ def test_what_was_predicted_has_every_figure():
     assert predicted["broken"] == []
 
 
-@pytest.mark.parametrize("ports", [(), ("A",), ("A", "A")])
-def test_a_link_has_two_boards(ports):
+@pytest.mark.parametrize("ports", [(), ("A", "A"), ("A", "B", "C")])
+def test_a_link_has_two_ends(ports):
     outcome = CliRunner().invoke(prove, [word for port in ports for word in ("--port", port)])
     assert outcome.exit_code == 2
-    assert "--port is needed twice" in outcome.output
+    assert "--port is needed once" in outcome.output

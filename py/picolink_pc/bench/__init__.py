@@ -20,6 +20,7 @@ _COMMANDS = {
     "cpu": (".bench.cpu", "How busy picolink keeps a Pico's CPU at the radio's full rate."),
     "sweep": (".bench.sweep", "What would two boards do? Simulated in virtual time."),
     "heap": (".bench.heap", "A million messages through one link, and the heap meanwhile."),
+    "logging": (".bench.logging", "What becomes of a link while a board logs to its file system."),
     "costs": (".bench.costs", "For maintainers: the cycles that the sweep computes with."),
     "docs": (".bench.docs", "For maintainers: put results into the pages of docs."),
 }
@@ -38,6 +39,7 @@ def bench() -> None:
     picolink bench cpu       how busy a Pico is at the radio's full rate
     picolink bench sweep     what your boards would do, in a simulation
     picolink bench heap      a million messages, and the heap meanwhile
+    picolink bench logging   a board that logs to its file system while it is linked
 
     Results go to build/out/bench.  docs/benchmarks.md explains the figures and how far to trust them.
     """

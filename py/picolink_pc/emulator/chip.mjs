@@ -10,6 +10,7 @@ import { FlashCache } from './flash_cache.mjs';
 import { answerFlashCommands } from './flash_commands.mjs';
 import { emptyFifosWhenJoined, runOnClock } from './pio.mjs';
 import { RING_OSCILLATOR_ADDRESS, RingOscillator } from './random.mjs';
+import { refuseSecondCore } from './second_core.mjs';
 import { raiseTransmitInterruptAfterWrites } from './uart.mjs';
 import { UsbSerial } from './usb_serial.mjs';
 
@@ -70,6 +71,7 @@ export function buildChip(
   chip.peripherals[RING_OSCILLATOR_ADDRESS >>> 12] = new RingOscillator(chip, 'ROSC', seed);
   answerFlashCommands(chip, uniqueId);
   chip.uart.forEach(raiseTransmitInterruptAfterWrites);
+  refuseSecondCore(chip);
   const takenOver = new Set();
   for (const pio of chip.pio) {
     pio.machines.forEach(emptyFifosWhenJoined);

@@ -15,6 +15,7 @@ from ..boards import BoardError
 from ..chaos.soak import Duration
 from ..device import DeviceError
 from ..findings import look, try_imports
+from ..terminal.visit import open_radio, radio_option
 
 _NUMBER = """
 try:
@@ -26,7 +27,14 @@ except Exception:
 
 
 @click.command()
-@click.option("--port", "ports", multiple=True, metavar="PORT", help="Serial port of a board; give two.")
+@click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    metavar="PORT",
+    help="Serial port of a board; give two, or one: this PC is the other end.",
+)
+@radio_option
 @click.option(
     "--soak", type=Duration(), default="5m", show_default=True, help="At the full rate: 90s, 5m, 8h ..."
 )
@@ -38,13 +46,14 @@ except Exception:
     show_default=True,
     help="Folder for the report.",
 )
-def prove(ports: tuple[str, ...], soak: int, quick: bool, out: Path) -> None:
+def prove(ports: tuple[str, ...], radio: str, soak: int, quick: bool, out: Path) -> None:
     """Two real boards: rates, latency, CPU, heap, faults, a soak.
 
     \b
     picolink prove --port /dev/ttyACM0 --port /dev/ttyACM1
     picolink prove --port ... --port ... --soak 1h
     picolink prove --port ... --port ... --quick
+    picolink prove --port /dev/ttyACM0      one board and this PC
 
     Both boards need picolink: picolink install. The first one advertises. About ten minutes; then a folder
     is there, with a page, pictures and a JSON file, that you can attach to a public issue: it has the last
@@ -54,21 +63,25 @@ def prove(ports: tuple[str, ...], soak: int, quick: bool, out: Path) -> None:
     Exit code 1 if a message was lost, doubled, damaged or out of order. (Never run on hardware yet: only on
     emulated Pico Ws, at their emulated USB ports.)
     """
-    if len(ports) != 2 or ports[0] == ports[1]:
-        raise click.UsageError("--port is needed twice: a link has two boards")
+    if len(ports) not in (1, 2) or len(set(ports)) != len(ports):
+        raise click.UsageError("--port is needed once, for a board and this PC, or twice, for two boards")
+    if len(ports) == 1:
+        open_radio(radio)  # or it says what is missing
     extras.require("plots", "the report's pictures")
-    from .folder import report, write
+    from .folder import about_pc, report, write
     from .measure import QUICK, Measurement, Plan
-    from .session import PortPair
+    from .session import SidePair
 
     console = Console(highlight=False)
     plan = QUICK if quick else dataclasses.replace(Plan(), soak_s=soak)
     try:
         boards = [_about(port) for port in ports]
+        if len(ports) == 1:
+            boards.append(about_pc())
         columns = (TextColumn("{task.description:32}"), BarColumn(), TimeElapsedColumn())
-        with PortPair(ports) as pair, Progress(*columns, console=console) as progress:
+        with SidePair(ports, radio) as pair, Progress(*columns, console=console) as progress:
             task = progress.add_task("", total=1)
-            native = all(board["native"] for board in boards)
+            native = all(board["native"] for board in boards[: len(ports)])
 
             def tell(what: str, share: float) -> None:
                 progress.update(task, description=what, completed=share)

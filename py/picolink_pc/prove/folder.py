@@ -2,6 +2,7 @@
 
 import datetime
 import html
+import importlib.util
 import json
 import platform
 from importlib.metadata import version
@@ -42,6 +43,17 @@ def about_board(found: Findings, number: str) -> dict[str, object]:
         "firmware": found.own_build,
         "native": bool(found.native),
         "engine": found.engine,
+    }
+
+
+def about_pc() -> dict[str, object]:
+    """The same, where this PC is the other end."""
+    return {
+        "identity": "-",
+        "machine": "this PC",
+        "MicroPython": "-",
+        "picolink": version("picolink"),
+        "engine": "native" if importlib.util.find_spec("_picolink") else "python",
     }
 
 

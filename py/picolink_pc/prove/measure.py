@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..chaos.oracle import Oracle
 from ..percentile import percentile
-from .session import ROLES, PortBoard, PortPair
+from .session import ROLES, Side, SidePair
 
 _PROGRAMS = Path(__file__).parent / "programs"
 _STEADY = _PROGRAMS / "steady.py"
@@ -67,7 +67,7 @@ class Figures:
 class Measurement:
     """tell: called with what is going on, and how far it has come (0 to 1)."""
 
-    def __init__(self, pair: PortPair, plan: Plan, native: bool, tell: Callable[[str, float], None]) -> None:
+    def __init__(self, pair: SidePair, plan: Plan, native: bool, tell: Callable[[str, float], None]) -> None:
         self.figures = Figures()
         self._pair = pair
         self._plan = plan
@@ -101,9 +101,14 @@ class Measurement:
             said = [line for _, line in boards["central"].lines if line.startswith("at ")]
             self._tell(what, min(1, len(said) * every_s / seconds))
 
-        boards = self._pair.boards
-        words = (engine, str(rate), str(seconds), str(every_s), "idle" if idle else "-")
-        self._pair.run(_STEADY, lambda role: (role, *words), tell)
+        boards = self._pair.sides
+
+        def words(role: str) -> tuple[str, ...]:
+            on_board = boards[role].is_board
+            how = (engine, "idle" if idle else "-") if on_board else ("any", "-")
+            return role, how[0], str(rate), str(seconds), str(every_s), how[1]
+
+        self._pair.run(_STEADY, words, tell)
         ends = [board.told("end")[-1] for board in boards.values()]
         for end, other, role in zip(ends, reversed(ends), ROLES, strict=True):
             lost = other["sent"] - end["received"]
@@ -113,19 +118,19 @@ class Measurement:
 
     def _keep(self, name: str, ends: list[dict]) -> None:
         values = self.figures.values
-        values[f"{name}_rate"] = min(1000 * end["received"] / end["ms"] for end in ends)
+        values[f"{name}_rate"] = min(end["rate"] for end in ends)
         for end, role in zip(ends, ROLES, strict=True):
             values[f"{name}_idle_{role}"] = end["idle"]
 
     def _keep_opening(self) -> None:
-        for role, board in self._pair.boards.items():
+        for role, board in self._pair.sides.items():
             (said,) = board.told("open")
             self.figures.values[f"open_ms_{role}"] = said["ms"]
-            self.figures.values[f"free_{role}"] = said["free_open"]
+            self.figures.values[f"free_{role}"] = said["free_open"] or None
 
     def _echo(self) -> None:
         count = self._plan.trips
-        central = self._pair.boards["central"]
+        central = self._pair.sides["central"]
 
         def tell() -> None:
             self._tell("round trips", 50 * len(central.lines) / (count + 50))
@@ -138,8 +143,10 @@ class Measurement:
             self.figures.values[f"trip_{name}"] = percentile(trips, share)
 
     def _soak(self) -> None:
-        self._steady("soak", self._engine, 0, self._plan.soak_s, idle=False, every_s=self._plan.soak_every_s)
-        said = {role: board.told("at") for role, board in self._pair.boards.items()}
+        ends = self._steady(
+            "soak", self._engine, 0, self._plan.soak_s, idle=False, every_s=self._plan.soak_every_s
+        )
+        said = {role: board.told("at") for role, board in self._pair.sides.items()}
         for one, other in zip(*said.values(), strict=False):
             self.figures.soak.append(
                 {"s": one["s"], "received": one["received"] + other["received"]}
@@ -148,9 +155,9 @@ class Measurement:
         for role in ROLES:
             quarter = len(self.figures.soak) // 4 or 1
             heaps = [row[role] for row in self.figures.soak]
-            self.figures.values[f"soak_grown_{role}"] = min(heaps[-quarter:]) - min(heaps[:quarter])
-        last = self.figures.soak[-1]
-        self.figures.values["soak_rate"] = last["received"] / 2 / last["s"]
+            grown = min(heaps[-quarter:]) - min(heaps[:quarter])
+            self.figures.values[f"soak_grown_{role}"] = grown if self._pair.sides[role].is_board else None
+        self.figures.values["soak_rate"] = min(end["rate"] for end in ends)
 
     # -- faults -------------------------------------------------------------------------------------------
 
@@ -160,6 +167,7 @@ class Measurement:
             (what, role)
             for what in ("radio off", "soft reset", "hard reset")
             for role in ROLES * self._plan.faults
+            if self._pair.sides[role].is_board
         ]
         for number, (what, role) in enumerate(strikes):
             self._tell(f"{what}, {role}", number / len(strikes))
@@ -174,8 +182,8 @@ class Measurement:
 class _Lives:
     """Messages both ways while faults strike, and an oracle for each way that knows of restarts."""
 
-    def __init__(self, pair: PortPair) -> None:
-        self._boards = pair.boards
+    def __init__(self, pair: SidePair) -> None:
+        self._boards = pair.sides
         self._oracles = {role: Oracle(f"faults, to the {role}") for role in ROLES}
         self._lives = dict.fromkeys(ROLES, 0)
         self._read = dict.fromkeys(ROLES, 0)  # lines that the oracle has had
@@ -185,7 +193,7 @@ class _Lives:
             self._start(board, role)
         self._flow()
 
-    def _start(self, board: PortBoard, role: str) -> None:
+    def _start(self, board: Side, role: str) -> None:
         self._read[role] = 0
         words = (_OPEN[role], "Prove lives", str(self._lives[role]), "-", "whole")
         board.start(_LIVES, words, (_MESSAGES,))

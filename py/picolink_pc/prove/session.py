@@ -1,7 +1,9 @@
-"""Two boards at serial ports that run programs while this PC watches, strikes and restarts them."""
+"""Two boards at serial ports, or one and this PC: they run programs, and are watched, struck and reset."""
 
 import contextlib
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +12,6 @@ from typing import Self
 
 import serial.tools.list_ports
 from mpremote.transport import TransportError
-from mpremote.transport_serial import SerialTransport
 
 from .. import device
 from ..boards import BoardError
@@ -23,6 +24,7 @@ _SILENCE_S = 120
 
 _INTERRUPT_S = 3
 _INTERRUPTS = 20
+_PAUSE_S = 0.3
 _BACK_S = 60
 """In which a board that was reset is at its port again."""
 
@@ -30,48 +32,22 @@ _BACK_S = 60
 _AS_MODULE = "import sys, __main__\nsys.modules[{!r}] = __main__\n"
 
 
-class PortBoard:
-    """The board at `port`, in its raw REPL.
+class Side:
+    """One end of the link: it runs programs, one at a time, and what they print is read in a thread.
 
     role: for people.   lines: that the program has printed, each with the time.monotonic() at which it came.
-    Raises DeviceError when it does not answer, BoardError when a program on it fails.
+    is_board: can it be struck and reset?   Raises BoardError when a program fails.
     """
 
-    def __init__(self, port: str, role: str) -> None:
+    is_board = True
+
+    def __init__(self, role: str) -> None:
         self.role = role
         self.lines: list[tuple[float, str]] = []
-        self._port = port
-        self._usb_number = _usb_number(port)
         self._partial = b""
         self._error = b""
         self._thread: threading.Thread | None = None
-        self._open = contextlib.ExitStack()
         self._news = threading.Event()
-
-    @property
-    def transport(self) -> SerialTransport:
-        return self._transport
-
-    def connect(self) -> None:
-        """A soft reset is a part of it."""
-        self._transport = self._open.enter_context(device.connect(self._port))
-
-    def close(self) -> None:
-        """Its own program starts again."""
-        with contextlib.suppress(DeviceError, OSError, TransportError):
-            self.interrupt()
-        self._open.close()
-
-    def start(self, program: Path, words: tuple[str, ...], modules: tuple[Path, ...] = ()) -> None:
-        """Run it with sys.argv[1:] == words; modules: files that it imports."""
-        self.lines.clear()
-        self._partial = self._error = b""
-        for module in modules:
-            device.run(self._transport, module.read_text() + "\n" + _AS_MODULE.format(module.stem))
-        device.run(self._transport, f"import sys\nsys.argv[:] = {['', *words]!r}\n")
-        self._transport.exec_raw_no_follow(program.read_text())
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
 
     def wait_line(self, kind: str, limit_s: float = _SILENCE_S, since: int = 0) -> str:
         """The rest of the first line that begins with `kind`, from number `since` on."""
@@ -93,11 +69,8 @@ class PortBoard:
 
     def told(self, kind: str) -> list[dict]:
         """What the lines of this kind have in JSON."""
-        return [
-            json.loads(rest)
-            for word, _, rest in (line.partition(" ") for _, line in self.lines)
-            if word == kind
-        ]
+        lines = (line.partition(" ") for _, line in self.lines)
+        return [json.loads(rest) for word, _, rest in lines if word == kind]
 
     @property
     def running(self) -> bool:
@@ -109,6 +82,59 @@ class PortBoard:
         self._thread = None
         if self._error:
             raise BoardError(self._complaint("failed"))
+
+    def _follow(self, read: Callable[[], bytes]) -> None:
+        """In a thread, until the program has ended.   read: returns its traceback; calls _take meanwhile."""
+        self.lines.clear()
+        self._partial = self._error = b""
+
+        def follow() -> None:
+            try:
+                self._error = read()
+            except (TransportError, OSError) as error:
+                self._error = str(error).encode()
+            self._news.set()
+
+        self._thread = threading.Thread(target=follow, daemon=True)
+        self._thread.start()
+
+    def _take(self, data: bytes) -> None:
+        *whole, self._partial = (self._partial + data).replace(b"\x04", b"").split(b"\n")
+        now = time.monotonic()
+        self.lines += [(now, line.decode(errors="replace").rstrip("\r")) for line in whole]
+        self._news.set()
+
+    def _complaint(self, what: str) -> str:
+        said = [line for _, line in self.lines[-5:]] + self._error.decode(errors="replace").splitlines()[-6:]
+        return "\n    ".join((f"the {self.role} {what}; it has said:", *said))
+
+
+class PortBoard(Side):
+    """The board at `port`, in its raw REPL.  Raises DeviceError, too, when it does not answer."""
+
+    def __init__(self, port: str, role: str) -> None:
+        super().__init__(role)
+        self._port = port
+        self._usb_number = _usb_number(port)
+        self._open = contextlib.ExitStack()
+
+    def connect(self) -> None:
+        """A soft reset is a part of it."""
+        self._transport = self._open.enter_context(device.connect(self._port))
+
+    def close(self) -> None:
+        """Its own program starts again."""
+        with contextlib.suppress(BoardError, DeviceError, OSError, TransportError):
+            self.interrupt()
+        self._open.close()
+
+    def start(self, program: Path, words: tuple[str, ...], modules: tuple[Path, ...] = ()) -> None:
+        """Run it with sys.argv[1:] == words; modules: files that it imports."""
+        for module in modules:
+            device.run(self._transport, module.read_text() + "\n" + _AS_MODULE.format(module.stem))
+        device.run(self._transport, f"import sys\nsys.argv[:] = {['', *words]!r}\n")
+        self._transport.exec_raw_no_follow(program.read_text())
+        self._follow(lambda: self._transport.follow(_SILENCE_S, self._take)[1])
 
     def type(self, text: str) -> None:
         """For the program's standard input."""
@@ -122,7 +148,7 @@ class PortBoard:
             self._transport.serial.write(b"\x03")
             self._thread.join(_INTERRUPT_S)
         else:
-            raise BoardError(self._complaint("Ctrl-C does not stop the program"))
+            raise BoardError(self._complaint("does not stop at Ctrl-C"))
         self._thread = None
 
     def soft_reset(self) -> None:
@@ -140,7 +166,7 @@ class PortBoard:
             self._open.close()
         end = time.monotonic() + _BACK_S
         while True:
-            time.sleep(0.3)
+            time.sleep(_PAUSE_S)
             self._port = _port_of(self._usb_number) or self._port
             try:
                 self.connect()
@@ -149,57 +175,79 @@ class PortBoard:
                 if time.monotonic() > end:
                     raise
 
-    def _follow(self) -> None:
-        try:
-            _, self._error = self._transport.follow(_SILENCE_S, self._take)
-        except (TransportError, OSError) as error:
-            self._error = str(error).encode()
-        self._news.set()
 
-    def _take(self, data: bytes) -> None:
-        *whole, self._partial = (self._partial + data).replace(b"\x04", b"").split(b"\n")
-        now = time.monotonic()
-        self.lines += [(now, line.decode(errors="replace").rstrip("\r")) for line in whole]
-        self._news.set()
+class PcSide(Side):
+    """This PC, with Bluetooth of its own.  radio: as open_radio() takes it."""
 
-    def _complaint(self, what: str) -> str:
-        said = [line for _, line in self.lines[-5:]] + self._error.decode(errors="replace").splitlines()[-6:]
-        return "\n    ".join((f"the {self.role} {what}; it has said:", *said))
+    is_board = False
+
+    def __init__(self, radio: str, role: str) -> None:
+        super().__init__(role)
+        self._radio = radio
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def connect(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.soft_reset()
+
+    def start(self, program: Path, words: tuple[str, ...], modules: tuple[Path, ...] = ()) -> None:  # noqa: ARG002
+        """As PortBoard's; it finds its modules beside it."""
+        command = (sys.executable, "-u", "-m", "picolink_pc.prove.pc_side", self._radio, str(program), *words)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        self._follow(self._read)
+
+    def type(self, text: str) -> None:
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
+
+    def soft_reset(self) -> None:
+        """End the program, if it runs."""
+        if self._process:
+            self._process.kill()
+            self._thread.join() if self._thread else None
+            self._process = self._thread = None
+
+    def _read(self) -> bytes:
+        for line in self._process.stdout:
+            self._take(line)
+        error = self._process.stderr.read()
+        return error if self._process.wait() else b""
 
 
-class PortPair:
-    """The boards at two ports: use it with `with`."""
+class SidePair:
+    """Both: use it with `with`.  ports: of the peripheral and the central; one: the PC is the central."""
 
-    def __init__(self, ports: tuple[str, ...]) -> None:
-        self.boards = {role: PortBoard(port, role) for role, port in zip(ROLES, ports, strict=True)}
+    def __init__(self, ports: tuple[str, ...], radio: str) -> None:
+        central = PortBoard(ports[1], "central") if ports[1:] else PcSide(radio, "central")
+        self.sides = {"peripheral": PortBoard(ports[0], "peripheral"), "central": central}
 
     def __enter__(self) -> Self:
         try:
-            for board in self.boards.values():
-                board.connect()
+            for side in self.sides.values():
+                side.connect()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        for board in self.boards.values():
+        for side in self.sides.values():
             with contextlib.suppress(DeviceError):
-                board.close()
+                side.close()
 
-    def run(
-        self, program: Path, words: Callable[[str], tuple[str, ...]], tell: Callable[[], None]
-    ) -> dict[str, PortBoard]:
+    def run(self, program: Path, words: Callable[[str], tuple[str, ...]], tell: Callable[[], None]) -> None:
         """Freshly reset, both run it to its end.  words: for a role.   tell: called often meanwhile."""
-        for role, board in self.boards.items():
-            device.soft_reset(board.transport)
-            board.start(program, words(role))
-        while any(board.running for board in self.boards.values()):
+        for role, side in self.sides.items():
+            side.soft_reset()
+            side.start(program, words(role))
+        while any(side.running for side in self.sides.values()):
             tell()
             time.sleep(0.1)
-        for board in self.boards.values():
-            board.join()
-        return self.boards
+        for side in self.sides.values():
+            side.join()
 
 
 def _usb_number(port: str) -> str | None:

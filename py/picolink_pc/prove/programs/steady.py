@@ -1,10 +1,11 @@
 # Messages both ways at a steady rate, each checked:  steady.py ROLE ENGINE RATE SECONDS EVERY_S IDLE
-# RATE: messages/s, 0: as fast as it goes.  EVERY_S: between two lines "at".  IDLE: "idle" measures the CPU's
-# idle share.  Prints, a word and JSON each:
+# ENGINE: native, python or any.  RATE: messages/s, 0: as fast as it goes.  EVERY_S: between two lines "at".
+# IDLE: "idle" measures the CPU's idle share.  Prints, a word and JSON each:
 #
 #   open  ms from the call to the connection; heap that is free before and with the link, in bytes
 #   at    s since the start; messages sent, received, and of those wrong; heap in use; % of the CPU or null
-#   end   the same of the whole time, ms that it took, and the link's stats
+#   end   messages of the whole time, ms that it took, the link's stats; in the middle half of the time: rate
+#         (messages/s received), idle
 
 import gc
 
@@ -122,6 +123,15 @@ async def watch(score, every_s, spinner):
         tell("at", told)
 
 
+async def middle(score, seconds, spinner):
+    """What was received per second, and the idle share, in the middle half of the time."""
+    await asyncio.sleep_ms(seconds * 250)
+    received, before_ms, began = score.received, spinner and spinner.idle_ms(), time.ticks_ms()
+    await asyncio.sleep_ms(seconds * 500)
+    ms = time.ticks_diff(time.ticks_ms(), began)
+    return {"rate": 1000 * (score.received - received) / ms, "idle": idle_share(spinner, before_ms, ms)}
+
+
 async def main(role, engine, rate, seconds, every_s, idle):
     spinner = None
     if idle == "idle":
@@ -130,19 +140,19 @@ async def main(role, engine, rate, seconds, every_s, idle):
     score = Score()
     open_link = picolink.advertise if role == "peripheral" else picolink.connect
     began = time.ticks_ms()
-    async with open_link("Prove", engine=engine) as link:
+    engines = {} if engine == "any" else {"engine": engine}
+    async with open_link("Prove", **engines) as link:
         took = time.ticks_diff(time.ticks_ms(), began)
         gc.collect()
         tell("open", {"ms": took, "free": _free, "free_open": gc.mem_free()})
         watcher = asyncio.create_task(watch(score, int(every_s), spinner))
         began = time.ticks_ms()
-        before_ms = spinner and spinner.idle_ms()
+        looks = asyncio.create_task(middle(score, int(seconds), spinner))
         await asyncio.gather(send(link, int(rate), int(seconds), score), receive(link, score))
-        ms = time.ticks_diff(time.ticks_ms(), began)
-        idle = idle_share(spinner, before_ms, ms)
         watcher.cancel()
+        told = await looks
         await link.flush()
-        told = {"ms": ms, "idle": idle, "stats": link.stats}
+        told["ms"], told["stats"] = time.ticks_diff(time.ticks_ms(), began), link.stats
         told.update({name: getattr(score, name) for name in ("sent", "received", "wrong")})
         tell("end", told)
 
