@@ -16,7 +16,10 @@ _COMMANDS = {
         "Many boards, some gateways and one broker, which are killed again and again: is a message lost?",
     ),
     "engine": (".bench.engine", "What one message costs: each step of its way, and the whole of it."),
-    "files": (".bench.files", "A file beside messages of the same size, and the heap that it takes."),
+    "files": (
+        ".bench.files",
+        "A file beside messages of the same size: how long each takes, and the heap meanwhile.",
+    ),
     "cpu": (".bench.cpu", "How busy picolink keeps a Pico's CPU at the radio's full rate."),
     "sweep": (".bench.sweep", "What would two boards do? Simulated in virtual time."),
     "heap": (".bench.heap", "A million messages through one link, and the heap meanwhile."),
