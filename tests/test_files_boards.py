@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from picolink_pc import products
 from picolink_pc.boards import Room
 from picolink_pc.radio.air import RadioSettings
 from picolink_pc.terminal.copy import copy
@@ -80,6 +82,25 @@ def test_a_board_that_restarts_continues(room, run, who):
 
     run(play())
     assert (room.there / "log.csv").read_bytes() == CONTENT
+
+
+def test_littlefs_when_power_is_cut_inside_erase_and_program_calls(tmp_path):
+    """On the filesystem of Pico boards; the flash chip does a call under which power is cut in part."""
+    path = [products.native_module("x64").parent, products.ON_BOARDS, ".frozen"]
+    done = subprocess.run(
+        [products.MICROPYTHON, PROGRAMS / "flash_cuts.py", "1", "15", tmp_path / "scratch"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        env=os.environ | {"MICROPYPATH": ":".join(map(str, path))},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    files, programs, under = done.stdout.splitlines()
+    assert int(files.split()[-1]) >= 15
+    assert int(programs.split()[-1]) >= 15
+    assert re.search(r"'erase': \d", under)
+    assert re.search(r"'program': \d", under)
 
 
 def test_the_example_and_picolink_copy(tmp_path, monkeypatch, ctrl_c):  # noqa: ARG001

@@ -567,7 +567,7 @@ def test_a_benchmark_counts_what_emulated_boards_carry(tmp_path, firmware, monke
     ("command", "arguments", "complaint"),
     [
         (link, ("--port", "a", "--port", "b"), "--port is for real boards"),
-        (chaos, (), "--firmware is only for --boards"),
+        (chaos, (), "--firmware is only for --boards and --files"),
         (chaos, ("--boards", "--pc"), "give --pc or --firmware"),
     ],
 )

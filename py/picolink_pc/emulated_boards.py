@@ -48,6 +48,7 @@ class EmulatedBoard(Board):
     A program is typed into its raw REPL, over its USB serial port.
 
     led: is its LED on?  problems: what the model of the radio chip did not understand, told as lines as well.
+    torn: how often power was cut while a call wrote to its flash or erased it, and so did that in part.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class EmulatedBoard(Board):
         super().__init__(name, on_line)
         self.led = False
         self.problems: list[str] = []
+        self.torn = 0
         self._radio = radio
         self._engine = engine
         self._controller: RadioController | None = None
@@ -191,6 +193,8 @@ class EmulatedBoard(Board):
             self._power_radio(detail)
         elif what == "led":
             self.led = detail
+        elif what == "torn":
+            self.torn += 1
         elif what == "off":
             self._off.set()
         elif what == "problem":

@@ -2,7 +2,7 @@
 
 simulated.py    very many short runs in virtual time, each decided by its seed
 on_boards.py    connections dropped and boards restarted, on virtual or emulated boards
-file_cuts.py    files between virtual boards whose power is cut
+file_cuts.py    files between virtual or emulated boards whose power is cut
 pair.py         two boards, or one and a PC, and all that can be done to them
 oracle.py       whether what they have read is what docs/protocol.md promises
 soak.py         `picolink soak`: one pair for a long time, with its heap and latency over time
@@ -56,7 +56,7 @@ _OF_BOARDS = ("pc", "drops", "restarts")
     "--files",
     type=click.IntRange(min=1),
     metavar="CUTS",
-    help="Files between virtual boards, while the power of each is cut so often.",
+    help="Files between boards, while the power of each is cut so often.",
 )
 @click.option(
     "--engine",
@@ -117,8 +117,8 @@ def chaos(
             raise click.UsageError(f"--{name} is {'not for' if boards else 'only for'} --boards")
     if seed is not None and context.get_parameter_source("seeds") != ParameterSource.DEFAULT:
         raise click.UsageError("--seed is one run, --seeds is how many: give one of them")
-    if firmware and not boards:
-        raise click.UsageError("--firmware is only for --boards")
+    if firmware and not boards and not files:
+        raise click.UsageError("--firmware is only for --boards and --files")
     if firmware and pc:
         raise click.UsageError("--pc lives in real time, and emulated boards do not: give --pc or --firmware")
     if files and (boards or firmware):
@@ -137,8 +137,8 @@ def chaos(
         if files:
             from . import file_cuts
 
-            found = file_cuts.play(console, files, from_seed, jobs)
-            publish(console, [found.result(from_seed)], out, {})
+            found = file_cuts.play(console, files, from_seed, jobs, firmware)
+            publish(console, [found.result(from_seed, firmware)], out, {})
             kept = not found.errors
         elif boards:
             from . import on_boards

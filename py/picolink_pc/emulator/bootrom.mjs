@@ -127,11 +127,13 @@ function romFunctions(flash, startBootloader, flushCache) {
       const [offset, length, block] = cpu.registers;
       flash.erase(offset, length);
       cpu.cycles += eraseCycles(offset, length, block);
+      flash.endsAt(cpu.cycles);
     },
     RP: (cpu) => {
       const [offset, source, length] = cpu.registers;
       flash.program(offset, Uint8Array.from({ length }, (_, i) => cpu.readUint8(source + i)));
       cpu.cycles += Math.ceil(length / PAGE) * PAGE_CYCLES;
+      flash.endsAt(cpu.cycles);
     },
     UB: () => startBootloader(),
   };
@@ -210,7 +212,7 @@ const FLOAT_TABLE_SIZE = 0x80;
 /**
  * The ROM image and what its breakpoints do.
  *
- * @param flash {erase(offset, length), program(offset, bytes)}: the flash chip
+ * @param flash {erase(offset, length), program(offset, bytes), endsAt(cycles)}: the flash chip
  * @param startBootloader called when firmware asks for the USB bootloader (BOOTSEL)
  * @param flushCache called when firmware wants the flash cache emptied
  * @returns {image: Uint32Array, call(number, cpu)}: `call` serves breakpoint `number`

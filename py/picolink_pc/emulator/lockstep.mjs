@@ -35,7 +35,7 @@ const ACTIONS = {
   },
   off: (time) => {
     board.run(time);
-    board.powerOff();
+    board.powerOff(time);
   },
   freeze: (time) => {
     board.run(time);

@@ -15,6 +15,7 @@ const ANOTHER_BOOT = 0x9e3779b9; // spreads seeds: a board that restarts must no
  *   'off' it has been switched off,
  *   'hci' an HCI packet of the host (bytes), 'radio' the radio chip's power (bool), 'led' (bool),
  *   'serial' the USB serial port is there, 'output' bytes from it,
+ *   'torn' power was cut while a call wrote to flash or erased it; it has been done in part,
  *   'reset' and 'bootloader' firmware asked for it (the board has started again), 'problem' a text for a person
  */
 export class LockstepBoard {
@@ -84,7 +85,12 @@ export class LockstepBoard {
     this.#boot(this.time, 0);
   }
 
-  powerOff() {
+  /** At `time`; the board may be ahead of it by what writing to flash takes. */
+  powerOff(time) {
+    const ahead = Math.floor((this.time - time) / NANOS_PER_CYCLE);
+    if (this.isOn && this.#flash.cut(this.chip.core.cycles - ahead)) {
+      this.#tell('torn');
+    }
     this.#before = this.counts;
     this.#tellRadio(false);
     this.#tell('off');
