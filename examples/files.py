@@ -39,7 +39,7 @@ async def main():
         async with picolink.advertise("Files") as link:
             taking = asyncio.create_task(take_files(link))
             async for message in link:  # whatever else comes, files or not
-                print("received:", message.decode())
+                print("received:", message)
             await taking
 
 

@@ -33,7 +33,7 @@ async def main():
     async with link:
         tasks.append(asyncio.create_task(greet(link)))
         async for message in link:
-            print("Pico A received:", message.decode())
+            print("Pico A received:", message)
 
 
 asyncio.run(main())

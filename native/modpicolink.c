@@ -8,14 +8,7 @@
 #include <string.h>
 
 #include "crc32.h"
-
-#if MICROPY_ENABLE_DYNRUNTIME
-#include "py/dynruntime.h"
-#else
-#include "py/binary.h"
-#include "py/objstr.h"
-#include "py/runtime.h"
-#endif
+#include "objects.h"
 
 typedef struct {
     mp_obj_base_t base;
@@ -81,12 +74,6 @@ static uint32_t checked_ring_size(qstr name, mp_obj_t value) {
     return size;
 }
 
-/* Whether it has a buffer of bytes. */
-static bool is_bytes(mp_obj_t value, mp_buffer_info_t *bytes) {
-    return mp_get_buffer(value, bytes, MP_BUFFER_READ) &&
-           (bytes->typecode == 'B' || bytes->typecode == 'b' || bytes->typecode == BYTEARRAY_TYPECODE);
-}
-
 static uint32_t milliseconds(mp_obj_t now) {
     return mp_obj_get_int_truncated(now);
 }
@@ -94,7 +81,7 @@ static uint32_t milliseconds(mp_obj_t now) {
 /* 8 bytes, not all 0. */
 static const uint8_t *checked_identity(mp_obj_t value) {
     mp_buffer_info_t bytes;
-    if (mp_obj_get_type(value) == &mp_type_str || !is_bytes(value, &bytes)) {
+    if (mp_obj_get_type(value) == &mp_type_str || !picolink_is_bytes(value, &bytes)) {
         RAISE(mp_type_TypeError, "identity must be bytes, not %r", value);
     }
     if (!picolink_is_identity(bytes.buf, bytes.len)) {
@@ -106,7 +93,7 @@ static const uint8_t *checked_identity(mp_obj_t value) {
 /* 32 bytes, of which nothing is shown. */
 static const uint8_t *checked_secret(qstr name, mp_obj_t value) {
     mp_buffer_info_t bytes;
-    if (mp_obj_get_type(value) == &mp_type_str || !is_bytes(value, &bytes) ||
+    if (mp_obj_get_type(value) == &mp_type_str || !picolink_is_bytes(value, &bytes) ||
         bytes.len != PICOLINK_KEY_BYTES) {
         RAISE(mp_type_ValueError, "%s must be 32 bytes", MP_OBJ_NEW_QSTR(name));
     }
@@ -200,7 +187,24 @@ static mp_obj_t engine_bye(mp_obj_t self, mp_obj_t reason) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(engine_bye_obj, engine_bye);
 
-/* send(data, channel=0, kind=0) */
+static mp_obj_t engine_queue(picolink_engine_t *engine, uint32_t first, const void *bytes, size_t size) {
+    picolink_send_t sent = picolink_send(engine, first, bytes, size);
+    if (sent == PICOLINK_SEND_NEVER) {
+        RAISE(mp_type_ValueError, "a message of %d bytes never fits: %d with its header at most",
+              MP_OBJ_NEW_SMALL_INT(size), MP_OBJ_NEW_SMALL_INT(picolink_record_limit(engine)));
+    }
+    return mp_obj_new_bool(sent == PICOLINK_SEND_QUEUED);
+}
+
+/* Not inlined: its bytes are not to lie on the stack for other messages. */
+static MP_NOINLINE mp_obj_t engine_send_object(mp_obj_t self, mp_obj_t data, mp_obj_t channel) {
+    picolink_packed_t packed;
+    picolink_pack(&packed, data);
+    uint32_t first = checked_int(MP_QSTR_channel, channel, 0, PICOLINK_CHANNEL_MAX);
+    return engine_queue(engine_of(self), first | PICOLINK_OBJECT << 4, packed.bytes, packed.size);
+}
+
+/* send(data, channel=0, kind=None) */
 static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywords) {
     enum { DATA, CHANNEL, KIND, ARGUMENTS };
     mp_arg_val_t values[ARGUMENTS];
@@ -208,38 +212,37 @@ static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywo
         /* Without the general parser, which takes longer than picolink_send(). */
         values[DATA].u_obj = args[1];
         values[CHANNEL].u_obj = n_args > 2 ? args[2] : MP_OBJ_NEW_SMALL_INT(0);
-        values[KIND].u_obj = n_args > 3 ? args[3] : MP_OBJ_NEW_SMALL_INT(0);
+        values[KIND].u_obj = n_args > 3 ? args[3] : mp_const_none;
     } else {
         const mp_arg_t allowed[ARGUMENTS] = {
             {MP_QSTR_data, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_int = 0}},
             {MP_QSTR_channel, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(0)}},
-            {MP_QSTR_kind, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(0)}},
+            {MP_QSTR_kind, MP_ARG_OBJ, {.u_obj = mp_const_none}},
         };
         mp_arg_parse_all(n_args - 1, args + 1, keywords, ARGUMENTS, allowed, values);
     }
     mp_obj_t data = values[DATA].u_obj;
+    mp_obj_t kind = values[KIND].u_obj;
     mp_buffer_info_t message;
     /* The buffer of a str is UTF-8. */
-    if (!is_bytes(data, &message)) {
+    if (!picolink_is_bytes(data, &message)) {
+        if (kind == mp_const_none) {
+            return engine_send_object(args[0], data, values[CHANNEL].u_obj);
+        }
         RAISE(mp_type_TypeError, "a message must be bytes, bytearray, memoryview or str, not %r", data);
     }
     uint32_t first = checked_int(MP_QSTR_channel, values[CHANNEL].u_obj, 0, PICOLINK_CHANNEL_MAX);
-    mp_obj_t kind = values[KIND].u_obj;
-    if (kind != MP_OBJ_NEW_SMALL_INT(0)) {
+    if (kind != mp_const_none) {
         mp_uint_t bits;
         if (!get_uint32(MP_QSTR_kind, kind, &bits) || bits == 3 ||
             bits > (PICOLINK_NEWEST | PICOLINK_OBJECT)) {
             RAISE(mp_type_ValueError, "kind must be 0, 1, 2, 4, 5 or 6, not %d", kind);
         }
         first |= bits << 4;
+    } else if (mp_obj_get_type(data) == &mp_type_str) {
+        first |= PICOLINK_TEXT << 4;
     }
-    picolink_engine_t *engine = engine_of(args[0]);
-    picolink_send_t sent = picolink_send(engine, first, message.buf, message.len);
-    if (sent == PICOLINK_SEND_NEVER) {
-        RAISE(mp_type_ValueError, "a message of %d bytes never fits: %d with its header at most",
-              MP_OBJ_NEW_SMALL_INT(message.len), MP_OBJ_NEW_SMALL_INT(picolink_record_limit(engine)));
-    }
-    return mp_obj_new_bool(sent == PICOLINK_SEND_QUEUED);
+    return engine_queue(engine_of(args[0]), first, message.buf, message.len);
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(engine_send_obj, 1, engine_send);
 
@@ -273,31 +276,50 @@ static void copy(byte *to, const picolink_message_t *message) {
     }
 }
 
-static mp_obj_t engine_recv(mp_obj_t self) {
-    picolink_engine_t *engine = engine_of(self);
+/* recv(raw=False) */
+static mp_obj_t engine_recv(size_t n_args, const mp_obj_t *args) {
+    picolink_engine_t *engine = engine_of(args[0]);
     picolink_message_t message;
     if (!picolink_peek(engine, &message)) {
         return mp_const_none;
     }
     size_t size = size_of(&message);
     /* In one block also where the ring wraps. */
-    byte *data = m_malloc(size + 1);
-    mp_obj_str_t *bytes = MP_OBJ_TO_PTR(mp_obj_new_bytes(NULL, size)); /* without data */
-    bytes->hash = 0;                                                   /* computed when somebody needs it */
-    bytes->data = data;
+    byte *data;
+    mp_obj_str_t *bytes = picolink_new_bytes(size, &data);
     mp_obj_t items[] = {MP_OBJ_NEW_SMALL_INT(0), MP_OBJ_FROM_PTR(bytes)};
     mp_obj_tuple_t *pair = MP_OBJ_TO_PTR(mp_obj_new_tuple(2, items));
     /* Only now: when memory runs out above, the message stays. And it may have been read there. */
     if (!picolink_peek(engine, &message) || size_of(&message) != size) {
-        return engine_recv(self);
+        return engine_recv(n_args, args);
     }
     pair->items[0] = MP_OBJ_NEW_SMALL_INT(message.kind_and_channel);
     copy(data, &message);
-    data[size] = 0; /* as behind all of MicroPython's */
+    uint32_t kind = message.kind_and_channel >> 4 & 3;
+    if (kind && (n_args < 2 || args[1] == mp_const_false)) {
+        mp_obj_t value = MP_OBJ_NULL;
+        if (kind == PICOLINK_OBJECT) {
+            const uint8_t *first = message.first;
+            value = picolink_unpack(data, size);
+            if (!picolink_peek(engine, &message) || message.first != first) {
+                return engine_recv(n_args, args); /* it was read in there */
+            }
+        } else if (picolink_is_text(data, size)) {
+            bytes->base.type = &mp_type_str;
+            value = MP_OBJ_FROM_PTR(bytes);
+        }
+        if (value == MP_OBJ_NULL) {
+            picolink_release(engine);
+            value = picolink_objects_call(MP_QSTR_value_of, 2, pair->items);
+            pair->items[1] = value;
+            return MP_OBJ_FROM_PTR(pair);
+        }
+        pair->items[1] = value;
+    }
     picolink_release(engine);
     return MP_OBJ_FROM_PTR(pair);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(engine_recv_obj, engine_recv);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(engine_recv_obj, 1, 2, engine_recv);
 
 static mp_obj_t engine_recv_into(mp_obj_t self, mp_obj_t buf) {
     picolink_engine_t *engine = engine_of(self);
@@ -378,6 +400,23 @@ static MP_DEFINE_CONST_FUN_OBJ_1(engine_stats_obj, engine_stats);
 
 /* -- the module ----------------------------------------------------------------------------------------- */
 
+static mp_obj_t module_pack(mp_obj_t object) {
+    picolink_packed_t packed;
+    picolink_pack(&packed, object);
+    return packed.kept ? MP_OBJ_FROM_PTR(packed.kept) : mp_obj_new_bytes(packed.bytes, packed.size);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(module_pack_obj, module_pack);
+
+static mp_obj_t module_unpack(mp_obj_t data) {
+    mp_buffer_info_t bytes;
+    mp_obj_t object = MP_OBJ_NULL;
+    if (mp_obj_get_type(data) != &mp_type_str && picolink_is_bytes(data, &bytes)) {
+        object = picolink_unpack(bytes.buf, bytes.len);
+    }
+    return object != MP_OBJ_NULL ? object : picolink_objects_call(MP_QSTR_unpack, 1, &data);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(module_unpack_obj, module_unpack);
+
 /* The most frequent first: they are searched in this order. */
 #define METHODS(X)                                                                                           \
     X(MP_QSTR_send, engine_send_obj)                                                                         \
@@ -425,6 +464,7 @@ static mp_map_elem_t *add_method(mp_map_elem_t *method, qstr name, const void *f
 mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     MP_DYNRUNTIME_INIT_ENTRY
     picolink_crc32_fill();
+    picolink_objects_init();
     mp_map_elem_t *method = engine_methods;
 #define ADD_METHOD(name, function) method = add_method(method, name, &function);
     METHODS(ADD_METHOD)
@@ -434,6 +474,8 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     MP_OBJ_TYPE_SET_SLOT(&engine_type, attr, engine_attr, 1);
     MP_OBJ_TYPE_SET_SLOT(&engine_type, locals_dict, (void *)&engine_locals, 2);
     mp_store_global(MP_QSTR_Engine, MP_OBJ_FROM_PTR(&engine_type));
+    mp_store_global(MP_QSTR_pack, MP_OBJ_FROM_PTR(&module_pack_obj));
+    mp_store_global(MP_QSTR_unpack, MP_OBJ_FROM_PTR(&module_unpack_obj));
     MP_DYNRUNTIME_INIT_EXIT
 }
 
@@ -448,6 +490,8 @@ static MP_DEFINE_CONST_OBJ_TYPE(engine_type, MP_QSTR_Engine, MP_TYPE_FLAG_NONE, 
 static const mp_rom_map_elem_t module_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__picolink)},
     {MP_ROM_QSTR(MP_QSTR_Engine), MP_ROM_PTR(&engine_type)},
+    {MP_ROM_QSTR(MP_QSTR_pack), MP_ROM_PTR(&module_pack_obj)},
+    {MP_ROM_QSTR(MP_QSTR_unpack), MP_ROM_PTR(&module_unpack_obj)},
 };
 static MP_DEFINE_CONST_DICT(module_globals, module_globals_table);
 

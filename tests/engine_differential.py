@@ -183,7 +183,7 @@ class Link:
 
     def recv(self, side, x, _):
         for _ in range(x & 7):
-            self.sides[side].call("recv")
+            self.sides[side].call("recv", bool(x & 2))  # raw, or what the kind says, which may be wrong
 
     def recv_into(self, side, x, _):
         self.sides[side].into("recv_into", x % 245)

@@ -375,6 +375,8 @@ def test_hostile_messages_never_raise_or_wedge(ends, seed):
         async with ends.link("connect") as link:
             for message in hostile(seed):
                 await link.send(message, files.CHANNEL)
+            await link.send("text", files.CHANNEL)
+            await link.send({"an": ["object"]}, files.CHANNEL)
             await picolink.send_file(link, ends.here / "log.csv", "good.csv")
 
     async def receive():

@@ -557,7 +557,7 @@ def test_an_idle_link_stays_and_a_dead_peer_is_noticed(run, pair):
 @pytest.mark.parametrize("trouble", ["alone", "hangs"])
 def test_an_unattended_board_is_restarted_by_its_watchdog(run, pair, tmp_path, trouble):
     example = (EXAMPLES / "unattended.py").read_text()
-    received = 'print("Pico A received:", message.decode())\n'
+    received = 'print("Pico A received:", message)\n'
     hang = '            while link.stats["messages_received"] > 2: pass\n'
     changes = {"alone": ("PATIENCE_S = 600", "PATIENCE_S = 3"), "hangs": (received, received + hang)}
     assert changes[trouble][0] in example

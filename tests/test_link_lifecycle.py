@@ -241,8 +241,8 @@ def test_a_handler_never_overtakes_a_large_message_that_waits():
         policy = a._policy
         taken = []
 
-        def send_first(message, channel):
-            sent = Policy.send_first(policy, message, channel)
+        def send_first(message, channel, kind):
+            sent = Policy.send_first(policy, message, channel, kind)
             if not sent:
                 taken.append(a.send_nowait(small))  # a handler comes
             return sent

@@ -194,7 +194,7 @@ def test_a_program_that_fails_does_not_end_the_other_one(error):
         assert asyncio.get_running_loop().time() - began < 1
         await opening
         for number in range(20):
-            assert await a.recv(timeout_ms=100) == str(number).encode()
+            assert await a.recv(timeout_ms=100) == str(number)
         assert of(told, "disconnected") == [
             "the other board's program has failed, or was interrupted, looking for it again"
         ]
@@ -236,7 +236,7 @@ def test_a_receiver_that_restarts_gets_again_what_it_has_not_committed(commit):
         for number in range(6):
             await a.send(str(number))
         for number in range(4):
-            assert await b.recv(timeout_ms=1000) == str(number).encode()
+            assert await b.recv(timeout_ms=1000) == str(number)
             if number == 1 and commit:
                 b.commit()
         await asyncio.sleep(1)
@@ -245,7 +245,7 @@ def test_a_receiver_that_restarts_gets_again_what_it_has_not_committed(commit):
         b = link("connect", air.board("B"), [], commit=commit)
         await meet(b)
         for number in [2, 3, 4, 5, 6] if commit else [6]:
-            assert await b.recv(timeout_ms=3000) == str(number).encode()
+            assert await b.recv(timeout_ms=3000) == str(number)
         await asyncio.gather(a.close(100), b.close(100))
 
     run(main())

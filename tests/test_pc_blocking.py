@@ -74,7 +74,7 @@ def test_a_script_of_five_lines(room):
     with connect("PicoA", timeout_ms=20_000) as link:
         link.send("Hello from the PC!")
         for message in link:
-            assert message == b"Hello from Pico A!"
+            assert message == "Hello from Pico A!"
             break
         link.flush()
         assert link.connected

@@ -42,8 +42,8 @@ async def main():
         talking = asyncio.create_task(talk(link))
         async for message in link:
             print("got", message)
-            await link.send(b"answer to " + message, 3)
-            if message == b"end":
+            await link.send("answer to " + message, 3)
+            if message == "end":
                 break
         talking.cancel()
 
@@ -185,7 +185,7 @@ def test_send_says_whether_it_was_delivered(boards):
     assert {"answer to hello", "answer to two words"} <= set(done.stdout.splitlines())
     done = picolink("send", "One", given="a line\nlast one without an end")
     assert (done.returncode, done.stderr) == (0, "delivered: 2 messages\n")
-    got = re.findall(r"got b'(.*)'", printed.read_text())
+    got = re.findall(r"got (.*)", printed.read_text())
     assert got == ["hello", "two words", "a line", "last one without an end"]
     done = picolink("send", "Nobody", "x", "y", "--timeout", "1")
     assert done.returncode == 1
@@ -206,7 +206,7 @@ def test_two_boards_at_once(boards):
     ]
     assert [command.wait(LIMIT_S) for command in commands] == [0, 0]
     for name in ("One", "Two"):
-        got = re.findall(rf"{name}  got b'(\d+)'", printed.read_text())
+        got = re.findall(rf"{name}  got (\d+)", printed.read_text())
         assert got == [str(number) for number in range(50)]
 
 
@@ -277,8 +277,8 @@ def test_chat_both_ways(boards, home):
     terminal.type("\x1b[200~pasted one\npasted two\x1b[201~\r")
     terminal.until("answer to pasted two")
     terminal.type("\x1b[A" * 3 + "\r")  # three lines up
-    wait_until(lambda: re.findall("got b'(.*)'", printed.read_text())[3:] == ["hello"])
-    assert re.findall("got b'(.*)'", printed.read_text()) == ["hello", "pasted one", "pasted two", "hello"]
+    wait_until(lambda: re.findall("got (.*)", printed.read_text())[3:] == ["hello"])
+    assert re.findall("got (.*)", printed.read_text()) == ["hello", "pasted one", "pasted two", "hello"]
     terminal.type("\x04")
     assert terminal.exit_code() == 0
     wait_until(lambda: "looking for it again" in printed.read_text())
@@ -303,7 +303,7 @@ def test_no_key_is_lost_while_messages_come(boards):
     terminal.until("answer to line 9")
     terminal.type("\x04")
     assert terminal.exit_code() == 0
-    assert re.findall("got b'(.*)'", printed.read_text()) == [f"line {number}" for number in range(10)]
+    assert re.findall("got (.*)", printed.read_text()) == [f"line {number}" for number in range(10)]
 
 
 def key_file(path, key):
@@ -334,7 +334,7 @@ def test_a_board_with_a_key(boards, home):
     terminal.until("answer to hello")
     terminal.type("\x04")
     assert terminal.exit_code() == 0
-    assert re.findall("got b'(.*)'", printed.read_text()) == ["hello"] * 4
+    assert re.findall("got (.*)", printed.read_text()) == ["hello"] * 4
     # And who has none, or another one, is told so.
     for options, why in (
         ((), "the other board talks with a key only, and this link has none: give both the same key"),

@@ -100,7 +100,7 @@ def test_greeting_with_the_unchanged_example(room):
         side = Side("PicoA", radio)
         async with side.link as link:
             await link.send("Hello from the PC!")
-            assert await link.recv(timeout_ms=5000) == b"Hello from Pico A!"
+            assert await link.recv(timeout_ms=5000) == "Hello from Pico A!"
             await board.line("Pico A received: Hello from the PC!")
         await board.line("disconnected: closing")
         assert await board.exit_code(10) == 0

@@ -236,7 +236,7 @@ static int64_t get_first(PyObject *channel_object, PyObject *kind_object) {
         }
     }
     int64_t kind = 0;
-    if (kind_object) {
+    if (kind_object && kind_object != Py_None) {
         kind = checked_int("kind", kind_object, 0, PICOLINK_NEWEST | PICOLINK_OBJECT);
         if (kind < 0 ? PyErr_ExceptionMatches(PyExc_ValueError) : kind == 3) {
             PyErr_Format(PyExc_ValueError, "kind must be 0, 1, 2, 4, 5 or 6, not %S", kind_object);
@@ -244,6 +244,14 @@ static int64_t get_first(PyObject *channel_object, PyObject *kind_object) {
         }
     }
     return kind < 0 ? -1 : channel | kind << 4;
+}
+
+/* Calls a function of picolink.objects: what takes long anyway is not done in C here. */
+static PyObject *call_objects(const char *function, PyObject *argument) {
+    PyObject *module = PyImport_ImportModule("picolink.objects");
+    PyObject *result = module ? PyObject_CallMethod(module, function, "(O)", argument) : NULL;
+    Py_XDECREF(module);
+    return result;
 }
 
 static PyObject *engine_send(PyObject *self, PyObject *args, PyObject *keywords) {
@@ -257,20 +265,38 @@ static PyObject *engine_send(PyObject *self, PyObject *args, PyObject *keywords)
     Py_buffer message = {.buf = NULL};
     const void *bytes;
     Py_ssize_t size;
+    PyObject *packed = NULL;
+    bool typed = !kind || kind == Py_None; /* by what it is */
+    int64_t type = 0;
     if (PyUnicode_Check(data)) {
         bytes = PyUnicode_AsUTF8AndSize(data, &size);
         if (!bytes) {
             return NULL;
         }
-    } else {
-        if (!get_bytes(data, &message, "a message must be bytes, bytearray, memoryview or str")) {
-            return NULL;
-        }
+        type = PICOLINK_TEXT;
+    } else if ((!typed || PyObject_CheckBuffer(data)) &&
+               get_bytes(data, &message, "a message must be bytes, bytearray, memoryview or str")) {
         bytes = message.buf;
         size = message.len;
+    } else {
+        if (PyErr_Occurred() && (!typed || !PyErr_ExceptionMatches(PyExc_TypeError))) {
+            return NULL;
+        }
+        PyErr_Clear();
+        packed = call_objects("pack", data);
+        char *start;
+        if (!packed || PyBytes_AsStringAndSize(packed, &start, &size)) {
+            Py_XDECREF(packed);
+            return NULL;
+        }
+        bytes = start;
+        type = PICOLINK_OBJECT;
     }
     PyObject *result = NULL;
     int64_t first = get_first(channel, kind);
+    if (typed && first >= 0) {
+        first |= type << 4;
+    }
     if (first >= 0) {
         picolink_engine_t *engine = engine_of(self);
         picolink_send_t sent = picolink_send(engine, (uint32_t)first, bytes, (size_t)size);
@@ -284,6 +310,7 @@ static PyObject *engine_send(PyObject *self, PyObject *args, PyObject *keywords)
     if (message.obj) {
         PyBuffer_Release(&message);
     }
+    Py_XDECREF(packed);
     return result;
 }
 
@@ -316,27 +343,52 @@ static void copy(char *to, const picolink_message_t *message) {
     memcpy(to + message->first_size, message->second, message->second_size);
 }
 
-static PyObject *engine_recv(PyObject *self, PyObject *unused) {
-    (void)unused;
+/* What a message is, of these bytes. */
+static PyObject *value_of(long kind_and_channel, PyObject *data) {
+    long kind = kind_and_channel >> 4 & 3;
+    if (kind == PICOLINK_OBJECT) {
+        return call_objects("unpack", data);
+    }
+    if (kind == PICOLINK_TEXT) {
+        return PyUnicode_DecodeUTF8(PyBytes_AsString(data), PyBytes_Size(data), NULL);
+    }
+    Py_INCREF(data);
+    return data;
+}
+
+/* recv(raw=False) */
+static PyObject *engine_recv(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    if (count > 1) {
+        return PyErr_Format(PyExc_TypeError, "recv() takes at most 1 argument, not %zd", count);
+    }
+    int raw = count ? PyObject_IsTrue(args[0]) : 0;
+    if (raw < 0) {
+        return NULL;
+    }
     picolink_engine_t *engine = engine_of(self);
     picolink_message_t message;
     while (picolink_peek(engine, &message)) {
+        const uint8_t *place = message.first;
         size_t size = size_of(&message);
-        PyObject *channel = PyLong_FromLong(message.kind_and_channel);
+        long first = message.kind_and_channel;
         PyObject *data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-        PyObject *pair = channel && data ? PyTuple_Pack(2, channel, data) : NULL;
-        if (pair && picolink_peek(engine, &message) && size_of(&message) == size &&
-            message.kind_and_channel == PyLong_AsLong(channel)) {
+        PyObject *value = NULL;
+        if (data && picolink_peek(engine, &message) && message.first == place && size_of(&message) == size) {
             copy(PyBytes_AsString(data), &message);
-            picolink_release(engine);
-        } else if (pair) {
-            Py_CLEAR(pair); /* it was read meanwhile: the next one, if there is any */
+            value = raw ? Py_NewRef(data) : value_of(first, data);
         }
-        bool failed = PyErr_Occurred();
-        Py_XDECREF(channel);
+        PyObject *pair = value ? Py_BuildValue("(lO)", first, value) : NULL;
+        Py_XDECREF(value);
         Py_XDECREF(data);
-        if (pair || failed) {
+        /* Where it was read meanwhile, the next one, if there is any. */
+        bool there = picolink_peek(engine, &message) && message.first == place && size_of(&message) == size;
+        if (there && (pair || (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_ValueError)))) {
+            picolink_release(engine);
             return pair;
+        }
+        Py_XDECREF(pair);
+        if (PyErr_Occurred()) {
+            return NULL;
         }
     }
     Py_RETURN_NONE;
@@ -473,7 +525,7 @@ static PyObject *get_partner(PyObject *self, void *unused) {
 static PyMethodDef methods[] = {
     METHOD(start, METH_FASTCALL),
     METHOD(send, METH_VARARGS | METH_KEYWORDS),
-    METHOD(recv, METH_NOARGS),
+    METHOD(recv, METH_FASTCALL),
     METHOD(recv_into, METH_O),
     METHOD(feed, METH_FASTCALL),
     METHOD(pull_into, METH_FASTCALL),

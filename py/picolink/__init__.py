@@ -1,7 +1,7 @@
 """picolink: a two-way Bluetooth LE message link for Raspberry Pi Pico W boards, and PCs.
 
     async with picolink.advertise("PicoA") as link:  # on the other board: picolink.connect("PicoA")
-        await link.send("hello")
+        await link.send({"t": 21.5, "on": True})
         async for message in link:
             print(message)
 
@@ -109,6 +109,26 @@ def help():  # noqa: A001 - as MicroPython names its own
     from .manual import TEXT
 
     print(TEXT)
+
+
+def pack(value):
+    """An object as MessagePack, in bytes: see picolink.objects.pack()."""
+    _load_codec()
+    return pack(value)  # the engine's
+
+
+def unpack(data):
+    """The object that these bytes are: see picolink.objects.unpack()."""
+    _load_codec()
+    return unpack(data)
+
+
+def _load_codec():
+    # Only now: a program that sends bytes and text has no need of it.
+    global pack, unpack
+    from .engine import codec
+
+    pack, unpack = codec()
 
 
 def _link(role, options):

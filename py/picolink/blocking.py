@@ -11,7 +11,7 @@ class BlockingLink:
     """A link to one board, whose calls wait; made by picolink.connect_sync().
 
         with picolink.connect_sync("PicoA") as link:
-            link.send("hello")
+            link.send({"on": True})
             for message in link:
                 print(message)
 
@@ -75,7 +75,7 @@ class BlockingLink:
         return self._call(_soon(self._link.send_nowait, message, channel))
 
     def recv(self, timeout_ms=None):
-        """The next message, as bytes; its channel is link.channel."""
+        """The next message, as it was sent; its channel is link.channel."""
         return self._call(self._link.recv(timeout_ms))
 
     def drain(self, timeout_ms=None):

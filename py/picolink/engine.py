@@ -1,4 +1,4 @@
-"""Which engine does the work: the native module where it imports, else the one in Python."""
+"""Which engine does the work, and which packs objects: the native module where it imports, else Python."""
 
 
 def load(kind=None):
@@ -21,3 +21,12 @@ def load(kind=None):
     from .pyengine import Engine
 
     return Engine, "python"
+
+
+def codec():
+    """pack() and unpack() of objects: see picolink.objects. CPython has no native ones."""
+    try:
+        from _picolink import pack, unpack
+    except (ImportError, ValueError):
+        from .objects import pack, unpack
+    return pack, unpack

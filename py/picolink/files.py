@@ -9,6 +9,7 @@ from .errors import FileError, LinkClosedError
 from .runtime import const, sleep_ms
 
 CHANNEL = const(15)
+_TYPE = const(0x30)  # of a message, in its record's first byte: 0 for bytes
 
 # Each message begins with its kind, the number of the transfer and a value.
 _HEADER = "<BHI"
@@ -68,12 +69,15 @@ class _Port:
     def readable(self):
         """As the engine's."""
         while self._next is None and self._held is None:
-            message = self._engine.recv()
+            try:
+                message = self._engine.recv()
+            except ValueError:
+                continue  # not what it says it is: no picolink sends such a one
             if not message:
                 return False
             if message[0] & 15 != CHANNEL:
                 self._next = message
-            else:
+            elif not message[0] & _TYPE:
                 self._sort(message[1])
         return self._next is not None
 

@@ -212,7 +212,7 @@ class Link:
         Tasks that send are served in the order in which they came. If cancelled while it waits, it has queued
         nothing; where there is room, the call itself queues the message, and there is nothing to wait for.
 
-        message: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
+        message: bytes, bytearray, memoryview, str, or an object: see picolink.pack().   channel: 0 to 15.
         Raises TypeError or ValueError for what is not a message or can never fit, LinkClosedError when the
         link is closed, RuntimeError when it was not opened.
         """
@@ -224,9 +224,11 @@ class Link:
         return self._send_in_turn(message, channel, timeout_ms)
 
     async def recv(self, timeout_ms=None):
-        """The next message, as bytes; its channel is link.channel. Raises LinkClosedError after the last.
+        """The next message, as it was sent: bytes, str or an object; its channel is link.channel.
 
-        If cancelled, it has taken nothing. But see Link on asyncio.wait_for().
+        Raises LinkClosedError after the last, and ValueError for one that is not what it says it is, and is
+        gone then: no other picolink sends one. If cancelled, it has taken nothing. But see Link on
+        asyncio.wait_for().
         """
         burst = self._burst
         message = burst and self._engine.recv()
@@ -319,14 +321,14 @@ class Link:
     async def _send_in_turn(self, message, channel, timeout_ms):
         policy = self._policy
         alarm = self._alarm(self._room, timeout_ms)
-        turn = policy.queue_up(message)
+        place = policy.queue_up(message)
+        payload, kind = place
         try:
-            while self._line[0] is not turn or not policy.send_first(message, channel):
+            while self._line[0] is not place or not policy.send_first(payload, channel, kind):
                 self._room.clear()
                 await self._wait(self._room, alarm)
         finally:
-            self._line.remove(turn)
-            self._room.set()  # for the next in line
+            policy.leave_line(place)
 
     async def _wait_message(self, ended, timeout_ms):
         """Wait until the engine has a message. Raises `ended` after the last."""

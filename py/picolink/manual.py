@@ -3,9 +3,9 @@
 TEXT = """\
 Messages between two boards, in order, none lost:
   async with picolink.advertise("A") as link:  the other: picolink.connect("A")
-  await link.send("hello", channel=0)    bytes or str; waits for room
+  await link.send({"t": 21.5})           bytes, str, objects; waits for room
   link.send_nowait("hello")              False when it would have to wait
-  await link.recv()                      bytes; or: async for message in link
+  await link.recv()                      what was sent; or: async for m in link
   await link.drain()                     waits for one, then all that are here
   await link.flush()                     until the other board has everything
   link.connected, link.stats, link.engine

@@ -5,6 +5,7 @@ There is no task, no radio and no clock in it. Bytes, events and the time come i
 runs it has to do, go out. picolink.link runs it with asyncio, and picolink_pc.simulation in virtual time.
 """
 
+from . import engine as engines
 from . import flags as fl
 from . import lifecycle as lc
 from .errors import LinkClosedError
@@ -81,12 +82,17 @@ class EventError(Exception):
     """on_event has raised something. A class of its own: not to be taken for the radio's."""
 
 
-def _size(message):
-    """Bytes of a message."""
+def _payload(message):
+    """(bytes of a message, its kind), of one that has to wait: the program may change it meanwhile."""
+    if isinstance(message, str):
+        return message.encode(), fl.TEXT
     try:
-        return len(message.encode() if isinstance(message, str) else message)
+        copy = bytes(memoryview(message))
+        if len(copy) == len(message):  # else its items are larger than bytes
+            return copy, fl.BYTES
     except TypeError:
-        return 0  # it is none: the engine says so
+        pass
+    return engines.codec()[0](message), fl.OBJECT
 
 
 class Policy:
@@ -118,7 +124,7 @@ class Policy:
         self.connection = lc.APART
         self.transmit = None
         self.wake = wake
-        self.line = []  # who waits in send(), in the order in which they came: [bytes of the message]
+        self.line = []  # who waits in send(), in the order in which they came: see queue_up()
         self.heard_at = 0
         self.peer = None
         self.met = None
@@ -195,25 +201,36 @@ class Policy:
             self.wake.set()
         return taken
 
-    def send_first(self, message, channel):
+    def send_first(self, payload, channel, kind=None):
         """As send_nowait(), for the first in line."""
         if self.life or self.engine.ended:
             self.check_open()
-        taken = self.engine.send(message, channel)
+        taken = self.engine.send(payload, channel, kind)
         if self._idle:
             self._idle = False
             self.wake.set()
         return taken
 
     def queue_up(self, message):
-        """Wait for room behind all others: what it returns is to be removed from `line` in the end."""
-        turn = [_size(message)]
-        self.line.append(turn)
-        return turn
+        """Wait for room behind all others, with the message as it is now.
+
+        Returns its place in line, for leave_line() in the end: (payload, kind), for send_first().
+        """
+        place = _payload(message)
+        self.line.append(place)
+        return place
+
+    def leave_line(self, place):
+        """Wait no more. Others may wait with an equal message."""
+        for i in range(len(self.line)):
+            if self.line[i] is place:
+                del self.line[i]
+                break
+        self._room.set()  # for the next in line
 
     def _may_overtake(self, message):
         """Whether it may be queued now: else a large message would wait for ever while small ones come."""
-        return self._lacks(_size(message) + HEADER) <= 0
+        return self._lacks(len(_payload(message)[0]) + HEADER) <= 0
 
     def _lacks(self, more=0):
         """Bytes that are missing until the first in line is woken, and has room behind `more` bytes.
@@ -221,7 +238,7 @@ class Policy:
         It waits for a quarter of the ring: a task's turn costs as much as ten messages.
         """
         # At most the whole ring: a message that fills it needs less than HEADER bytes besides.
-        wanted = min(max(self.line[0][0] + HEADER, self._tx_size // 4), self._tx_size)
+        wanted = min(max(len(self.line[0][0]) + HEADER, self._tx_size // 4), self._tx_size)
         return wanted + more + self.engine.pending() - self._tx_size
 
     def check_open(self):

@@ -74,7 +74,9 @@ _PDU_HEADERS = const(7)  # L2CAP header (4) and ATT opcode and handle (3)
 _CRC_RESIDUE = const(0x2144DF1C)  # CRC-32 of any packet with its own CRC-32 behind it
 
 # Records: docs/protocol.md, "Records".
-_PLAIN = const(0)  # the kind of a message of bytes
+_TYPE = const(0x30)
+_TEXT = const(0x10)
+_OBJECT = const(0x20)
 _END = const(0x30)  # the only record of type 3
 _NEWEST = const(0x40)
 _TYPE_3_NEWEST = const(0x70)
@@ -252,16 +254,34 @@ def _kind_bits(kind):
     return kind << 4
 
 
-def _message_bytes(data):
-    if isinstance(data, str):
-        return data.encode()
+def _copied(data):
+    """The bytes of something whose items are bytes; None for anything else."""
     try:
         copy = bytes(memoryview(data))
         if len(copy) == len(data):  # else its items are larger than bytes
             return copy
     except TypeError:
         pass
-    raise TypeError(f"a message must be bytes, bytearray, memoryview or str, not {data!r}")
+    return None
+
+
+def _message_bytes(data):
+    copy = data.encode() if isinstance(data, str) else _copied(data)
+    if copy is None:
+        raise TypeError(f"a message must be bytes, bytearray, memoryview or str, not {data!r}")
+    return copy
+
+
+def _typed(data):
+    """A message that is not bytes: its payload, and its type in a record's first byte."""
+    if isinstance(data, str):
+        return data.encode(), _TEXT
+    copy = _copied(data)
+    if copy is not None:
+        return copy, 0
+    from .objects import pack
+
+    return pack(data), _OBJECT
 
 
 class Engine:
@@ -469,21 +489,29 @@ class Engine:
             self._introduced = _NOBODY
         self._done()
 
-    def send(self, data, channel=0, kind=_PLAIN):
+    def send(self, data, channel=0, kind=None):
         """Queue one message. Returns True, or False when nothing was taken: there is no room now, end() was
         called, or an interrupt handler calls in the middle of another call.
 
-        data: bytes, bytearray, memoryview, or str (sent as UTF-8).   channel: 0 to 15.
-        kind: BYTES, TEXT or OBJECT, plus NEWEST (flags.py): what the peer's application is told of it.
-        Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold.
+        data: bytes, bytearray, memoryview, str (sent as UTF-8), or what picolink.objects.pack() takes.
+        channel: 0 to 15.
+        kind: BYTES, TEXT or OBJECT, plus NEWEST (flags.py): what the peer's application is told of it. Then
+            data is bytes-like or str. None: what data is.
+        Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold, and
+        what pack() raises.
         """
         # The usual types first: a call costs as much as the rest of it.
+        first = 0
         if type(data) is not bytes:
-            data = _message_bytes(data)
+            if kind is None:
+                data, first = _typed(data)
+            else:
+                data = _message_bytes(data)
         if type(channel) is not int or not 0 <= channel <= 15:
             _checked("channel", channel, 0, 15)
-        if kind is not _PLAIN:
-            channel |= _kind_bits(kind)
+        if kind is not None:
+            first = _kind_bits(kind)
+        first |= channel
         if self._busy:
             return False
         size = len(data)
@@ -493,7 +521,7 @@ class Engine:
             if total > self._record_limit:
                 limit = self._record_limit
                 raise ValueError(f"a message of {size} bytes never fits: {limit} with its header at most")
-            if self._end_queued or not self._queue(channel, data, size, total):
+            if self._end_queued or not self._queue(first, data, size, total):
                 return False
             self._count[_MESSAGES_SENT] += 1
             return True
@@ -531,8 +559,12 @@ class Engine:
         """Whether recv() has a message to give."""
         return self._next_size() >= 0
 
-    def recv(self):
-        """The next message as (channel | kind << 4, bytes), or None."""
+    def recv(self, raw=False):
+        """The next message as (channel | kind << 4, message), or None for none.
+
+        The message is what was sent: bytes, str or an object; with raw, the bytes of its payload.
+        Raises ValueError, and it is gone, when the payload is not what its kind says.
+        """
         size = self._next_size()
         if size < 0:
             return None
@@ -541,7 +573,19 @@ class Engine:
         data = bytes(ring[start : start + size])
         if len(data) < size:
             data += bytes(ring[: size - len(data)])
-        message = ring[self._read & self._rx_mask], data  # before the release: there may be no memory for it
+        first = ring[self._read & self._rx_mask]
+        if first & _TYPE and not raw:
+            try:
+                if first & _OBJECT:
+                    from .objects import unpack
+
+                    data = unpack(data)
+                else:
+                    data = str(data, "utf8")
+            except ValueError:
+                self._release(size)
+                raise
+        message = first, data  # before the release: there may be no memory for it
         self._release(size)
         return message
 

@@ -107,7 +107,7 @@ class Repeater:
         elif call == "t":
             return engine.take_flags(), data
         elif call == "r":
-            first, message = engine.recv() or (0, None)
+            first, message = engine.recv(True) or (0, None)
             return (-1, b"") if message is None else (len(message), message) if first == a else (-2, b"")
         elif call == "w":
             levels = engine.state, int(engine.ended), engine.peer_version, engine.pending(), engine.reason

@@ -24,7 +24,7 @@ async def listen():
     while len(heard) < len(ROUNDS):
         async with picolink.connect("After Ctrl-C") as link:
             async for message in link:
-                heard.append(message.decode())
+                heard.append(message)
     assert heard == list(ROUNDS), heard
 
 

@@ -15,14 +15,14 @@ async def send(link):
     await asyncio.create_task(link.send("3"))
     await asyncio.gather(link.send("4"), link.send("5"), link.send("6"))
     sending = link.send("7")  # there is room: it is queued
-    assert await link.recv() == b"go on"
+    assert await link.recv() == "go on"
     await sending
     # Most of these wait for room.
     await asyncio.gather(*[link.send(bytes(SIZE)) for _ in range(FULL)])
     tasks = [asyncio.create_task(link.send(bytes(SIZE))) for _ in range(FULL)]
     for task in tasks:
         await asyncio.wait_for(task, 20)
-    for bad, error in ((17, TypeError), (bytes(1000), ValueError)):
+    for bad, error in (({17}, TypeError), (bytes(1000), ValueError)):
         sending = link.send(bad)  # the error is for who awaits it
         try:
             await sending
@@ -39,7 +39,7 @@ async def receive(link):
     received += await asyncio.gather(link.recv(), link.recv(), link.recv())
     first = link.recv()  # takes nothing yet
     received.append(await link.recv())
-    assert received == [b"%d" % number for number in range(1, 8)]
+    assert received == ["%d" % number for number in range(1, 8)]
     await link.send("go on")
     assert await first == bytes(SIZE)
     tasks = [asyncio.create_task(link.recv()) for _ in range(FULL)]
@@ -52,7 +52,7 @@ async def receive(link):
         pass
     for _ in range(FULL - 1):
         assert await link.recv() == bytes(SIZE)
-    assert await link.recv() == b"end"
+    assert await link.recv() == "end"
 
 
 async def main(role):

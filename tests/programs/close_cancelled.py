@@ -35,7 +35,7 @@ async def main(role):
                 time.sleep_ms(1)  # busy: nothing is acknowledged
     async with getattr(picolink, role)("Close cancelled") as link:
         await link.send("again")
-        assert await link.recv() == b"again"
+        assert await link.recv() == "again"
     print("ok")
 
 

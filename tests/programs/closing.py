@@ -44,7 +44,7 @@ async def main(role):
         pass
     async with getattr(picolink, role)("Closing") as link:
         await link.send("again")
-        assert await link.recv() == b"again"
+        assert await link.recv() == "again"
     print("ok")
 
 

@@ -21,7 +21,7 @@ async def main(role):
             async with picolink.connect("Commit", commit=True) as link:
                 for _ in range(2):
                     message = await link.recv(10_000)
-                    assert message == str(expected).encode(), (visit, message)
+                    assert message == str(expected), (visit, message)
                     expected += 1
                     link.commit()  # the second one waits, for it comes right after the first
                 raise Left

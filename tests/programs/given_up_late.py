@@ -43,7 +43,7 @@ async def main(role, victim=False):
             assert not connected, connected
     async with make("Given up late") as link:
         await link.send("hello")
-        assert await link.recv() == b"hello"
+        assert await link.recv() == "hello"
         assert link.stats["stack_restarts"] == 0
     print("ok")
 

@@ -28,7 +28,7 @@ async def main(role, interrupt=False):
     global waiting
     async with getattr(picolink, role)("Interrupted") as link:
         await link.send("hello")
-        assert await link.recv() == b"hello"
+        assert await link.recv() == "hello"
         await link.flush()
         if interrupt:
             waiting = True  # for the disconnection

@@ -11,11 +11,11 @@ async def main(role):
     async with getattr(picolink, role)("Last words") as link:
         if role == "connect":
             await link.send("ready")
-            assert await link.recv() == b"order"
+            assert await link.recv() == "order"
             await link.send("last words")
             await link.close(200)  # too short for a busy peer
         else:
-            assert await link.recv() == b"ready"
+            assert await link.recv() == "ready"
             reader = asyncio.create_task(link.recv())
             await link.send("order")
             flush = asyncio.create_task(link.flush())
@@ -24,7 +24,7 @@ async def main(role):
             while time.ticks_diff(end, time.ticks_ms()) > 0:
                 pass
             await flush
-            assert await reader == b"last words"
+            assert await reader == "last words"
             try:
                 await link.recv()
                 raise AssertionError("the link was open")

@@ -44,7 +44,7 @@ async def main(role, how="handed over"):
                 await link.send(str(number))
                 await asyncio.sleep_ms(10)
             await link.flush()
-            assert await link.recv() == b"thanks"
+            assert await link.recv() == "thanks"
             if how == "behind":
                 assert len(told()) == 1, EVENTS
             else:

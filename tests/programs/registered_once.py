@@ -30,7 +30,7 @@ async def main(role):
     async with getattr(picolink, role)("Once") as link:
         for number in range(100):
             await link.send(str(number))
-            assert await link.recv() == str(number).encode()
+            assert await link.recv() == str(number)
             if number % 25 == 0 and role == "connect":
                 await link._role.hang_up()
         await link.flush()

@@ -42,7 +42,7 @@ async def main(role):
         if role == "advertise":
             assert await send(link), "there was always room"
             await link.flush(timeout_ms=20_000)
-            assert await link.recv(timeout_ms=20_000) == b"thanks"
+            assert await link.recv(timeout_ms=20_000) == "thanks"
         else:
             assert await receive(link), "a message was always there"
             await link.send("thanks")

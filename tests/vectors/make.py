@@ -128,7 +128,7 @@ class Exchange:
         self._write(name, "wait", [self.now], self.engines[name].wait(self.now))
 
     def recv(self, name):
-        got = self.engines[name].recv()
+        got = self.engines[name].recv(True)
         self._write(name, "recv", [], got and [got[0], got[1].hex()])
 
     def pending(self, name):

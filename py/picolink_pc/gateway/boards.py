@@ -8,6 +8,7 @@ import picolink
 from picolink import LinkClosedError
 from picolink.link import Link
 
+from ..as_text import as_bytes
 from . import discovery, topics
 from .config import GatewayConfig
 from .repeats import Repeats
@@ -95,7 +96,7 @@ class Board:
             while True:
                 messages = []
                 for data in await link.drain():
-                    messages.append((link.channel, data))
+                    messages.append((link.channel, as_bytes(data)))
                     if len(messages) == _BATCH:
                         break
                 await self._keep(messages, repeats, link._engine.partner.hex())

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import extras
+from ..as_text import as_bytes, plain
 from .plot import History
 from .visit import check_name, key_option, open_radio, play, radio_option, readable, round_trip, state, visit
 
@@ -66,7 +67,7 @@ class Told:
 
     link: "Link | None" = None
 
-    def message(self, channel: int, message: bytes) -> None:
+    def message(self, channel: int, message: object) -> None:
         raise NotImplementedError
 
     def event(self, event: str, detail: str) -> None:
@@ -84,8 +85,8 @@ class Screen(Told):
         self._channels: dict[int, Channel] = {}
         self._events: deque[Text] = deque(maxlen=_EVENTS)
 
-    def message(self, channel: int, message: bytes) -> None:
-        self._channels.setdefault(channel, Channel()).add(message, time.monotonic())
+    def message(self, channel: int, message: object) -> None:
+        self._channels.setdefault(channel, Channel()).add(as_bytes(message), time.monotonic())
 
     def event(self, event: str, detail: str) -> None:
         self._events.append(Text(f"{time.strftime('%H:%M:%S')}  {event}: {detail}", style="dim"))
@@ -145,8 +146,8 @@ class Plot(Screen):
 class JsonLines(Told):
     """An object for each message and each event, in a line of its own."""
 
-    def message(self, channel: int, message: bytes) -> None:
-        self._print({"channel": channel} | as_json(message))
+    def message(self, channel: int, message: object) -> None:
+        self._print({"channel": channel} | named(message))
 
     def event(self, event: str, detail: str) -> None:
         self._print({"event": event, "detail": detail})
@@ -163,8 +164,9 @@ class Csv(Told):
         self._writer.writerow(("time", "channel", "bytes", "message"))
         sys.stdout.flush()
 
-    def message(self, channel: int, message: bytes) -> None:
-        self._writer.writerow((timestamp(), channel, len(message), *as_json(message).values()))
+    def message(self, channel: int, message: object) -> None:
+        data = as_bytes(message)
+        self._writer.writerow((timestamp(), channel, len(data), *named(data).values()))
         sys.stdout.flush()
 
     def event(self, event: str, detail: str) -> None:
@@ -176,8 +178,12 @@ def timestamp() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
-def as_json(message: bytes) -> dict[str, str]:
-    """{"text": ...} if it is UTF-8, else {"hex": ...}."""
+def named(message: object) -> dict[str, object]:
+    """{"text": ...} if it is UTF-8, {"object": ...} if it is one, else {"hex": ...}."""
+    if isinstance(message, str):
+        return {"text": message}
+    if not isinstance(message, bytes):
+        return {"object": plain(message)}
     with contextlib.suppress(UnicodeDecodeError):
         return {"text": message.decode()}
     return {"hex": message.hex()}
@@ -217,7 +223,8 @@ def monitor(
     picolink monitor PicoA --png numbers.png    the same as a picture, when you end it
 
     It is the other end of the link: it reads the messages, and no other board gets them. --seconds counts
-    from the start. What is not UTF-8 is written in hexadecimal, with --json as "hex" instead of "text".
+    from the start. An object is written as JSON, with --json as "object" instead of "text"; what is not
+    UTF-8 in hexadecimal, with --json as "hex".
     When this ends, the board's program continues. Exit code 1: the board was not there in time.
     """
     if as_json_lines + as_csv + plot > 1:

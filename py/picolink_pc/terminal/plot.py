@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..as_text import as_bytes
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -27,10 +29,10 @@ _LEAST_ROWS = 7
 _IN_TEXT = re.compile(r"(?:([^\W\d]\w*)\s*[:=]?\s*)?(?<![\w.])([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?!\w)")
 
 
-def numbers(message: bytes) -> dict[str, float]:
-    """Those in a message, by name: of the member in JSON; else the word before it, or "value"."""
+def numbers(message: object) -> dict[str, float]:
+    """Those in a message, by name: a member of an object or of JSON; else the word before, or "value"."""
     try:
-        text = message.decode()
+        text = as_bytes(message).decode()
     except UnicodeDecodeError:
         return {}
     with contextlib.suppress(ValueError, RecursionError):
@@ -78,7 +80,7 @@ class History:
     def __init__(self) -> None:
         self.fields: dict[str, Field] = {}
 
-    def add(self, channel: int, message: bytes, now: float) -> None:
+    def add(self, channel: int, message: object, now: float) -> None:
         """now: in s, on any clock."""
         for name, value in numbers(message).items():
             of_channel = f"[{channel}] {name}" if channel else name

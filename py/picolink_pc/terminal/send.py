@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from picolink import LinkClosedError
 
+from ..as_text import as_bytes
 from .visit import check_name, key_option, open_radio, play, radio_option, readable, visit
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ async def _print_replies(link: "Link", replies: int, outcome: Outcome, enough: a
     """Until the board closes the link."""
     with contextlib.suppress(LinkClosedError):
         async for message in link:
-            click.echo(readable(message) if sys.stdout.isatty() else message)
+            click.echo(readable(message) if sys.stdout.isatty() else as_bytes(message))
             link.commit()
             outcome.replies += 1
             if outcome.replies >= replies:
@@ -152,8 +153,8 @@ async def _each(messages: tuple[str, ...]) -> AsyncIterator[str]:
         yield message
 
 
-async def _lines() -> AsyncIterator[bytes]:
-    """Those of the input as they come, without their ends.
+async def _lines() -> AsyncIterator[str | bytes]:
+    """Those of the input as they come, without their ends: text where they are UTF-8.
 
     A thread reads them: asyncio cannot read every kind of input on every system.
     """
@@ -168,4 +169,8 @@ async def _lines() -> AsyncIterator[bytes]:
 
     threading.Thread(target=read, daemon=True).start()
     while line := await lines.get():
-        yield line.rstrip(b"\r\n")
+        line = line.rstrip(b"\r\n")
+        try:
+            yield line.decode()
+        except UnicodeDecodeError:
+            yield line

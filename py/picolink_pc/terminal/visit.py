@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from .. import extras
+from ..as_text import as_bytes
 
 if TYPE_CHECKING:
     from picolink.link import Link
@@ -144,8 +145,10 @@ def _virtual_one() -> str:
     return ". Virtual boards are running: --radio virtual"
 
 
-def readable(message: bytes) -> str:
-    """A message for a terminal, in one line: text as it is, anything else as hexadecimal digits."""
+def readable(message: object) -> str:
+    """A message for a terminal, in one line: text as it is, an object as JSON, anything else as hexadecimal
+    digits."""
+    message = as_bytes(message)
     with contextlib.suppress(UnicodeDecodeError):
         text = message.decode()
         if all(character.isprintable() or character in "\t\n\r" for character in text):
