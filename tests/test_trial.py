@@ -1,5 +1,6 @@
 """A new main.py on trial: power cut at every step, and programs that fail in every way."""
 
+import asyncio
 import contextlib
 import itertools
 import sys
@@ -201,3 +202,78 @@ def test_a_new_one_that_keeps_itself_runs_on(tmp_path, run, virtual_board):
 
     assert run(virtual_board(GOOD, after)) == ["old", "new", "still here"]
     assert (tmp_path / "main.py").read_text() == GOOD
+
+
+OVER_THE_AIR = """
+import asyncio, picolink
+
+async def main():
+    print("version", VERSION)
+    async with picolink.advertise("A", key=bytes(range(128, 160))) as link:
+        picolink.keep()
+        async for path in picolink.receive_files(link, "new", programs=True):
+            await link.close()
+            picolink.try_program(path, 6000)
+
+asyncio.run(main())
+"""
+SENDER = """
+import asyncio, picolink
+
+async def main():
+    async with picolink.connect("A", key=bytes(range(128, 160))) as link:
+        await picolink.send_file(link, PATH, "main.py")
+        print("sent")
+
+asyncio.run(main())
+"""
+VISITOR = """
+import asyncio, picolink
+
+async def main():
+    async with picolink.connect("A", key=bytes(range(128, 160))) as link:
+        print("met")
+        await asyncio.sleep(100)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_over_the_air(tmp_path, run, stack):
+    """Version 1 takes version 2, which stays when it is met; that takes version 3, which is never met."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    (there / "main.py").write_text(OVER_THE_AIR.replace("VERSION", "1"))
+
+    async def play():
+        async with Room(**stack) as room:
+            board, other = room.board("A"), room.board("B")
+
+            async def start(version):
+                await board.start(PROGRAMS / "power_on.py", str(there))
+                await board.line(f"^version {version}$")
+
+            async def send(version):
+                (here / "main.py").write_text(OVER_THE_AIR.replace("VERSION", version))
+                await other.start_code(SENDER.replace("PATH", repr(str(here / "main.py"))))
+                await other.line("^sent")
+                await board.exit_code(30)
+                await other.kill()
+
+            await start("1")
+            await send("2")
+            await start("2")
+            await other.start_code(VISITOR)
+            await other.line("^met")
+            await asyncio.sleep(1)
+            await board.kill()
+            await other.kill()
+            await start("2")
+            await send("3")
+            await start("3")
+            assert await board.exit_code(40)  # the watchdog
+            await start("2")
+
+    run(play())
