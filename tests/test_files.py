@@ -296,6 +296,28 @@ def test_a_file_without_room_is_refused_before_it_is_sent(ends, monkeypatch):
     assert ends.there_is() == []
 
 
+def test_room_is_asked_for_again_when_the_file_there_is_another_one(ends, monkeypatch):
+    monkeypatch.setattr(files.os, "statvfs", lambda _: (4096, 4096, 100, 14, 14), raising=False)
+    (ends.there / "log.csv").write_bytes(bytes(len(CONTENT)))
+    play(ends.receive(), ends.send_in_vain("refused: no room: 50000 bytes more"))
+    assert ends.there_is() == ["log.csv"]
+
+
+def test_no_memory_for_a_while_costs_nothing(ends, monkeypatch):
+    real = files._Port.readable
+    times = []
+
+    def readable(port):
+        times.append(None)
+        if len(times) % 7 == 3:
+            raise MemoryError
+        return real(port)
+
+    monkeypatch.setattr(files._Port, "readable", readable)
+    play(ends.receive(), ends.send())
+    assert (ends.there / "log.csv").read_bytes() == CONTENT
+
+
 def test_a_disk_that_fails_says_so(ends):
     (ends.there / "log.csv.part").mkdir()
 

@@ -97,8 +97,8 @@ class _Port:
             self._engine.commit()
 
     def _sort(self, data):
-        if len(data) < _SIZE:
-            return
+        if not isinstance(data, bytes) or len(data) < _SIZE:
+            return  # nobody sends that
         side = _SENDER if data[0] >= _HAVE else _RECEIVER
         if side == _RECEIVER and self.receives and self._boxes[side] is not None:
             self._held = data
@@ -114,7 +114,10 @@ class _Port:
         """While the program does not read."""
         try:
             while True:
-                await self._link._wait_message(LinkClosedError, None)
+                try:
+                    await self._link._wait_message(LinkClosedError, None)
+                except MemoryError:
+                    pass  # nothing was taken
                 await sleep_ms(_LOOK_MS)  # there is one for the program, which others come behind
         except LinkClosedError as e:
             self.closed = str(e)
@@ -434,6 +437,8 @@ class FileReceiver:
             if offset not in (0, self._have) or (self._whole and offset):
                 await self._again(number)
                 return
+            if self._have and not offset:  # it is another file
+                self._check_room(self._size - (0 if self._whole else self._have))
             mode = "ab" if offset else "wb"
             self._file = open(self._path(self._name) + _PART, mode)  # noqa: SIM115
             self._whole = False

@@ -57,7 +57,7 @@ def files(
         rows=[row],
         notes=[
             "The file with offer, SHA-256 on both sides, and until it has its name.",
-            "Heap: the most in use after collections, every 32 KiB, beyond what was in use before.",
+            "Heap: with a file a quarter as long; the most in use after collections, beyond what was before.",
         ],
     )
     publish(new_console(), [result], out, {})
