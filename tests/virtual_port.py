@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-import os
+import ctypes
 import signal
 import socket
 from pathlib import Path
 
 _RAW_REPL = Path(__file__).parent / "programs" / "raw_repl.py"
 _SOFT_RESET = b"OK\r\nMPY: soft reboot\r\nraw REPL; CTRL-B to exit\r\n>"
+_libc = ctypes.CDLL(None)
 _CTRL_C, _CTRL_D = b"\x03", b"\x04"
 
 
@@ -53,7 +54,8 @@ class VirtualPort:
     async def _take(self, byte, listening, writer):
         if self._runs:
             if byte == _CTRL_C:
-                os.kill(self._board._process.pid, signal.SIGINT)
+                process = self._board._process.pid
+                _libc.tgkill(process, process, signal.SIGINT)  # else it may end a thread of the stand-in
             else:
                 self._board._process.stdin.write(byte)
         elif byte == _CTRL_D and not self._typed:
