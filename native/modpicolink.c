@@ -261,7 +261,8 @@ static MP_DEFINE_CONST_FUN_OBJ_1(engine_commit_obj, engine_commit);
 
 static mp_obj_t engine_readable(mp_obj_t self) {
     picolink_message_t message;
-    return mp_obj_new_bool(picolink_peek(engine_of(self), &message));
+    return MP_OBJ_NEW_SMALL_INT(picolink_peek(engine_of(self), &message) ? 0x100 | message.kind_and_channel
+                                                                         : 0);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(engine_readable_obj, engine_readable);
 

@@ -49,6 +49,7 @@ enum {
 enum {
     RECORD_TYPE = 0x30,
     RECORD_END = 0x30, /* the only one of this type */
+    RECORD_NEWEST = 0x40,
     RECORD_RESERVED = 0x80,
     END_SIZE = 2,
 };
@@ -214,32 +215,6 @@ static bool is_end(const picolink_ring_t *ring, uint32_t offset) {
 
 /* -- transmit ring -------------------------------------------------------------------------------------- */
 
-static bool queue(picolink_engine_t *engine, uint32_t first, const uint8_t *data, uint32_t size) {
-    const picolink_ring_t *ring = &engine->tx;
-    uint32_t head = engine->head;
-    uint32_t total = record_size(size);
-    if (total > ring_size(ring) - distance(engine->tail, head)) {
-        return false;
-    }
-    *ring_at(ring, head) = (uint8_t)first;
-    if (size < 0x80) {
-        *ring_at(ring, head + 1) = (uint8_t)size;
-    } else {
-        *ring_at(ring, head + 1) = (uint8_t)(size | 0x80);
-        if (size < 0x4000) {
-            *ring_at(ring, head + 2) = (uint8_t)(size >> 7);
-        } else {
-            *ring_at(ring, head + 2) = (uint8_t)(size >> 7 | 0x80);
-            *ring_at(ring, head + 3) = (uint8_t)(size >> 14);
-        }
-    }
-    if (size) {
-        ring_write(ring, head + total - size, data, size);
-    }
-    engine->head = advanced(head, total);
-    return true;
-}
-
 /* Stream bytes that the next packet may carry. */
 static uint32_t sendable(const picolink_engine_t *engine) {
     uint32_t size = distance(engine->nxt, engine->head);
@@ -259,6 +234,76 @@ static uint32_t sendable(const picolink_engine_t *engine) {
         return engine->flight ? 0 : credit;
     }
     return size;
+}
+
+/*
+ * Room for a newest value: in front of the messages of which nothing was sent, behind such values. Returns
+ * its offset; NEVER where it would not begin in the next packet, or would go before a message that waits
+ * although the last thing sent was a value.
+ */
+static uint32_t make_way(picolink_engine_t *engine, uint32_t total) {
+    const picolink_ring_t *ring = &engine->tx;
+    uint32_t tail = engine->tail;
+    uint32_t head = engine->head;
+    uint32_t at = tail;
+    uint32_t before = 0;
+    while (at != head) {
+        uint32_t first = *ring_at(ring, at);
+        if (distance(tail, at) < distance(tail, engine->high)) {
+            before = first;
+        } else if (!(first & RECORD_NEWEST)) {
+            if (before & RECORD_NEWEST) {
+                return NEVER;
+            }
+            break;
+        }
+        at = advanced(at, record_total(ring, at));
+    }
+    uint32_t nxt = engine->nxt;
+    engine->head = advanced(head, total); /* for a moment */
+    bool reached =
+        engine->state == PICOLINK_OPEN && nxt == engine->high && sendable(engine) > distance(nxt, at);
+    engine->head = (uint16_t)head;
+    if (!reached) {
+        return NEVER;
+    }
+    for (uint32_t left_over = distance(at, head); left_over; left_over--) {
+        uint32_t from = at + left_over - 1;
+        *ring_at(ring, from + total) = *ring_at(ring, from);
+    }
+    return at;
+}
+
+static bool queue(picolink_engine_t *engine, uint32_t first, const uint8_t *data, uint32_t size) {
+    const picolink_ring_t *ring = &engine->tx;
+    uint32_t head = engine->head;
+    uint32_t total = record_size(size);
+    if (total > ring_size(ring) - distance(engine->tail, head)) {
+        return false;
+    }
+    if (first & RECORD_NEWEST) {
+        head = make_way(engine, total);
+        if (head == NEVER) {
+            return false;
+        }
+    }
+    *ring_at(ring, head) = (uint8_t)first;
+    if (size < 0x80) {
+        *ring_at(ring, head + 1) = (uint8_t)size;
+    } else {
+        *ring_at(ring, head + 1) = (uint8_t)(size | 0x80);
+        if (size < 0x4000) {
+            *ring_at(ring, head + 2) = (uint8_t)(size >> 7);
+        } else {
+            *ring_at(ring, head + 2) = (uint8_t)(size >> 7 | 0x80);
+            *ring_at(ring, head + 3) = (uint8_t)(size >> 14);
+        }
+    }
+    if (size) {
+        ring_write(ring, head + total - size, data, size);
+    }
+    engine->head = advanced(engine->head, total);
+    return true;
 }
 
 /* Back to the first byte not acknowledged. */

@@ -366,6 +366,7 @@ bool picolink_bye(picolink_engine_t *engine, uint32_t reason);
 /**
  * Queues one message of `size` bytes. The message is copied. `data` may be NULL when `size` is 0.
  * kind_and_channel: channel | kind << 4, where the channel is 0 to PICOLINK_CHANNEL_MAX.
+ * With PICOLINK_NEWEST it overtakes what was not sent yet, and is taken only if it begins in the next packet.
  */
 picolink_send_t picolink_send(picolink_engine_t *engine, uint32_t kind_and_channel, const void *data,
                               size_t size);

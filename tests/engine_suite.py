@@ -1090,19 +1090,19 @@ def test_readable(Engine):
     wire = linked(Engine, 23)
     a, b = wire.sides
     wire.reading = False
-    same(b.readable(), False)
+    same(b.readable(), 0)
     a.send(bytes(300))
     received = b.stats()["packets_received"]
     wire.until(lambda: b.stats()["packets_received"] > received, "a part")
-    same(b.readable(), False)
+    same(b.readable(), 0)
     wire.until(lambda: not a.pending(), "arrival")
-    a.send(b"")
+    a.send(b"", 15, NEWEST)
     a.end()
     wire.until(lambda: not a.pending(), "arrival")
-    for size in (300, 0):
-        same((b.readable(), b.readable(), b.ended), (True, True, False))
-        same(b.recv(), (0, bytes(size)))
-    same((b.readable(), b.ended), (False, True))
+    for first, size in ((0, 300), (15 | NEWEST << 4, 0)):
+        same((b.readable(), b.readable(), b.ended), (0x100 | first, 0x100 | first, False))
+        same(b.recv(), (first, bytes(size)))
+    same((b.readable(), b.ended), (0, True))
 
 
 def test_end(Engine):
@@ -3470,6 +3470,7 @@ def test_end_of_two_and_a_restart_in_between(Engine):
 
 def test_kinds(Engine):
     wire = linked(Engine)
+    wire.run(20)  # values are taken when there is credit
     wire.reading = False
     a, b = wire.sides
     sent = []
@@ -3478,7 +3479,7 @@ def test_kinds(Engine):
             true(a.send(bytes((kind, channel)), channel, kind), "room")
             sent.append((channel | kind << 4, bytes((kind, channel))))
     wire.run(100)
-    same([b.recv(True) for _ in sent], sent)
+    same(sorted([b.recv(True) for _ in sent]), sorted(sent))
     a.send("t\xfc\u4e16", channel=2, kind=TEXT | NEWEST)
     a.send("as bytes", 3, BYTES)
     a.send("as bytes", kind=BYTES, channel=4)
@@ -3581,6 +3582,122 @@ def test_what_a_peer_should_not_send_is_gone_when_read(Engine):
     for _ in range(16):
         got = got[0]
     same(got, 0.5)
+
+
+def values(data):
+    """The records in stream bytes: [first byte, size of the payload, its first byte]."""
+    found = []
+    at = 0
+    while at < len(data):
+        size = data[at + 1]
+        found.append((data[at], size, data[at + 2]))
+        at += 2 + size
+    return found
+
+
+def test_a_newest_value_goes_before_what_was_not_sent(Engine):
+    peer = Peer(new(Engine))
+    peer.settle()
+    engine = peer.engine
+    for i in range(10):
+        engine.send(bytes((i,)) * 50)  # records of 52 bytes: a packet holds four, and 16 bytes of the fifth
+    sent = peer.hears(0)[5]
+    for value in (b"\xaa", b"\xbb" * 9):
+        true(engine.send(value, 3, NEWEST), "room in the next packet")
+    sent += peer.hears(0)[5]
+    true(not engine.send(b"\xcc", 3, NEWEST), "two packets are all that may be in flight")
+    same(engine.pending(), 10 * 52 + 3 + 11)
+    peer.ack = len(sent)
+    peer.says()
+    engine.send(b"\x0a" * 50)
+    true(engine.send(b"\xcc", 4, NEWEST | TEXT), "room again")
+    while got := peer.hears(0):
+        sent += got[5]
+        peer.ack = len(sent)
+        peer.says()
+    ordinary = [(0, 50, i) for i in range(11)]
+    newest = [(0x43, 1, 0xAA), (0x43, 9, 0xBB)]
+    same(values(sent), ordinary[:5] + newest + ordinary[5:9] + [(0x54, 1, 0xCC)] + ordinary[9:])
+    same(engine.pending(), 0)
+    counted(engine, messages_sent=14, messages_acknowledged=14, retransmitted=0)
+
+
+def test_a_newest_value_waits_for_the_handshake(Engine):
+    engine = new(Engine)
+    same(engine.send(b"x", 1, NEWEST), False)
+    peer = Peer(engine)
+    engine.start(247, 0)
+    same(engine.send(b"x", 1, NEWEST), False)
+    peer.settle()
+    same(engine.send(b"x", 1, NEWEST), True)
+    same(peer.hears(0)[5], b"\x41\x01x")
+    counted(engine, messages_sent=1)
+
+
+def test_a_newest_value_waits_behind_a_large_message(Engine):
+    peer = Peer(new(Engine))
+    peer.settle()
+    engine = peer.engine
+    engine.send(bytes(600))
+    peer.ack += len(peer.hears(0)[5])
+    peer.says()
+    same(engine.send(b"x", 1, NEWEST), False)  # 379 bytes of it are left: more than the next packet
+    peer.ack += len(peer.hears(0)[5])
+    peer.says()
+    same(engine.send(b"x", 1, NEWEST), True)
+    same(peer.hears(0)[5][-3:], b"\x41\x01x")
+
+
+def test_newest_values_and_ordinary_messages_take_turns(Engine):
+    peer = Peer(new(Engine))
+    peer.settle()
+    engine = peer.engine
+    for _ in range(3):
+        engine.send(b"o" * 221)  # with its header a packet
+    order = b""
+    value = before = 0
+    while got := peer.hears(0):
+        order += got[5][3:4]
+        peer.ack += before  # all but the last one, which says whose turn it is
+        before = len(got[5])
+        peer.says()
+        if value < 5 and engine.send(b"v" * 221, 1, NEWEST):
+            value += 1
+    same(order, b"ovovo" + b"vvv")
+
+
+def test_a_newest_value_waits_while_something_is_sent_again(Engine):
+    peer = Peer(new(Engine))
+    peer.settle()
+    engine = peer.engine
+    peer.widens()
+    for _ in range(3):
+        engine.send(bytes(222))
+        peer.hears(0)
+    peer.engine.feed(packet(peer.start_out, peer.engine_tag, 0, peer.base, 224, b"", GAP), 0)
+    same(engine.send(b"x", 1, NEWEST), False)
+    peer.hears(0)
+    same(engine.send(b"x", 1, NEWEST), True)
+
+
+def test_newest_values_in_every_place_of_the_ring(Engine):
+    wire = linked(Engine, 247, 256, 256)
+    a, b = wire.sides
+    numbers = Numbers(7)
+    sent = [[], []]
+    for i in range(600):
+        newest = int(numbers.below(3) == 0)
+        data = bytes((i & 0xFF,)) * (1 + numbers.below(60))
+        if a.send(data, newest, NEWEST if newest else 0):
+            sent[newest].append((newest | newest << 6, data))
+        if numbers.below(3) == 0:
+            wire.step()
+    wire.until(lambda: not a.pending(), "arrival")
+    got = wire.got[1]
+    same([one for one in got if not one[0]], sent[0])
+    same([one for one in got if one[0]], sent[1])
+    true(min(len(sent[0]), len(sent[1])) > 50, "many of both")
+    counted(b, malformed=0)
 
 
 # -- the interface ------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from binascii import hexlify, unhexlify
 
 from picolink import engine as engines
 from picolink.errors import LinkClosedError
+from picolink.newest import Newest, Values
 from picolink.policy import Policy
 
 Engine, _ = engines.load()
@@ -44,6 +45,7 @@ class Side:
         self.packets = []
         self.room = 0
         self.turns = self.place = None
+        self.values = {}
         bells = [Bell(name, self.rung) for name in BELLS]
         self.policy = policy = Policy(self.engine, "test", size, self._tell, *bells)
         policy.transmit = self._transmit
@@ -107,6 +109,14 @@ class Side:
 
     def send(self, message, channel):
         return self.policy.send_nowait(unhexlify(message), channel)
+
+    def set_value(self, value, channel):
+        if not self.values:
+            Values(self.policy)
+        if channel not in self.values:
+            self.values[channel] = Newest(channel, self.policy, None)
+            self.policy.values.channels.append(self.values[channel])
+        self.values[channel].send(unhexlify(value))
 
     def queue_up(self, size):
         self.place = self.policy.queue_up(bytes(size))

@@ -9,6 +9,7 @@ import pytest
 from picolink.blocking import BlockingLink
 from picolink.files import FileReceiver
 from picolink.link import Link
+from picolink.newest import Newest
 from picolink.policy import Policy
 from picolink.radio import bleak, memory
 
@@ -61,6 +62,7 @@ def actual(function):
         ("__init__.pyi", None, picolink),
         ("link.pyi", "Link", Link),
         ("files.pyi", "FileReceiver", FileReceiver),
+        ("newest.pyi", "Newest", Newest),
         ("blocking.pyi", "BlockingLink", BlockingLink),
         ("radio/bleak/__init__.pyi", None, bleak),
         ("radio/bleak/__init__.pyi", "Radio", bleak.Radio),

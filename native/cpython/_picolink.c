@@ -331,7 +331,7 @@ static PyObject *engine_commit(PyObject *self, PyObject *unused) {
 static PyObject *engine_readable(PyObject *self, PyObject *unused) {
     (void)unused;
     picolink_message_t message;
-    return PyBool_FromLong(picolink_peek(engine_of(self), &message));
+    return PyLong_FromLong(picolink_peek(engine_of(self), &message) ? 0x100 | message.kind_and_channel : 0);
 }
 
 static size_t size_of(const picolink_message_t *message) {

@@ -94,9 +94,9 @@ EXPORT(limit) size_t limit(void) {
 EXPORT(send) uint32_t send(uint32_t kind_and_channel, size_t size) {
     return picolink_send(engine, kind_and_channel, messages, size);
 }
-EXPORT(readable) bool readable(void) {
+EXPORT(readable) uint32_t readable(void) {
     picolink_message_t next;
-    return picolink_peek(engine, &next);
+    return picolink_peek(engine, &next) ? 0x100 | next.kind_and_channel : 0;
 }
 
 /** Moves the next message to message(). Its size and, above 16 bits, what it is; -1: there is none. */

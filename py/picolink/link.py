@@ -265,6 +265,14 @@ class Link:
         self.channel = first & 15
         return data
 
+    def newest(self, channel):
+        """A channel (int, 0 to 15) of which only the newest value counts, a picolink.newest.Newest: send(),
+        recv() and latest(). Its values do not come by recv() of the link any more.
+        """
+        from .newest import open_channel
+
+        return open_channel(self, channel)
+
     async def flush(self, timeout_ms=None):
         """Wait until the peer's board has all that was sent before this call.
 
@@ -272,9 +280,14 @@ class Link:
         """
         if self._policy.life == lc.NEW:
             self._policy.check_open()
+        alarm = self._alarm(self._room, timeout_ms)
+        while self._policy.values and self._policy.values.waiting():
+            self._policy.check_open()
+            if alarm and ticks_diff(ticks_ms(), alarm[0]) >= 0:
+                raise asyncio.TimeoutError
+            await sleep_ms(TICK_MS)
         stats = self._engine.stats()
         last = stats["messages_sent"] - stats["too_large"]  # counters of 32 bits: differences wrap
-        alarm = self._alarm(self._room, timeout_ms)
         self._policy.flushes += 1
         try:
             while (
@@ -330,13 +343,14 @@ class Link:
         finally:
             policy.leave_line(place)
 
-    async def _wait_message(self, ended, timeout_ms):
-        """Wait until the engine has a message. Raises `ended` after the last."""
+    async def _wait_message(self, ended, timeout_ms, readable=None):
+        """Wait until the engine has a message, or `readable` says so. Raises `ended` after the last."""
         until = None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
         if not self._burst:
             await self._pause()  # before a message is taken: cancelled in here, none is lost
         policy = self._policy
-        while not self._engine.readable():
+        readable = readable or self._engine.readable
+        while not readable():
             if policy.life:
                 self._check_readable(ended)
             elif self._engine.ended:
@@ -356,6 +370,11 @@ class Link:
             finally:
                 self._is_awaited = False
                 self._read.set()
+
+    def _tell_readers(self):
+        """All who wait for a message look again."""
+        self._readable.set()
+        self._read.set()
 
     def _check_readable(self, ended):
         """Raises when no message will come any more."""

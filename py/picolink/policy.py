@@ -40,6 +40,7 @@ _SHUN_MS = const(5000)  # a board that serves another one is left alone for so l
 _UNPROVEN_SHUN_MS = const(500)  # with a key nothing of that is proven: then so long, and up to 1 s more
 _SHUNNED = const(4)  # boards
 _AWAY_MS = const(3000)  # the other board may give up one that does not run for so long
+_VALUE_MS = const(20)  # the longest to the next turn while a newest value waits
 _PAUSE_FIRST_MS = const(20)  # the radio's own tasks need a turn after a drop
 _PAUSE_MAX_MS = const(500)
 
@@ -82,7 +83,7 @@ class EventError(Exception):
     """on_event has raised something. A class of its own: not to be taken for the radio's."""
 
 
-def _payload(message):
+def payload_of(message):
     """(bytes of a message, its kind), of one that has to wait: the program may change it meanwhile."""
     if isinstance(message, str):
         return message.encode(), fl.TEXT
@@ -105,6 +106,8 @@ class Policy:
     transmit: hands a packet (memoryview) to the host stack; raises OSError when that does not take it.
         Handlers call it, too.
     full_ms: how long the host stack gets when it is full.
+    values: picolink.newest.Values, or None.   values_wait: has the engine not got all of them?
+    reserve: bytes of the ring that ordinary messages leave to them.
     flushes: int, tasks to be told, by `room`, of each message that is acknowledged.
     life, connection: states of picolink.lifecycle.
     peer: the address at which the other board was met last; None when it was not found there.
@@ -135,8 +138,11 @@ class Policy:
         self.keyed = 0
         self.noise = bytes
         self.flushes = 0
+        self.values = None
+        self.reserve = 0
+        self.values_wait = False
         self._kind = kind
-        self._tx_size = tx_size
+        self.tx_size = tx_size
         self._on_event = on_event
         self._opened = opened
         self._readable = readable
@@ -211,12 +217,22 @@ class Policy:
             self.wake.set()
         return taken
 
+    def wake_idle(self):
+        """There is something to say. Handlers may call this."""
+        if self._idle:
+            self._idle = False
+            self.wake.set()
+
+    def note(self, flags):
+        """As if the engine had said so: for the next turn."""
+        self._flags |= flags
+
     def queue_up(self, message):
         """Wait for room behind all others, with the message as it is now.
 
         Returns its place in line, for leave_line() in the end: (payload, kind), for send_first().
         """
-        place = _payload(message)
+        place = payload_of(message)
         self.line.append(place)
         return place
 
@@ -230,7 +246,7 @@ class Policy:
 
     def _may_overtake(self, message):
         """Whether it may be queued now: else a large message would wait for ever while small ones come."""
-        return self._lacks(len(_payload(message)[0]) + HEADER) <= 0
+        return self._lacks(len(payload_of(message)[0]) + HEADER) <= 0
 
     def _lacks(self, more=0):
         """Bytes that are missing until the first in line is woken, and has room behind `more` bytes.
@@ -238,8 +254,8 @@ class Policy:
         It waits for a quarter of the ring: a task's turn costs as much as ten messages.
         """
         # At most the whole ring: a message that fills it needs less than HEADER bytes besides.
-        wanted = min(max(len(self.line[0][0]) + HEADER, self._tx_size // 4), self._tx_size)
-        return wanted + more + self.engine.pending() - self._tx_size
+        wanted = min(max(len(self.line[0][0]) + HEADER, self.tx_size // 4) + self.reserve, self.tx_size)
+        return wanted + more + self.engine.pending() - self.tx_size
 
     def check_open(self):
         """Raises LinkClosedError if nothing more can be sent, RuntimeError if open() was not called."""
@@ -277,14 +293,14 @@ class Policy:
         """Whether there is something to wait for: the peer lacks something, and has taken some of it in the
         last timeout_ms."""
         engine = self.engine
-        if self.life == lc.ENDING and engine.end():
+        if self.life == lc.ENDING and not self.values_wait and engine.end():
             self._link(lc.END_QUEUED)
             self.wake.set()
         life = self.life
         if life in (lc.CLOSED, lc.FAILED):
             return False
         if life == lc.LEAVING:
-            if engine.pending() and self._takes(now, timeout_ms):
+            if (engine.pending() or self.values_wait) and self._takes(now, timeout_ms):
                 return True
             if not self._said_why:
                 if self._is_commit_due(now):
@@ -342,6 +358,8 @@ class Policy:
             return
         # Counters of 32 bits, which wrap.
         lost = (stats["messages_sent"] - stats["messages_acknowledged"] - stats["too_large"]) & 0xFFFFFFFF
+        if self.values:
+            lost += self.values.waiting()
         if lost:
             detail = "%d messages were not acknowledged before the link was closed" % lost
             try:
@@ -498,6 +516,8 @@ class Policy:
             self._sent_at = now
             self._size = 0
             self._idle = True  # before it looks: what is queued from here on wakes the next turn
+            if self.values_wait:
+                self.values.hand_over()
             self._size = self.engine.pull_into(self._packet, now)
             self._idle = not self._size
         except OSError:
@@ -513,7 +533,7 @@ class Policy:
     def _look(self, now):
         """Wake the next turn if the engine has something to say before it would come."""
         wait = self.engine.wait(now)
-        if 0 <= wait < ticks_diff(self._due_at, now):
+        if self.values_wait or 0 <= wait < ticks_diff(self._due_at, now):
             self.wake.set()
 
     def _take_flags(self):
@@ -552,10 +572,14 @@ class Policy:
                 full = False
                 taken = 0
                 size = self._size
+                if self.values_wait and not size:
+                    self.values.hand_over()
                 try:
                     while size or (size := engine.pull_into(packet, now)):
                         transmit(packet[:size])
                         size = 0
+                        if self.values_wait:
+                            self.values.hand_over()
                         self._sent_at = now
                         taken += 1
                     quiet_ms = ticks_diff(now, self._sent_at)
@@ -584,6 +608,8 @@ class Policy:
                     wait = engine.wait(now)
                     if not 0 <= wait < LOOK_MS:
                         wait = LOOK_MS
+                    if self.values_wait:
+                        wait = min(wait, _VALUE_MS)
             if self._is_useless(now, began_at):
                 wait = HANG_UP
 
@@ -644,6 +670,8 @@ class Policy:
             self._opened.set()
             if self.met:
                 self.met()
+        if flags & fl.PEER_RESTARTED and self.values:
+            self.values.set_again()  # what had come is gone with its memory
         if flags & (fl.BYE | fl.REFUSED) and self.engine.reason in _SHUN_FOR and not self.keyed:
             self._shun(self.heard_at, _SHUN_MS)
         if flags & fl.BYE:
@@ -668,7 +696,7 @@ class Policy:
         if flags & fl.FORGOTTEN:
             self.tell("restarted", "the other board knew this one before: what was unread here is lost")
         if flags & fl.TOO_LARGE:
-            removed = self.engine.stats()["too_large"]
+            removed = self.stats()["too_large"]
             self.tell("too large", "%d messages removed that the other board cannot hold" % removed)
         if flags & fl.CONTRADICTED:
             self.tell(
@@ -744,4 +772,6 @@ class Policy:
         stats["connections"] = self._connections
         stats["silences"] = self._silences
         stats["stack_restarts"] = self.stack_restarts
+        if self.values:
+            stats["too_large"] += self.values.too_large
         return stats

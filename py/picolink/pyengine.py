@@ -180,6 +180,7 @@ _METHODS = (
     "pull_into",
     "feed",
     "_queue",
+    "_make_way",
     "_sendable",
     "_pull",
     "_launch",
@@ -496,7 +497,8 @@ class Engine:
         data: bytes, bytearray, memoryview, str (sent as UTF-8), or what picolink.objects.pack() takes.
         channel: 0 to 15.
         kind: BYTES, TEXT or OBJECT, plus NEWEST (flags.py): what the peer's application is told of it. Then
-            data is bytes-like or str. None: what data is.
+            data is bytes-like or str. None: what data is. With NEWEST it overtakes what was not sent yet, and
+            is taken only if it begins in the next packet.
         Raises ValueError for a message that the transmit ring or the peer's receive ring can never hold, and
         what pack() raises.
         """
@@ -556,8 +558,10 @@ class Engine:
         self._done()
 
     def readable(self):
-        """Whether recv() has a message to give."""
-        return self._next_size() >= 0
+        """0x100 + the first byte of the message that recv() has to give, or 0: it has none."""
+        if self._next_size() < 0:
+            return 0
+        return 0x100 | self._rx[self._read & self._rx_mask]
 
     def recv(self, raw=False):
         """The next message as (channel | kind << 4, message), or None for none.
@@ -1011,22 +1015,26 @@ class Engine:
     # -- sending ------------------------------------------------------------------------------------------
 
     def _queue(self, first, data, size, total):
-        head = self._head
+        head = at = self._head
         ring = self._tx
         mask = self._tx_mask
         if total > mask + 1 - ((head - self._tail) & _OFFSET):
             return False
-        ring[head & mask] = first
+        if first & _NEWEST:
+            at = self._make_way(total)
+            if at < 0:
+                return False
+        ring[at & mask] = first
         if size < 0x80:
-            ring[(head + 1) & mask] = size
+            ring[(at + 1) & mask] = size
         else:
-            ring[(head + 1) & mask] = size & 0x7F | 0x80
+            ring[(at + 1) & mask] = size & 0x7F | 0x80
             if size < 0x4000:
-                ring[(head + 2) & mask] = size >> 7
+                ring[(at + 2) & mask] = size >> 7
             else:
-                ring[(head + 2) & mask] = size >> 7 & 0x7F | 0x80
-                ring[(head + 3) & mask] = size >> 14
-        start = (head + total - size) & mask
+                ring[(at + 2) & mask] = size >> 7 & 0x7F | 0x80
+                ring[(at + 3) & mask] = size >> 14
+        start = (at + total - size) & mask
         fits = mask + 1 - start
         if size <= fits:
             # A view that ends with the data: MicroPython moves all that lies behind a slice it stores to.
@@ -1038,6 +1046,44 @@ class Engine:
             ring[: size - fits] = data[fits:]
         self._head = (head + total) & _OFFSET
         return True
+
+    def _make_way(self, total):
+        """Room for a newest value: in front of the messages of which nothing was sent, behind such values.
+
+        Returns its offset; -1 where it would not begin in the next packet, or would go before a message that
+        waits although the last thing sent was a value.
+        """
+        ring = self._tx
+        mask = self._tx_mask
+        at = tail = self._tail
+        head = self._head
+        sent = (self._high - tail) & _OFFSET
+        before = 0
+        while at != head:
+            first = ring[at & mask]
+            if (at - tail) & _OFFSET < sent:
+                before = first
+            elif not first & _NEWEST:
+                if before & _NEWEST:
+                    return -1
+                break
+            size = ring[(at + 1) & mask]
+            at = (at + (size + 2 if size < 0x80 else self._record_total(ring, at))) & _OFFSET
+        nxt = self._nxt
+        self._head = (head + total) & _OFFSET  # for a moment
+        reached = self.state == OPEN and nxt == self._high and self._sendable() > (at - nxt) & _OFFSET
+        self._head = head
+        if not reached:
+            return -1
+        while head != at:
+            # The last bytes first, as many as neither wrap nor are written over.
+            size = min(total, (head - at) & _OFFSET, ((head - 1) & mask) + 1, ((head + total - 1) & mask) + 1)
+            start = (head - size) & mask
+            end = (head + total - size) & mask
+            view = ring[end : end + size]
+            view[:] = ring[start : start + size]
+            head = (head - size) & _OFFSET
+        return at
 
     def _sendable(self):
         """Stream bytes that the next packet may carry."""

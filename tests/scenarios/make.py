@@ -448,6 +448,70 @@ def whole_ring():
     return s
 
 
+def newest():
+    """Values of which only the newest counts overtake what waits, are replaced while they wait, and leave
+    large messages their turn; the last one comes to a side that has restarted, and before the end."""
+    s = Scenario(a={}, b={}, b2={"session": "99aabbcc"})
+    s.do("a", "open")
+    s.do("a", "set_value", HELLO, 2)  # before anybody is there
+    s.do("a", "set_value", b"first".hex(), 2)
+    s.do("b", "open")
+    s.meet("a", "b")
+    s.run(100)
+    s.receive("b")
+    while s.do("a", "send", bytes(100).hex(), 0)["result"]:  # the ring is full, but for values
+        pass
+    for value in range(40):
+        s.do("a", "set_value", bytes([value] * 8).hex(), 2 + value % 2)
+        s.run(WAY_MS, room=value % 3)
+        s.receive("b")
+    s.do("a", "queue_up", 900)
+    for value in range(20):  # what fills the ring nearly has its turn among them
+        s.do("a", "set_value", bytes([value] * 30).hex(), 2)
+        s.run(WAY_MS)
+        s.receive("b")
+        if s.do("a", "send_first", bytes(900).hex(), 0)["result"]:
+            break
+    s.run(100)
+    s.receive("b")
+    s.do("a", "set_value", b"on its way".hex(), 2)
+    s.run(WAY_MS)
+    s.do("a", "set_value", b"too late".hex(), 2)
+    s.drop("a")
+    s.drop("b")
+    s.do("a", "set_value", b"the newest".hex(), 2)
+    s.meet("a", "b")
+    s.run(100)
+    s.receive("b")
+    s.drop("a")
+    s.drop("b")
+    s.open_and_meet("b2", "a")
+    s.run(100)
+    s.receive("b2")
+    s.do("a", "set_value", b"the last".hex(), 2)
+    s.close("a")
+    s.receive("b2")
+    s.do("b2", "stats", "messages_received")
+    return s
+
+
+def newest_too_large():
+    """The other side's ring cannot hold a value; and a value that never went counts as undelivered."""
+    s = Scenario(a={"ring": 2048}, b={"ring": 256})
+    s.open_and_meet("a", "b")
+    s.do("a", "set_value", bytes(300).hex(), 1)
+    s.run(50)
+    s.do("a", "set_value", bytes(200).hex(), 1)
+    s.run(50)
+    s.receive("b")
+    s.do("a", "stats", "too_large")
+    s.drop("a")
+    s.drop("b")
+    s.do("a", "set_value", HELLO, 1)
+    s.close("a", ms=300)
+    return s
+
+
 def commits():
     """A side commits what it has read; closing waits until the other one has been told."""
     s = Scenario(
@@ -484,6 +548,8 @@ ALL = (
     seeking,
     in_line,
     whole_ring,
+    newest,
+    newest_too_large,
     commits,
 )
 

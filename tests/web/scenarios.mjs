@@ -1,6 +1,7 @@
 // Plays files of tests/scenarios on web/src/policy.js, as tests/scenario_suite.py does:  node scenarios.mjs FILE...
 import { isDeepStrictEqual } from "node:util";
 import { LinkClosedError, Policy, newEngine } from "../../build/out/web/picolink.js";
+import { openChannel } from "../../build/out/web/picolink-newest.js";
 import { playAll } from "./steps.mjs";
 
 const unhex = (text) => Uint8Array.from(Buffer.from(text, "hex"));
@@ -13,7 +14,6 @@ class Side {
   rung = new Set();
   told = [];
   packets = [];
-
   constructor(engine, { ring = 1024, commit = false, key }) {
     this.engine = engine;
     const bell = (name) => () => this.rung.add(name);
@@ -63,6 +63,10 @@ class Side {
   }
   send(message, channel) {
     return this.policy.sendNowait(unhex(message), channel);
+  }
+  set_value(value, channel) {
+    this.inside ??= { policy: this.policy, messages: this.engine };
+    openChannel(this.inside, channel).send(unhex(value));
   }
   queue_up(size) {
     this.place = { size };

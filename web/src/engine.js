@@ -100,7 +100,8 @@ export async function newEngine(session, identity, options = {}) {
       const said = core.recv();
       return said < 0 ? null : [said >> 16, bytesAt(core.message(), said & 0xffff).slice()];
     },
-    readable: () => core.readable() !== 0,
+    /** 0x100 + the first byte of the message that recv() has to give, or 0: it has none. */
+    readable: core.readable,
     /** Whether it could; false: the engine was made without `commit`. */
     commit: () => core.commit() !== 0,
 

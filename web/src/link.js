@@ -1,6 +1,7 @@
 // The link: messages in and out for a program, and what keeps a connection: py/picolink/link.py.
 import { TEXT, newEngine } from "./engine.js";
 import * as lc from "./lifecycle.js";
+import { openChannel } from "./picolink-newest.js";
 import { payload, valueOf } from "./picolink-objects.js";
 import { HANG_UP, HANG_UP_MS, LOOK_MS, LinkClosedError, Policy, ticksDiff } from "./policy.js";
 import { Bell, TimeoutError, now, sleep, whileHidden } from "./runtime.js";
@@ -29,6 +30,7 @@ class Link {
   engine = "wasm";
   channel = 0;
   #engine;
+  #inside; // for channels of newest values; `messages`: the engine, or a Sorter in front of it
   #policy;
   #role;
   #wake = new Bell();
@@ -51,6 +53,12 @@ class Link {
       room: () => this.#room.ring(),
     };
     const policy = (this.#policy = new Policy(engine, this.engine, txSize, onEvent, bells));
+    this.#inside = {
+      policy,
+      messages: engine,
+      wait: (readable, timeoutMs) => this.#untilReadable(readable, timeoutMs),
+      tell: () => this.#readable.ring(),
+    };
     policy.commits = commit;
     policy.keyed = key ? 1 : 0;
     policy.noise = (size) => crypto.getRandomValues(new Uint8Array(size));
@@ -148,16 +156,24 @@ class Link {
       this.#policy.hasRead(now());
       await sleep(0);
     }
+    await this.#untilReadable(() => this.#inside.messages.readable(), timeoutMs);
+    this.#burst -= 1;
+    return this.#inside.messages.recv();
+  }
+
+  async #untilReadable(readable, timeoutMs) {
     const ready = () => {
-      if (this.#engine.readable()) return true;
+      if (readable()) return true;
       this.#checkReadable();
       this.#burst = BURST;
       this.#policy.hasRead(now());
       return false;
     };
     await this.#until(ready, this.#readable, timeoutMs);
-    this.#burst -= 1;
-    return this.#engine.recv();
+  }
+
+  newest(channel) {
+    return openChannel(this.#inside, channel);
   }
 
   #checkReadable() {
@@ -185,9 +201,16 @@ class Link {
   async flush({ timeoutMs } = {}) {
     const policy = this.#policy;
     if (policy.life === lc.NEW) policy.checkOpen();
-    const { messages_sent, too_large } = this.#engine.stats();
-    const last = messages_sent - too_large;
+    let last;
     const done = () => {
+      if (policy.values?.waiting()) {
+        policy.checkOpen();
+        return false;
+      }
+      if (last === undefined) {
+        const { messages_sent, too_large } = this.#engine.stats();
+        last = messages_sent - too_large;
+      }
       const left = (last - this.#engine.stats().messages_acknowledged) >>> 0;
       if (!this.#engine.pending() || left === 0 || left >= 0x80000000) return true;
       policy.checkOpen();

@@ -48,6 +48,9 @@ export interface Link extends AsyncIterable<Value> {
   sendNowait(message: Value | ArrayBuffer | ArrayBufferView, options?: { channel?: number }): boolean;
   /** The next message. Raises LinkClosedError after the last. */
   recv(options?: Wait): Promise<Value>;
+  /** A channel, 0 to 15, of which only the newest value counts. Its values do not come by recv() of the link
+   * any more. The other side need not do the same. */
+  newest(channel: number): Newest;
   /** Wait until the board has all that was sent before this call. */
   flush(options?: Wait): Promise<void>;
   /** All that was read is safe. */
@@ -58,6 +61,17 @@ export interface Link extends AsyncIterable<Value> {
   close(options?: Wait): Promise<void>;
   /** As close(), but the board's program goes on, and waits for the next link. */
   leave(options?: Wait): Promise<void>;
+}
+
+export interface Newest {
+  readonly channel: number;
+  /** Set the value: it replaces one that is not on its way yet, and overtakes what waits in the ring. The value
+   * set last always arrives. Raises as send() of the link; RangeError above a quarter of txSize, less 4 bytes. */
+  send(value: Value | ArrayBuffer | ArrayBufferView): void;
+  /** The newest value that has come; undefined: none has. */
+  latest(): Value | undefined;
+  /** Wait for a value newer than what recv() gave last: the newest that has come. */
+  recv(options?: Wait): Promise<Value>;
 }
 
 /** How packets travel. */

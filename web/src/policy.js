@@ -11,7 +11,7 @@ export const HANG_UP = -1; // what a turn says instead of a time
 const FULL_MS = 2, FULL_MAX_MS = 4, PASSING_MS = 16, HANDSHAKE_MS = 4500, UNPROVEN_MS = 2000, ALIVE_MS = 1000, WAITING_MS = 2000;
 const SILENCE_MS = 4500, STALL_MS = 4000, STALLS = 3, COMMIT_MS = 30, TOLD_MS = 150, LINGER_MS = 400;
 const GOODBYE_MS = 1000, AGAIN_MS = 10000, SHUN_MS = 5000, UNPROVEN_SHUN_MS = 500, SHUNNED = 4, AWAY_MS = 3000;
-const PAUSE_FIRST_MS = 20, PAUSE_MAX_MS = 500;
+const PAUSE_FIRST_MS = 20, PAUSE_MAX_MS = 500, VALUE_MS = 20;
 const HEADER = 4, MTU_LEAST = 23, MTU_MOST = 517, TICKS = 0x3fffffff;
 
 const OTHER = "the other board";
@@ -58,6 +58,9 @@ export class Policy {
   keyed = 0;
   noise = (size) => new Uint8Array(size); // random bytes, with a key
   fullMs = FULL_MS;
+  values = null; // Values of picolink-newest.js
+  valuesWait = false; // has the engine not got all of them?
+  reserve = 0; // bytes of the ring that ordinary messages leave to them
   flushes = 0; // who is to be told, by `room`, of each message that is acknowledged
   #packet = null; // that waits for the radio
   #sentAt = 0;
@@ -115,12 +118,21 @@ export class Policy {
   }
 
   #send(bytes, channel, kind) {
+    if (this.values?.wouldCrowd(bytes.length)) return false;
     const taken = this.engine.send(bytes, channel, kind);
-    if (this.#idle) {
-      this.#idle = false;
-      this.bells.wake();
-    }
+    this.wakeIdle();
     return taken;
+  }
+
+  /** There is something to say. */
+  wakeIdle() {
+    if (!this.#idle) return;
+    this.#idle = false;
+    this.bells.wake();
+  }
+  /** As if the engine had said so: for the next turn. */
+  note(flags) {
+    this.#flags |= flags;
   }
 
   /** Else a large message would wait for ever while small ones come. */
@@ -131,7 +143,7 @@ export class Policy {
   /** Bytes that are missing until the first in line is woken, and has room behind `more` bytes. */
   #lacks(more = 0) {
     // At most the whole ring: a message that fills it needs less than HEADER bytes besides.
-    const wanted = Math.min(Math.max(this.line[0].size + HEADER, this.txSize >> 2), this.txSize);
+    const wanted = Math.min(Math.max(this.line[0].size + HEADER, this.txSize >> 2) + this.reserve, this.txSize);
     return wanted + more + this.engine.pending() - this.txSize;
   }
   #isRoomWanted() {
@@ -169,14 +181,14 @@ export class Policy {
   /** Whether there is something to wait for before shut(). */
   closing(now, timeoutMs) {
     const { engine } = this;
-    if (this.life === lc.ENDING && engine.end()) {
+    if (this.life === lc.ENDING && !this.valuesWait && engine.end()) {
       this.#link(lc.END_QUEUED);
       this.bells.wake();
     }
     const { life } = this;
     if (life === lc.CLOSED || life === lc.FAILED) return false;
     if (life === lc.LEAVING) {
-      if (engine.pending() && this.#takes(now, timeoutMs)) return true;
+      if ((engine.pending() || this.valuesWait) && this.#takes(now, timeoutMs)) return true;
       if (!this.#saidWhy) {
         if (this.#isCommitDue(now)) return true;
         this.#saidWhy = true;
@@ -221,7 +233,8 @@ export class Policy {
 
   tellUndelivered() {
     const stats = this.engine.stats();
-    const lost = (stats.messages_sent - stats.messages_acknowledged - stats.too_large) >>> 0;
+    const sent = (stats.messages_sent - stats.messages_acknowledged - stats.too_large) >>> 0;
+    const lost = sent + (this.values?.waiting() ?? 0);
     if (lost) this.tell("undelivered", `${lost} messages were not acknowledged before the link was closed`);
   }
 
@@ -357,6 +370,7 @@ export class Policy {
     }
     this.#passed += 1;
     this.#sentAt = now;
+    if (this.valuesWait) this.values.handOver();
     this.#packet = this.engine.pull(now);
     this.#idle = !this.#packet;
   }
@@ -367,7 +381,7 @@ export class Policy {
   }
   #look(now) {
     const wait = this.engine.wait(now);
-    if (wait >= 0 && wait < ticksDiff(this.#dueAt, now)) this.bells.wake();
+    if (this.valuesWait || (wait >= 0 && wait < ticksDiff(this.#dueAt, now))) this.bells.wake();
   }
 
   #takeFlags() {
@@ -402,12 +416,14 @@ export class Policy {
       if (greeting) {
         let full = false;
         let taken = 0;
+        if (this.valuesWait && !this.#packet) this.values.handOver();
         try {
           while ((this.#packet ??= engine.pull(now))) {
             if ((full = !this.transmit(this.#packet))) break;
             this.#packet = null;
             this.#sentAt = now;
             taken += 1;
+            if (this.valuesWait) this.values.handOver();
           }
           const quietMs = ticksDiff(now, this.#sentAt);
           const due = !full && quietMs >= ALIVE_MS && (quietMs >= WAITING_MS || !engine.pending());
@@ -429,6 +445,7 @@ export class Policy {
           this.#idle = true;
           wait = engine.wait(now);
           if (wait < 0 || wait > LOOK_MS) wait = LOOK_MS;
+          if (this.valuesWait) wait = Math.min(wait, VALUE_MS);
         }
       }
       if (this.#isUseless(now, beganAt)) wait = HANG_UP;
@@ -486,6 +503,7 @@ export class Policy {
       this.bells.opened();
       this.met?.();
     }
+    if (flags & fl.PEER_RESTARTED) this.values?.setAgain(); // what had come is gone with its memory
     if (flags & (fl.BYE | fl.REFUSED) && SHUN_FOR.includes(engine.reason) && !this.keyed) {
       this.#shun(this.heardAt, SHUN_MS);
     }
@@ -508,7 +526,7 @@ export class Policy {
       this.tell("restarted", `${OTHER} knew this one before: what was unread here is lost`);
     }
     if (flags & fl.TOO_LARGE) {
-      this.tell("too large", `${engine.stats().too_large} messages removed that ${OTHER} cannot hold`);
+      this.tell("too large", `${this.stats().too_large} messages removed that ${OTHER} cannot hold`);
     }
     if (flags & fl.CONTRADICTED) {
       this.tell("renewed", `${OTHER} contradicted what was known: messages may be lost or come twice`);
@@ -572,6 +590,7 @@ export class Policy {
 
   stats() {
     const more = { connections: this.#connections, silences: this.#silences, stack_restarts: this.stackRestarts };
-    return { ...this.engine.stats(), ...more };
+    const stats = this.engine.stats();
+    return { ...stats, ...more, too_large: stats.too_large + (this.values?.tooLarge ?? 0) };
   }
 }
