@@ -1,61 +1,60 @@
 """A remote control: a page or another board drives this one, which says four times a second how it is.
 
+It shows a channel of which only the newest value counts, and motors that stop by themselves: a lost
+connection takes seconds to notice, so they stop when no value has come for 300 ms, whatever the link says.
 Without hardware: picolink web examples/remote_control.py. With it: save this as main.py on a Pico W.
-Who drives sends {"x": -100 to 100, "y": -100 to 100}, or {"button": "A"}, as JSON. If nothing comes for
-half a second, or the link is lost, the motors stop.
+Who drives sets {"x": -100 to 100, "y": ...} by link.newest(1), ten times a second; {"button": "A"}: the LED.
 """
 
 import asyncio
-import json
 import time
 
 import picolink
 from machine import Pin
 
-SILENCE_MS = 500
-
+STOP_MS = 300
 led = Pin("LED", Pin.OUT)
+motors = [0, 0]  # left and right, percent: what would go to them
 
 
-class Robot:
-    def __init__(self):
-        self.left = self.right = 0  # percent: what would go to the motors
-        self.heard_at = time.ticks_ms()
-
-    def drive(self, x, y):
-        self.left = max(-100, min(100, y + x))
-        self.right = max(-100, min(100, y - x))
-
-    def take(self, message):
-        self.heard_at = time.ticks_ms()
-        try:
-            value = json.loads(message)
-            if "button" in value:
-                led.value(value["button"] == "A")
-            else:
-                self.drive(int(value["x"]), int(value["y"]))
-        except (ValueError, KeyError, TypeError):
-            print("not for a robot:", message)
+def drive(x, y):
+    motors[:] = (max(-100, min(100, y + x)), max(-100, min(100, y - x)))
 
 
-async def report(link, robot):
+async def follow(stick):
+    came_at = time.ticks_ms()
     while True:
-        if time.ticks_diff(time.ticks_ms(), robot.heard_at) > SILENCE_MS or not link.connected:
-            robot.drive(0, 0)
+        try:
+            value = await stick.recv(timeout_ms=STOP_MS)
+            drive(int(value["x"]), int(value["y"]))
+            came_at = time.ticks_ms()
+        except asyncio.TimeoutError:
+            if any(motors):
+                drive(0, 0)
+                print("stopped,", time.ticks_diff(time.ticks_ms(), came_at), "ms after the last value")
+        except (KeyError, TypeError, ValueError):
+            print("not for a robot:", value)
+
+
+async def report(link):
+    while True:
         if link.connected:  # what nobody sees now is old when somebody does
-            link.send_nowait("left={} right={} led={}".format(robot.left, robot.right, led.value()))
+            link.send_nowait("left={} right={} led={}".format(*motors, led.value()))
         await asyncio.sleep(0.25)
 
 
 async def main():
-    robot = Robot()
     while True:  # whoever comes next, when this one has closed
         async with picolink.advertise("Robot") as link:
-            reporting = asyncio.create_task(report(link, robot))
+            tasks = [asyncio.create_task(follow(link.newest(1))), asyncio.create_task(report(link))]
             async for message in link:
-                robot.take(message)
-            reporting.cancel()
-        robot.drive(0, 0)
+                if isinstance(message, dict) and "button" in message:
+                    led.value(message["button"] == "A")
+                else:
+                    print("not for a robot:", message)
+            for task in tasks:
+                task.cancel()
+        drive(0, 0)
 
 
 asyncio.run(main())

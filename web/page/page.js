@@ -3,7 +3,8 @@ import { LinkClosedError, bluetooth, connect } from "./picolink.js";
 
 const LINES = 500; // of the log
 const PLOT_MS = 60000;
-const STICK_MS = 200; // who drives is heard from at least this often
+const STICK = 1; // the channel of the joystick
+const STICK_MS = 100; // who drives is heard from at least this often
 const CURVES = 4;
 const KEY = "picolink key";
 const PARTNER = "picolink board";
@@ -135,7 +136,7 @@ function receive(message, channel) {
   plot(message, text);
 }
 
-// -- driving: only the newest value counts, so one is on its way at a time
+// -- driving: only the newest value counts
 
 const stick = at("stick");
 const stickAt = { x: 0, y: 0 };
@@ -153,9 +154,10 @@ function move(x, y) {
 function drive() {
   const value = JSON.stringify(stickAt);
   const idle = value === sent && performance.now() - sentAt < STICK_MS;
-  if (!link?.connected || link.pending || idle || (!active && value === sent)) return;
+  if (!link?.connected || idle || (!active && value === sent)) return;
   try {
-    if (link.sendNowait(value)) [sent, sentAt] = [value, performance.now()];
+    link.newest(STICK).send(stickAt);
+    [sent, sentAt] = [value, performance.now()];
   } catch (error) {
     if (!(error instanceof LinkClosedError)) throw error;
   }
@@ -205,7 +207,7 @@ at("stop").addEventListener("click", safe);
 document.addEventListener("visibilitychange", () => document.hidden && safe());
 
 for (const button of document.querySelectorAll("[data-button]")) {
-  button.addEventListener("click", () => link && send(JSON.stringify({ button: button.dataset.button }), 0));
+  button.addEventListener("click", () => link && send({ button: button.dataset.button }, 0));
 }
 
 // -- numbers: those of objects, and of text as "left=1 right=-2"
