@@ -167,6 +167,7 @@ def test_it_flashes_a_board(installed, tmp_path):
         (("bench", "heap"), "virtual"),
         (("bench", "sweep", "--plot"), "plots"),
         (("soak", "--plot"), "plots"),
+        (("prove", "--port", "A", "--port", "B"), "plots"),
     ],
 )
 def test_what_needs_more_names_the_extra_before_it_begins(installed, command, extra):
