@@ -8,6 +8,7 @@
 #else
 #include "py/binary.h"
 #include "py/objstr.h"
+#include "py/objtype.h"
 #include "py/runtime.h"
 #endif
 

@@ -11,6 +11,7 @@ _TEXT = const(1)  # kinds of messages: flags.py
 _OBJECT = const(2)
 
 _DEPTH = const(16)  # containers inside each other
+_NO_KEY = "a key that is neither str nor int"
 _INFINITE = (b"\x7f\x80\0\0", b"\xff\x80\0\0")  # as a float of 32 bits
 
 _NIL = const(0xC0)
@@ -104,6 +105,8 @@ def unpack(data):
             except UnicodeError:
                 raise _wrong(start, "a text that is not UTF-8")
         elif kind in (_ARRAY, _MAP):
+            if around and isinstance(around[-1][0], dict) and around[-1][2] is None:
+                raise _wrong(start, _NO_KEY)
             if len(around) == _DEPTH:
                 raise _wrong(start, "more than %d containers inside each other" % _DEPTH)
             around.append([value, length, None])
@@ -117,7 +120,7 @@ def unpack(data):
                 top[0].append(value)
             elif top[2] is None:
                 if not isinstance(value, (str, int)) or isinstance(value, bool):
-                    raise _wrong(start, "a key that is neither str nor int")
+                    raise _wrong(start, _NO_KEY)
                 top[2] = value
                 break
             else:

@@ -89,11 +89,12 @@ const NUMBERS = "Float32 Float64 Uint8 Uint16 Uint32 BigUint64 Int8 Int16 Int32 
 export function unpack(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 0;
+  let owed = 1; // items that are still to come: each has a byte or more
   const wrong = (place, what) => new RangeError(`no object for picolink at byte ${place}: ${what}`);
   const item = (depth) => {
     const start = at;
     const take = (size, what = "it ends before what it announces") => {
-      if (size > bytes.length - at) throw wrong(start, what);
+      if (size > bytes.length - at - owed) throw wrong(start, what);
       at += size;
       return at - size;
     };
@@ -112,20 +113,22 @@ export function unpack(bytes) {
       return typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value;
     };
     const length = (log) => number(2 + log);
-    const all = (size, read) => {
+    const all = (size, each, read) => {
       if (!depth) throw wrong(start, `more than ${DEPTH} containers inside each other`);
-      at = take(size); // each has a byte or more
+      owed += size * each;
+      take(0);
       return Array.from({ length: size }, read);
     };
-    const array = (size) => all(size, () => item(depth - 1));
-    const map = (size) => Object.fromEntries(all(size, entry));
+    const array = (size) => all(size, 1, () => item(depth - 1));
+    const map = (size) => Object.fromEntries(all(size, 2, entry));
     const entry = () => {
-      const place = at;
-      const key = item(depth - 1);
-      const isFloat = (bytes[place] & 0xfe) === 0xca;
-      if (typeof key === "string" || (isInteger(key) && !isFloat)) return [key, item(depth - 1)];
-      throw wrong(place, "a key that is neither text nor integer");
+      const first = bytes[at];
+      const isInt = first < 0x80 || first > 0xdf || (first > 0xcb && first < 0xd4);
+      const isText = (first > 0x9f && first < 0xc0) || (first > 0xd8 && first < 0xdc);
+      if (isInt || isText) return [item(depth - 1), item(depth - 1)];
+      throw wrong(at, "a key that is neither text nor integer");
     };
+    owed -= 1;
     const first = bytes[take(1, "nothing is there")];
     if (first < 0x80) return first;
     if (first < 0x90) return map(first & 15);
