@@ -2,9 +2,9 @@
 
     micropython objects_suite.py MODULE FILE...      MODULE: picolink.objects, or _picolink for the C in it
 
-Each step is [who, call, [argument], what it gives]: "pack", "unpack", and "refuse": the byte at which unpack() finds a
-fault. Bytes are hexadecimal. Values are JSON's, but {"int": "5"}, {"float64": hex}, {"bytes": hex} and
-{"dict": [[key, value]...]}.
+Each step is [who, call, [argument], what it gives]: "pack", "unpack", and "refuse": the byte at which
+unpack() finds a fault. Bytes are hexadecimal. Values are JSON's, but {"int": "5"}, {"float64": hex},
+{"bytes": hex} and {"dict": [[key, value]...]}.
 """
 
 import json
@@ -59,10 +59,10 @@ def step(module, call, argument, wanted):
     if call == "pack":
         packed = module.pack(value_of(argument))
         wanted = unhexlify(wanted)
-        if sys.implementation.name == "micropython" and len(packed) == len(wanted):
-            # Its dicts have no order.
-            if same(module.unpack(packed), module.unpack(wanted)):
-                packed = wanted
+        # MicroPython's dicts have no order.
+        unordered = sys.implementation.name == "micropython" and len(packed) == len(wanted)
+        if unordered and same(module.unpack(packed), module.unpack(wanted)):
+            packed = wanted
         return hexlify(packed).decode()
     if call == "unpack":
         return module.unpack(unhexlify(argument))
@@ -80,7 +80,7 @@ def play(module, path):
     for number, (_, call, (argument,), wanted) in enumerate(steps):
         got = step(module, call, argument, wanted)
         if not (same(got, value_of(wanted)) if call == "unpack" else got == wanted):
-            raise AssertionError("step %d, %s(%r): %r, not %r" % (number, call, argument, got, wanted))
+            raise AssertionError(f"step {number}, {call}({argument!r}): {got!r}, not {wanted!r}")
     return len(steps)
 
 

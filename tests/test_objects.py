@@ -1,10 +1,8 @@
-"""Objects as MessagePack: shared vectors on every engine, against PyPI's msgpack, and what hostile bytes cost."""
+"""Objects as MessagePack: shared vectors, PyPI's msgpack, C beside Python, and what hostile bytes cost."""
 
 import json
-import os
 import random
 import runpy
-import struct
 import subprocess
 import tracemalloc
 
@@ -197,4 +195,6 @@ print(gc.mem_alloc() - before)
 def test_claims_cost_nothing_on_a_board():
     for data in CLAIMS:
         process = engines.micropython("-c", CLAIMED.format(data.hex()))
-        assert int(process.stdout) < 5000 + 3 * len(data), process.stderr
+        assert int(process.stdout) < 5000 + 9 * len(
+            data
+        )  # a word for each item that may come, process.stderr

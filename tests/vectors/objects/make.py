@@ -1,4 +1,4 @@
-"""Writes messagepack.json beside this file; its format: tests/objects_suite.py. The bytes are those of PyPI's msgpack.
+"""Writes messagepack.json beside this file, with the bytes of PyPI's msgpack. Format: tests/objects_suite.py.
 
 python tests/vectors/objects/make.py
 """
@@ -45,8 +45,8 @@ PACKED = [
     *([None] * size for size in (0, 1, 15, 16, 65536)),
     {},
     {"t": 21.5, "on": True},
-    {number: None for number in range(15)},
-    {number: None for number in range(16)},
+    dict.fromkeys(range(15)),
+    dict.fromkeys(range(16)),
     {str(number): number for number in range(300)},
     {7: "seven", "7": [7], -1: {"a": b"b"}},
     [1, "two", b"three", [None, {"four": [4.5]}]],
