@@ -84,6 +84,8 @@ def prove(ports: tuple[str, ...], radio: str, soak: int, quick: bool, out: Path)
             native = all(board["native"] for board in boards[: len(ports)])
 
             def tell(what: str, share: float) -> None:
+                if not console.is_terminal and what != progress.tasks[task].description:
+                    console.print(what)
                 progress.update(task, description=what, completed=share)
 
             figures = Measurement(pair, plan, native, tell).run()

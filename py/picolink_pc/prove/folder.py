@@ -28,6 +28,11 @@ _ABOUT_FAULTS = (
     "from this PC, which takes a part of them."
 )
 
+_ABOUT_IDLE = (
+    "CPU idle: the time of a loop that turns where asyncio would sleep. What interrupts and the Bluetooth "
+    "stack take of it does not count."
+)
+
 BEHIND_TCP = "boards behind TCP ports: emulated or virtual, no hardware"
 AT_USB = "boards at serial ports"
 
@@ -114,7 +119,13 @@ def _page(told: dict, foretold: dict, rows: list, names: list[str]) -> str:
         for role, board in zip(("peripheral", "central"), told["boards"], strict=True)
     ]
     figures = [
-        [what, unit, cell(before), cell(now), f"{now / before:.2f}" if before and now else "-"]
+        [
+            what,
+            unit,
+            cell(before),
+            cell(now),
+            f"{now / before:.2f}" if before and now and "grown" not in what else "-",
+        ]
         for what, unit, before, now in rows
     ]
     faults = [[fault["what"], fault["board"], cell(fault["stopped_s"])] for fault in told["faults"]]
@@ -134,7 +145,7 @@ def _page(told: dict, foretold: dict, rows: list, names: list[str]) -> str:
         _table(["", "board", "s"], faults),
         "<h2>What this shows</h2>" if hardware else "<h2>What this would show, of real boards</h2>",
         _table(["", ""], claims),
-        "<p>CPU idle: turns of a loop where asyncio would sleep, against as many without a radio.</p>",
+        f"<p>{_ABOUT_IDLE}</p>",
     ]
     return _HTML.replace("BODY", "\n".join(parts))
 
