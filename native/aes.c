@@ -11,7 +11,7 @@
  * other rows rotate it. It is filled at run time, so that it lies in RAM: from a board's flash a read takes
  * longer where the cache does not hold it, and that time would tell of the key.
  */
-uint32_t picolink_aes_table[256]; /* not static: native modules of MicroPython want it so */
+__attribute__((used)) uint32_t picolink_aes_table[256]; /* global: MicroPython's native modules want it so */
 
 enum { BLOCK = 16, ROUNDS = 10 };
 
@@ -91,10 +91,14 @@ static void encrypt(const uint32_t *keys, const uint32_t *from, uint32_t *to) {
         b = f;
         c = g;
     }
-    to[0] = substituted(a, b, c, d) ^ keys[4];
-    to[1] = substituted(b, c, d, a) ^ keys[5];
-    to[2] = substituted(c, d, a, b) ^ keys[6];
-    to[3] = substituted(d, a, b, c) ^ keys[7];
+    for (int i = 0; i < BLOCK / 4; i++) {
+        to[i] = substituted(a, b, c, d) ^ keys[4 + i];
+        uint32_t first = a;
+        a = b;
+        b = c;
+        c = d;
+        d = first;
+    }
 }
 
 void picolink_ccm(const uint32_t *keys, bool opening, const uint8_t *nonce, const uint8_t *ad, size_t ad_size,
@@ -114,9 +118,9 @@ void picolink_ccm(const uint32_t *keys, bool opening, const uint8_t *nonce, cons
         mac[0] ^= (uint8_t)(ad_size >> 8);
         mac[1] ^= (uint8_t)ad_size;
         uint32_t at = 2;
-        for (; ad_size; ad_size--) {
+        while (ad_size--) {
             mac[at++] ^= *ad++;
-            if (at == BLOCK || ad_size == 1) {
+            if (at == BLOCK || !ad_size) {
                 encrypt(keys, words[0], words[0]);
                 at = 0;
             }

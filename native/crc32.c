@@ -3,7 +3,7 @@
 /* The CRC of each byte. The whole table, because the check is the largest part of the cost of a message. */
 #ifdef PICOLINK_CRC32_FILL
 
-uint32_t crc_of_byte[256]; /* not static: native modules of MicroPython want it so */
+__attribute__((used)) uint32_t crc_of_byte[256]; /* global: MicroPython's native modules want it so */
 
 void picolink_crc32_fill(void) {
     for (uint32_t byte = 0; byte < 256; byte++) {

@@ -27,19 +27,30 @@ static picolink_engine_t *engine_of(mp_obj_t self) {
 
 /* -- arguments ------------------------------------------------------------------------------------------ */
 
-/* Raises `type` with the text `format % values`, which native modules have no function for. */
-static void raise_text(const mp_obj_type_t *type, const char *format, size_t length, size_t n,
-                       const mp_obj_t *values) {
-    mp_obj_t text =
-        mp_binary_op(MP_BINARY_OP_MODULO, mp_obj_new_str(format, length), mp_obj_new_tuple(n, values));
-    nlr_raise(mp_obj_new_exception_arg1(type, text));
+static mp_obj_t new_text(const char *text) {
+    size_t length = 0;
+    while (text[length]) {
+        length++;
+    }
+    return mp_obj_new_str(text, length);
 }
 
-#define RAISE(type, format, ...)                                                                             \
-    do {                                                                                                     \
-        mp_obj_t values_[] = {__VA_ARGS__};                                                                  \
-        raise_text(&type, format, sizeof(format) - 1, MP_ARRAY_SIZE(values_), values_);                      \
-    } while (0)
+/* Raises TypeError or ValueError with `format % values`, for which native modules have no function. */
+static void raise_text(bool type_error, const char *format, size_t n, const mp_obj_t *values) {
+    mp_obj_t text = mp_binary_op(MP_BINARY_OP_MODULO, new_text(format), mp_obj_new_tuple(n, values));
+    nlr_raise(mp_obj_new_exception_arg1(type_error ? &mp_type_TypeError : &mp_type_ValueError, text));
+}
+
+/* `value` is not what `name` must be. */
+static void raise_wrong(bool type_error, qstr name, const char *wanted, mp_obj_t value) {
+    mp_obj_t values[] = {MP_OBJ_NEW_QSTR(name), new_text(wanted), value};
+    raise_text(type_error, "%s must be %s, not %r", MP_ARRAY_SIZE(values), values);
+}
+
+static void raise_sizes(const char *format, size_t size, size_t limit) {
+    mp_obj_t values[] = {MP_OBJ_NEW_SMALL_INT(size), MP_OBJ_NEW_SMALL_INT(limit)};
+    raise_text(false, format, MP_ARRAY_SIZE(values), values);
+}
 
 /* Whether `value` is an int that fits in 32 bits, put into `bits`. Raises TypeError when it is no int. */
 static bool get_uint32(qstr name, mp_obj_t value, mp_uint_t *bits) {
@@ -49,7 +60,7 @@ static bool get_uint32(qstr name, mp_obj_t value, mp_uint_t *bits) {
         return number >= 0 && *bits <= UINT32_MAX;
     }
     if (mp_obj_get_type(value) != mp_obj_get_type(MP_OBJ_NEW_SMALL_INT(0))) {
-        RAISE(mp_type_TypeError, "%s must be an int, not %r", MP_OBJ_NEW_QSTR(name), value);
+        raise_wrong(true, name, "an int", value);
     }
     *bits = (uint32_t)mp_obj_get_int_truncated(value);
     return mp_binary_op(MP_BINARY_OP_EQUAL, value, mp_obj_new_int_from_uint(*bits)) == mp_const_true;
@@ -59,8 +70,9 @@ static bool get_uint32(qstr name, mp_obj_t value, mp_uint_t *bits) {
 static uint32_t checked_int(qstr name, mp_obj_t value, uint32_t low, uint32_t high) {
     mp_uint_t bits;
     if (!get_uint32(name, value, &bits) || bits < low || bits > high) {
-        RAISE(mp_type_ValueError, "%s must be %d to %d, not %d", MP_OBJ_NEW_QSTR(name),
-              mp_obj_new_int_from_uint(low), mp_obj_new_int_from_uint(high), value);
+        mp_obj_t values[] = {MP_OBJ_NEW_QSTR(name), mp_obj_new_int_from_uint(low),
+                             mp_obj_new_int_from_uint(high), value};
+        raise_text(false, "%s must be %d to %d, not %d", MP_ARRAY_SIZE(values), values);
     }
     return bits;
 }
@@ -68,10 +80,18 @@ static uint32_t checked_int(qstr name, mp_obj_t value, uint32_t low, uint32_t hi
 static uint32_t checked_ring_size(qstr name, mp_obj_t value) {
     uint32_t size = checked_int(name, value, PICOLINK_RING_MIN, PICOLINK_RING_MAX);
     if (size & (size - 1)) {
-        RAISE(mp_type_ValueError, "%s must be a power of two from 256 to 32768, not %d",
-              MP_OBJ_NEW_QSTR(name), value);
+        raise_wrong(false, name, "a power of two from 256 to 32768", value);
     }
     return size;
+}
+
+/* Whether it has a buffer of bytes, and is no text. */
+static bool is_binary(mp_obj_t value, mp_buffer_info_t *bytes) {
+    return mp_obj_get_type(value) != &mp_type_str && picolink_is_bytes(value, bytes);
+}
+
+static MP_NOINLINE void get_buffer(mp_obj_t value, mp_buffer_info_t *bytes, mp_uint_t flags) {
+    mp_get_buffer_raise(value, bytes, flags);
 }
 
 static uint32_t milliseconds(mp_obj_t now) {
@@ -81,23 +101,32 @@ static uint32_t milliseconds(mp_obj_t now) {
 /* 8 bytes, not all 0. */
 static const uint8_t *checked_identity(mp_obj_t value) {
     mp_buffer_info_t bytes;
-    if (mp_obj_get_type(value) == &mp_type_str || !picolink_is_bytes(value, &bytes)) {
-        RAISE(mp_type_TypeError, "identity must be bytes, not %r", value);
+    if (!is_binary(value, &bytes)) {
+        raise_wrong(true, MP_QSTR_identity, "bytes", value);
     }
     if (!picolink_is_identity(bytes.buf, bytes.len)) {
-        RAISE(mp_type_ValueError, "identity must be 8 bytes that are not all 0, not %r", value);
+        raise_wrong(false, MP_QSTR_identity, "8 bytes that are not all 0", value);
     }
     return bytes.buf;
 }
 
-/* 32 bytes, of which nothing is shown. */
-static const uint8_t *checked_secret(qstr name, mp_obj_t value) {
+/* 32 bytes, of which nothing is shown, to `to`. */
+static void copy_secret(qstr name, mp_obj_t value, uint8_t *to) {
     mp_buffer_info_t bytes;
-    if (mp_obj_get_type(value) == &mp_type_str || !picolink_is_bytes(value, &bytes) ||
-        bytes.len != PICOLINK_KEY_BYTES) {
-        RAISE(mp_type_ValueError, "%s must be 32 bytes", MP_OBJ_NEW_QSTR(name));
+    if (!is_binary(value, &bytes) || bytes.len != PICOLINK_KEY_BYTES) {
+        mp_obj_t shown = MP_OBJ_NEW_QSTR(name);
+        raise_text(false, "%s must be 32 bytes", 1, &shown);
     }
-    return bytes.buf;
+    memcpy(to, bytes.buf, PICOLINK_KEY_BYTES);
+}
+
+/* Once each: what MicroPython has is far for a native module. */
+static MP_NOINLINE mp_obj_t none(void) {
+    return mp_const_none;
+}
+
+static MP_NOINLINE mp_obj_t truth(bool value) {
+    return mp_obj_new_bool(value);
 }
 
 /* -- the type Engine ------------------------------------------------------------------------------------ */
@@ -124,24 +153,25 @@ static mp_obj_t engine_make_new(const mp_obj_type_t *type, size_t n_args, size_t
     uint32_t window =
         checked_int(MP_QSTR_window, values[WINDOW].u_obj, PICOLINK_WINDOW_MIN, PICOLINK_WINDOW_MAX);
 
-    checked_identity(values[IDENTITY].u_obj);
+    /* Copied before memory is allocated, which can run the program's code. */
+    uint8_t identity[PICOLINK_IDENTITY_BYTES];
+    uint8_t key[PICOLINK_KEY_BYTES];
+    uint8_t seed[PICOLINK_SEED_BYTES];
+    memcpy(identity, checked_identity(values[IDENTITY].u_obj), PICOLINK_IDENTITY_BYTES);
     bool keyed = values[KEY].u_obj != mp_const_none;
     size_t size = picolink_engine_bytes(tx_size, rx_size);
     size_t keys_size = 0;
     if (keyed) {
-        checked_secret(MP_QSTR_key, values[KEY].u_obj);
-        checked_secret(MP_QSTR_seed, values[SEED].u_obj);
+        copy_secret(MP_QSTR_key, values[KEY].u_obj, key);
+        copy_secret(MP_QSTR_seed, values[SEED].u_obj, seed);
         keys_size = sizeof(picolink_keys_t);
     }
 
     engine_obj_t *self = m_malloc(offsetof(engine_obj_t, engine) + size + keys_size);
     self->base.type = type;
-    const uint8_t *identity = checked_identity(values[IDENTITY].u_obj); /* where it is now */
     picolink_init(&self->engine, session, identity, tx_size, rx_size, window, values[COMMIT].u_bool);
     if (keyed) {
-        picolink_set_key(&self->engine, (picolink_keys_t *)((byte *)&self->engine + size),
-                         checked_secret(MP_QSTR_key, values[KEY].u_obj),
-                         checked_secret(MP_QSTR_seed, values[SEED].u_obj));
+        picolink_set_key(&self->engine, (picolink_keys_t *)((byte *)&self->engine + size), key, seed);
     }
     return MP_OBJ_FROM_PTR(self);
 }
@@ -154,7 +184,7 @@ static void engine_attr(mp_obj_t self, qstr name, mp_obj_t *dest) {
     if (name == MP_QSTR_state) {
         dest[0] = MP_OBJ_NEW_SMALL_INT(engine->state);
     } else if (name == MP_QSTR_ended) {
-        dest[0] = mp_obj_new_bool(engine->ended);
+        dest[0] = truth(engine->ended);
     } else if (name == MP_QSTR_peer_version) {
         dest[0] = MP_OBJ_NEW_SMALL_INT(engine->peer_version);
     } else if (name == MP_QSTR_reason) {
@@ -171,29 +201,26 @@ static mp_obj_t engine_start(mp_obj_t self, mp_obj_t mtu, mp_obj_t now) {
     uint32_t size = checked_int(MP_QSTR_mtu, mtu, PICOLINK_MTU_MIN, PICOLINK_MTU_MAX);
     uint32_t now_ms = milliseconds(now);
     picolink_start(engine_of(self), size, now_ms);
-    return mp_const_none;
+    return none();
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(engine_start_obj, engine_start);
 
 static mp_obj_t engine_set_partner(mp_obj_t self, mp_obj_t identity) {
     picolink_set_partner(engine_of(self), identity == mp_const_none ? NULL : checked_identity(identity));
-    return mp_const_none;
+    return none();
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(engine_set_partner_obj, engine_set_partner);
 
 static mp_obj_t engine_bye(mp_obj_t self, mp_obj_t reason) {
     picolink_bye(engine_of(self), checked_int(MP_QSTR_reason, reason, 1, 255));
-    return mp_const_none;
+    return none();
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(engine_bye_obj, engine_bye);
 
 static mp_obj_t engine_queue(picolink_engine_t *engine, uint32_t first, const void *bytes, size_t size) {
     picolink_send_t sent = picolink_send(engine, first, bytes, size);
     if (sent == PICOLINK_SEND_NEVER) {
-        RAISE(mp_type_ValueError, "a message of %d bytes never fits: %d with its header at most",
-              MP_OBJ_NEW_SMALL_INT(size), MP_OBJ_NEW_SMALL_INT(picolink_record_limit(engine)));
+        raise_sizes("a message of %d bytes never fits: %d with its header at most", size,
+                    picolink_record_limit(engine));
     }
-    return mp_obj_new_bool(sent == PICOLINK_SEND_QUEUED);
+    return truth(sent == PICOLINK_SEND_QUEUED);
 }
 
 /* Not inlined: its bytes are not to lie on the stack for other messages. */
@@ -204,39 +231,25 @@ static MP_NOINLINE mp_obj_t engine_send_object(mp_obj_t self, mp_obj_t data, mp_
     return engine_queue(engine_of(self), first | PICOLINK_OBJECT << 4, packed.bytes, packed.size);
 }
 
-/* send(data, channel=0, kind=None) */
-static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywords) {
-    enum { DATA, CHANNEL, KIND, ARGUMENTS };
-    mp_arg_val_t values[ARGUMENTS];
-    if (!keywords->used && n_args >= 2 && n_args <= 1 + ARGUMENTS) {
-        /* Without the general parser, which takes longer than picolink_send(). */
-        values[DATA].u_obj = args[1];
-        values[CHANNEL].u_obj = n_args > 2 ? args[2] : MP_OBJ_NEW_SMALL_INT(0);
-        values[KIND].u_obj = n_args > 3 ? args[3] : mp_const_none;
-    } else {
-        const mp_arg_t allowed[ARGUMENTS] = {
-            {MP_QSTR_data, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_int = 0}},
-            {MP_QSTR_channel, MP_ARG_OBJ, {.u_obj = MP_OBJ_NEW_SMALL_INT(0)}},
-            {MP_QSTR_kind, MP_ARG_OBJ, {.u_obj = mp_const_none}},
-        };
-        mp_arg_parse_all(n_args - 1, args + 1, keywords, ARGUMENTS, allowed, values);
-    }
-    mp_obj_t data = values[DATA].u_obj;
-    mp_obj_t kind = values[KIND].u_obj;
+/* send(data, channel=0, kind=None): by position only, which is the quickest */
+static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args) {
+    mp_obj_t data = args[1];
+    mp_obj_t channel = n_args > 2 ? args[2] : MP_OBJ_NEW_SMALL_INT(0);
+    mp_obj_t kind = n_args > 3 ? args[3] : mp_const_none;
     mp_buffer_info_t message;
     /* The buffer of a str is UTF-8. */
     if (!picolink_is_bytes(data, &message)) {
         if (kind == mp_const_none) {
-            return engine_send_object(args[0], data, values[CHANNEL].u_obj);
+            return engine_send_object(args[0], data, channel);
         }
-        RAISE(mp_type_TypeError, "a message must be bytes, bytearray, memoryview or str, not %r", data);
+        raise_text(true, "a message must be bytes, bytearray, memoryview or str, not %r", 1, &data);
     }
-    uint32_t first = checked_int(MP_QSTR_channel, values[CHANNEL].u_obj, 0, PICOLINK_CHANNEL_MAX);
+    uint32_t first = checked_int(MP_QSTR_channel, channel, 0, PICOLINK_CHANNEL_MAX);
     if (kind != mp_const_none) {
         mp_uint_t bits;
         if (!get_uint32(MP_QSTR_kind, kind, &bits) || bits == 3 ||
             bits > (PICOLINK_NEWEST | PICOLINK_OBJECT)) {
-            RAISE(mp_type_ValueError, "kind must be 0, 1, 2, 4, 5 or 6, not %d", kind);
+            raise_wrong(false, MP_QSTR_kind, "0, 1, 2, 4, 5 or 6", kind);
         }
         first |= bits << 4;
     } else if (mp_obj_get_type(data) == &mp_type_str) {
@@ -244,27 +257,24 @@ static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args, mp_map_t *keywo
     }
     return engine_queue(engine_of(args[0]), first, message.buf, message.len);
 }
-static MP_DEFINE_CONST_FUN_OBJ_KW(engine_send_obj, 1, engine_send);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(engine_send_obj, 2, 4, engine_send);
 
 static mp_obj_t engine_end(mp_obj_t self) {
-    return mp_obj_new_bool(picolink_end(engine_of(self)));
+    return truth(picolink_end(engine_of(self)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(engine_end_obj, engine_end);
 
 static mp_obj_t engine_commit(mp_obj_t self) {
     if (!picolink_commit(engine_of(self))) {
         mp_raise_ValueError(MP_ERROR_TEXT("this engine was made without commit=True"));
     }
-    return mp_const_none;
+    return none();
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(engine_commit_obj, engine_commit);
 
 static mp_obj_t engine_readable(mp_obj_t self) {
     picolink_message_t message;
     return MP_OBJ_NEW_SMALL_INT(picolink_peek(engine_of(self), &message) ? 0x100 | message.kind_and_channel
                                                                          : 0);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(engine_readable_obj, engine_readable);
 
 static size_t size_of(const picolink_message_t *message) {
     return (size_t)message->first_size + message->second_size;
@@ -282,7 +292,7 @@ static mp_obj_t engine_recv(size_t n_args, const mp_obj_t *args) {
     picolink_engine_t *engine = engine_of(args[0]);
     picolink_message_t message;
     if (!picolink_peek(engine, &message)) {
-        return mp_const_none;
+        return none();
     }
     size_t size = size_of(&message);
     /* In one block also where the ring wraps. */
@@ -329,61 +339,52 @@ static mp_obj_t engine_recv_into(mp_obj_t self, mp_obj_t buf) {
         return MP_OBJ_NEW_SMALL_INT(-1);
     }
     mp_buffer_info_t room;
-    mp_get_buffer_raise(buf, &room, MP_BUFFER_WRITE);
+    get_buffer(buf, &room, MP_BUFFER_WRITE);
     size_t size = size_of(&message);
     if (room.len < size) {
-        RAISE(mp_type_ValueError, "the next message has %d bytes, the buffer only %d",
-              MP_OBJ_NEW_SMALL_INT(size), MP_OBJ_NEW_SMALL_INT(room.len));
+        raise_sizes("the next message has %d bytes, the buffer only %d", size, room.len);
     }
     copy(room.buf, &message);
     picolink_release(engine);
     return MP_OBJ_NEW_SMALL_INT((mp_int_t)message.kind_and_channel << 16 | size);
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(engine_recv_into_obj, engine_recv_into);
 
 static mp_obj_t engine_pull_into(mp_obj_t self, mp_obj_t buf, mp_obj_t now) {
     uint32_t now_ms = milliseconds(now);
     mp_buffer_info_t room;
-    mp_get_buffer_raise(buf, &room, MP_BUFFER_WRITE);
+    get_buffer(buf, &room, MP_BUFFER_WRITE);
     if (room.len < PICOLINK_PULL_MAX) {
-        RAISE(mp_type_ValueError, "the packet buffer must have %d bytes, not %d",
-              MP_OBJ_NEW_SMALL_INT(PICOLINK_PULL_MAX), MP_OBJ_NEW_SMALL_INT(room.len));
+        raise_sizes("the packet buffer must have %d bytes, not %d", PICOLINK_PULL_MAX, room.len);
     }
     return MP_OBJ_NEW_SMALL_INT(picolink_pull(engine_of(self), room.buf, room.len, now_ms));
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(engine_pull_into_obj, engine_pull_into);
 
 static mp_obj_t engine_feed(mp_obj_t self, mp_obj_t packet, mp_obj_t now) {
     uint32_t now_ms = milliseconds(now);
     mp_buffer_info_t bytes;
-    mp_get_buffer_raise(packet, &bytes, MP_BUFFER_READ);
+    get_buffer(packet, &bytes, MP_BUFFER_READ);
     return MP_OBJ_NEW_SMALL_INT(picolink_feed(engine_of(self), bytes.buf, bytes.len, now_ms));
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(engine_feed_obj, engine_feed);
 
 static mp_obj_t engine_take_flags(mp_obj_t self) {
     return MP_OBJ_NEW_SMALL_INT(picolink_take_flags(engine_of(self)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(engine_take_flags_obj, engine_take_flags);
 
 static mp_obj_t engine_wait(mp_obj_t self, mp_obj_t now) {
     return MP_OBJ_NEW_SMALL_INT(picolink_wait(engine_of(self), milliseconds(now)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(engine_wait_obj, engine_wait);
 
 static mp_obj_t engine_pending(mp_obj_t self) {
     return MP_OBJ_NEW_SMALL_INT(picolink_pending(engine_of(self)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(engine_pending_obj, engine_pending);
 
 static mp_obj_t engine_acknowledged(mp_obj_t self) {
     return MP_OBJ_NEW_SMALL_INT(picolink_acknowledged(engine_of(self)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(engine_acknowledged_obj, engine_acknowledged);
 
 static mp_obj_t engine_stats(mp_obj_t self) {
-#define NAME(name) #name " "
-    static const char names[] = PICOLINK_STATS(NAME);
+#define STATS_NAME(name) #name " "
+    static const char names[] = PICOLINK_STATS(STATS_NAME);
     const picolink_stats_t *stats = picolink_stats(engine_of(self));
     const uint32_t *value = (const uint32_t *)stats;
     mp_obj_t dict = mp_obj_new_dict(sizeof(*stats) / sizeof(*value));
@@ -397,7 +398,6 @@ static mp_obj_t engine_stats(mp_obj_t self) {
     }
     return dict;
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(engine_stats_obj, engine_stats);
 
 /* -- the module ----------------------------------------------------------------------------------------- */
 
@@ -411,64 +411,67 @@ static MP_DEFINE_CONST_FUN_OBJ_1(module_pack_obj, module_pack);
 static mp_obj_t module_unpack(mp_obj_t data) {
     mp_buffer_info_t bytes;
     mp_obj_t object = MP_OBJ_NULL;
-    if (mp_obj_get_type(data) != &mp_type_str && picolink_is_bytes(data, &bytes)) {
+    if (is_binary(data, &bytes)) {
         object = picolink_unpack(bytes.buf, bytes.len);
     }
     return object != MP_OBJ_NULL ? object : picolink_objects_call(MP_QSTR_unpack, 1, &data);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(module_unpack_obj, module_unpack);
 
-/* The most frequent first: they are searched in this order. */
+/* Those with a fixed number of arguments. The most frequent first: they are searched in this order. */
 #define METHODS(X)                                                                                           \
-    X(MP_QSTR_send, engine_send_obj)                                                                         \
-    X(MP_QSTR_recv_into, engine_recv_into_obj)                                                               \
-    X(MP_QSTR_recv, engine_recv_obj)                                                                         \
-    X(MP_QSTR_feed, engine_feed_obj)                                                                         \
-    X(MP_QSTR_pull_into, engine_pull_into_obj)                                                               \
-    X(MP_QSTR_wait, engine_wait_obj)                                                                         \
-    X(MP_QSTR_take_flags, engine_take_flags_obj)                                                             \
-    X(MP_QSTR_readable, engine_readable_obj)                                                                 \
-    X(MP_QSTR_pending, engine_pending_obj)                                                                   \
-    X(MP_QSTR_acknowledged, engine_acknowledged_obj)                                                         \
-    X(MP_QSTR_start, engine_start_obj)                                                                       \
-    X(MP_QSTR_end, engine_end_obj)                                                                           \
-    X(MP_QSTR_bye, engine_bye_obj)                                                                           \
-    X(MP_QSTR_commit, engine_commit_obj)                                                                     \
-    X(MP_QSTR_set_partner, engine_set_partner_obj)                                                           \
-    X(MP_QSTR_stats, engine_stats_obj)
+    X(MP_QSTR_recv_into, 2, engine_recv_into)                                                                \
+    X(MP_QSTR_feed, 3, engine_feed)                                                                          \
+    X(MP_QSTR_pull_into, 3, engine_pull_into)                                                                \
+    X(MP_QSTR_wait, 2, engine_wait)                                                                          \
+    X(MP_QSTR_take_flags, 1, engine_take_flags)                                                              \
+    X(MP_QSTR_readable, 1, engine_readable)                                                                  \
+    X(MP_QSTR_pending, 1, engine_pending)                                                                    \
+    X(MP_QSTR_acknowledged, 1, engine_acknowledged)                                                          \
+    X(MP_QSTR_start, 3, engine_start)                                                                        \
+    X(MP_QSTR_end, 1, engine_end)                                                                            \
+    X(MP_QSTR_bye, 2, engine_bye)                                                                            \
+    X(MP_QSTR_commit, 1, engine_commit)                                                                      \
+    X(MP_QSTR_set_partner, 2, engine_set_partner)                                                            \
+    X(MP_QSTR_stats, 1, engine_stats)
 
 #if MICROPY_ENABLE_DYNRUNTIME
 
 /* A native module has no C library: what it needs of it comes from the firmware. */
-void *memcpy(void *to, const void *from, size_t size) {
+__attribute__((used)) void *memcpy(void *to, const void *from, size_t size) {
     return mp_fun_table.memmove_(to, from, size);
 }
 
-void *memset(void *to, int byte, size_t size) {
+__attribute__((used)) void *memset(void *to, int byte, size_t size) {
     return mp_fun_table.memset_(to, byte, size);
 }
 
-#define ONE(name, value) +1
-enum { METHOD_COUNT = 0 METHODS(ONE) };
+#define FUNCTION(name, arguments, function) {{&mp_type_fun_builtin_##arguments}, {._##arguments = function}},
+static const mp_obj_fun_builtin_fixed_t functions[] = {METHODS(FUNCTION)};
+enum { FUNCTIONS = MP_ARRAY_SIZE(functions) };
 
-/* Not static: mpy_ld wants it so. */
-mp_map_elem_t engine_methods[METHOD_COUNT];
-mp_obj_full_type_t engine_type;
+/* Global, also where the whole module is one source: mpy_ld wants it so. */
+__attribute__((used)) mp_map_elem_t engine_methods[2 + FUNCTIONS];
+__attribute__((used)) mp_obj_full_type_t engine_type;
 static MP_DEFINE_CONST_DICT(engine_locals, engine_methods);
 
-static mp_map_elem_t *add_method(mp_map_elem_t *method, qstr name, const void *function) {
-    method->key = MP_OBJ_NEW_QSTR(name);
-    method->value = (mp_obj_t)function;
-    return method + 1;
-}
-
-mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
+__attribute__((used)) mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     MP_DYNRUNTIME_INIT_ENTRY
     picolink_crc32_fill();
     picolink_objects_init();
+#define NAME(name, arguments, function) name,
+    const uint16_t names[] = {METHODS(NAME)}; /* not static: a native module only knows them when it runs */
     mp_map_elem_t *method = engine_methods;
-#define ADD_METHOD(name, function) method = add_method(method, name, &function);
-    METHODS(ADD_METHOD)
+    method->key = MP_OBJ_NEW_QSTR(MP_QSTR_send);
+    method->value = MP_OBJ_FROM_PTR(&engine_send_obj);
+    method++;
+    method->key = MP_OBJ_NEW_QSTR(MP_QSTR_recv);
+    method->value = MP_OBJ_FROM_PTR(&engine_recv_obj);
+    for (size_t i = 0; i < FUNCTIONS; i++) {
+        method++;
+        method->key = MP_OBJ_NEW_QSTR(names[i]);
+        method->value = MP_OBJ_FROM_PTR(&functions[i]);
+    }
     engine_type.base.type = &mp_type_type;
     engine_type.name = MP_QSTR_Engine;
     MP_OBJ_TYPE_SET_SLOT(&engine_type, make_new, engine_make_new, 0);
@@ -482,8 +485,12 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
 
 #else
 
-#define METHOD(name, function) {MP_ROM_QSTR(name), MP_ROM_PTR(&function)},
-static const mp_rom_map_elem_t engine_methods[] = {METHODS(METHOD)};
+#define FUNCTION(name, arguments, function)                                                                  \
+    static MP_DEFINE_CONST_FUN_OBJ_##arguments(function##_obj, function);
+METHODS(FUNCTION)
+#define METHOD(name, arguments, function) {MP_ROM_QSTR(name), MP_ROM_PTR(&function##_obj)},
+static const mp_rom_map_elem_t engine_methods[] = {{MP_ROM_QSTR(MP_QSTR_send), MP_ROM_PTR(&engine_send_obj)},
+                                                   METHODS(METHOD)};
 static MP_DEFINE_CONST_DICT(engine_locals, engine_methods);
 static MP_DEFINE_CONST_OBJ_TYPE(engine_type, MP_QSTR_Engine, MP_TYPE_FLAG_NONE, make_new, engine_make_new,
                                 attr, engine_attr, locals_dict, &engine_locals);

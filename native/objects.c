@@ -18,9 +18,9 @@ typedef struct {
 #endif
 } float_t;
 
-/* Looked up once: a program may have a "dict" of its own. Not static: mpy_ld wants it so. */
-const mp_obj_type_t *picolink_dict;
-const mp_obj_type_t *picolink_float; /* NULL where floats are not as float_t has them */
+/* Looked up once: a program may have a "dict" of its own. Global: MicroPython's native modules want it so. */
+__attribute__((used)) const mp_obj_type_t *picolink_dict;
+__attribute__((used)) const mp_obj_type_t *picolink_float; /* NULL where floats are not as float_t has them */
 
 void picolink_objects_init(void) {
     picolink_dict = mp_obj_get_type(mp_obj_new_dict(0));

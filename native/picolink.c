@@ -706,60 +706,33 @@ static void draw_random(picolink_keys_t *keys) {
 
 /*
  * What proves, in this handshake, that whoever says the first RANDOM_AT bytes of a greeting packet has the
- * key.   random, self: the peer's, when it is the one that says them; NULL: this side does.
+ * key.   random, self: of who says them.   other: the random of the other side.
  */
-static void prove(const picolink_engine_t *engine, const uint8_t *packet, const uint8_t *random,
+static void prove(const uint8_t *key, const uint8_t *packet, const uint8_t *random, const uint8_t *other,
                   const picolink_self_t *self, uint8_t *proof) {
-    const picolink_keys_t *keys = engine->keys;
-    uint8_t message[RANDOM_AT + 2 * PICOLINK_RANDOM_BYTES + PICOLINK_IDENTITY_BYTES + 1];
-    uint8_t *at = message + RANDOM_AT;
+    uint8_t message[RANDOM_AT + 2 * PICOLINK_RANDOM_BYTES + sizeof(*self)];
     memcpy(message, packet, RANDOM_AT);
-    memcpy(at, random ? random : keys->random, PICOLINK_RANDOM_BYTES);
-    at += PICOLINK_RANDOM_BYTES;
-    memcpy(at, random ? keys->random : keys->heard_random, PICOLINK_RANDOM_BYTES);
-    at += PICOLINK_RANDOM_BYTES;
-    memcpy(at, self ? self->identity : engine->identity, PICOLINK_IDENTITY_BYTES);
-    at[PICOLINK_IDENTITY_BYTES] = self ? self->largest : engine->largest;
+    memcpy(message + RANDOM_AT, random, PICOLINK_RANDOM_BYTES);
+    memcpy(message + RANDOM_AT + PICOLINK_RANDOM_BYTES, other, PICOLINK_RANDOM_BYTES);
+    memcpy(message + RANDOM_AT + 2 * PICOLINK_RANDOM_BYTES, self, sizeof(*self));
     uint8_t hash[PICOLINK_SHA256];
-    picolink_hmac(keys->key, message, sizeof(message), hash);
+    picolink_hmac(key, message, sizeof(message), hash);
     memcpy(proof, hash, PROOF);
 }
 
+/* This side's proof for a greeting packet that it sends. */
+static void prove_own(const picolink_engine_t *engine, const uint8_t *packet, uint8_t *proof) {
+    const picolink_keys_t *keys = engine->keys;
+    prove(keys->key, packet, keys->random, keys->heard_random, &engine->self, proof);
+}
+
+/* Whether a greeting packet of the peer, who has said `random` and `self`, holds its proof at `proof`. */
 static bool is_proven(const picolink_engine_t *engine, const uint8_t *packet, const uint8_t *random,
                       const picolink_self_t *self, const uint8_t *proof) {
+    const picolink_keys_t *keys = engine->keys;
     uint8_t wanted[PROOF];
-    prove(engine, packet, random, self, wanted);
+    prove(keys->key, packet, random, keys->random, self, wanted);
     return picolink_same_tag(proof, wanted);
-}
-
-enum { SIDE_SIZE = 1 + 4 + 2 + PICOLINK_RANDOM_BYTES + PICOLINK_IDENTITY_BYTES };
-
-static void put_side(uint8_t *to, uint32_t tag, uint32_t session, uint32_t options, const uint8_t *random,
-                     const uint8_t *identity) {
-    to[0] = (uint8_t)tag;
-    put32(to + 1, session);
-    put16(to + 5, options);
-    memcpy(to + 7, random, PICOLINK_RANDOM_BYTES);
-    memcpy(to + 7 + PICOLINK_RANDOM_BYTES, identity, PICOLINK_IDENTITY_BYTES);
-}
-
-/* The keys of packets that go out, and of those that come.   tag: the peer's. */
-static void derive(picolink_engine_t *engine, uint32_t tag, uint32_t options) {
-    picolink_keys_t *keys = engine->keys;
-    uint8_t message[2 + 3 * SIDE_SIZE] = {HMAC_DATA, PICOLINK_VERSION}; /* then the sender, the receiver */
-    uint8_t *own = message + 2;
-    uint8_t *peer = own + SIDE_SIZE;
-    uint8_t hash[PICOLINK_SHA256];
-    put_side(own, engine->tag, engine->session, options, keys->random, engine->identity);
-    put_side(peer, tag, engine->peer, engine->peer_options, keys->heard_random, engine->heard_self.identity);
-    memcpy(peer + SIDE_SIZE, own, SIDE_SIZE);
-    picolink_hmac(keys->key, message, 2 + 2 * SIDE_SIZE, hash);
-    picolink_aes_key(keys->out, hash);
-    memcpy(peer - 2, message, 2);
-    picolink_hmac(keys->key, peer - 2, 2 + 2 * SIDE_SIZE, hash);
-    picolink_aes_key(keys->in, hash);
-    keys->sent = keys->next = 0;
-    keys->peer_self = engine->heard_self;
 }
 
 /*
@@ -790,7 +763,7 @@ static void greet(picolink_engine_t *engine, uint32_t now) {
 
 /* Goes on as a restarted board would: under the next session id, knowing no peer. */
 static void renew(picolink_engine_t *engine) {
-    uint32_t next = picolink_crc32(engine->session, engine->identity, PICOLINK_IDENTITY_BYTES);
+    uint32_t next = picolink_crc32(engine->session, engine->self.identity, PICOLINK_IDENTITY_BYTES);
     engine->session = next ? next : 1;
     engine->peer = 0;
     engine->peer_tag = 0;
@@ -872,18 +845,62 @@ static uint32_t own_options(const picolink_engine_t *engine) {
     return options;
 }
 
-/* The sides of this handshake and what they have said of themselves: bound CRCs start with them. */
-static void bind(picolink_engine_t *engine, uint32_t peer) {
-    uint8_t sides[3 * 4];
-    uint8_t options[3 * 2];
-    put32(sides, engine->session);
-    put32(sides + 4, peer);
-    put32(sides + 8, engine->session);
-    put16(options, own_options(engine));
-    put16(options + 2, engine->peer_options);
-    put16(options + 4, own_options(engine));
-    engine->crc_out = picolink_crc32(picolink_crc32(0, sides, 8), options, 4);
-    engine->crc_in = picolink_crc32(picolink_crc32(0, sides + 4, 8), options + 2, 4);
+/* One side of a handshake, for what is bound to it. */
+typedef struct {
+    uint32_t session;
+    uint32_t options;
+    uint32_t tag;
+    const uint8_t *random;
+    const uint8_t *identity;
+} side_t;
+
+/* What the CRCs of data packets start with. */
+static uint32_t bound_crc(const side_t *sender, const side_t *receiver) {
+    uint8_t sides[12];
+    put32(sides, sender->session);
+    put32(sides + 4, receiver->session);
+    put16(sides + 8, sender->options);
+    put16(sides + 10, receiver->options);
+    return picolink_crc32(0, sides, sizeof(sides));
+}
+
+enum { SIDE_SIZE = 1 + 4 + 2 + PICOLINK_RANDOM_BYTES + PICOLINK_IDENTITY_BYTES };
+
+static __attribute__((noinline)) void put_side(uint8_t *to, const side_t *side) {
+    to[0] = (uint8_t)side->tag;
+    put32(to + 1, side->session);
+    put16(to + 5, side->options);
+    memcpy(to + 7, side->random, PICOLINK_RANDOM_BYTES);
+    memcpy(to + 7 + PICOLINK_RANDOM_BYTES, side->identity, PICOLINK_IDENTITY_BYTES);
+}
+
+/* The round keys of data packets. */
+static void derive(const uint8_t *key, const side_t *sender, const side_t *receiver, uint32_t *round_keys) {
+    uint8_t message[2 + 2 * SIDE_SIZE];
+    uint8_t hash[PICOLINK_SHA256];
+    message[0] = HMAC_DATA;
+    message[1] = PICOLINK_VERSION;
+    put_side(message + 2, sender);
+    put_side(message + 2 + SIDE_SIZE, receiver);
+    picolink_hmac(key, message, sizeof(message), hash);
+    picolink_aes_key(round_keys, hash);
+}
+
+/* Binds data packets to the sides of this handshake and to what they have said of themselves. */
+static void bind(picolink_engine_t *engine, const uint8_t *hello) {
+    picolink_keys_t *keys = engine->keys;
+    side_t own = {engine->session, own_options(engine), engine->tag, NULL, engine->self.identity};
+    side_t peer = {engine->peer, engine->peer_options, hello[2], NULL, engine->heard_self.identity};
+    engine->crc_out = bound_crc(&own, &peer);
+    engine->crc_in = bound_crc(&peer, &own);
+    if (is_keyed(engine)) {
+        own.random = keys->random;
+        peer.random = keys->heard_random;
+        derive(keys->key, &own, &peer, keys->out);
+        derive(keys->key, &peer, &own, keys->in);
+        keys->sent = keys->next = 0;
+        keys->peer_self = engine->heard_self;
+    }
 }
 
 /*
@@ -923,10 +940,7 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
         }
     }
     memcpy(engine->partner, engine->heard_self.identity, PICOLINK_IDENTITY_BYTES);
-    bind(engine, session);
-    if (is_keyed(engine)) {
-        derive(engine, hello[2], own_options(engine));
-    }
+    bind(engine, hello);
     engine->fresh = false;
     engine->stats.opened++;
     engine->flags |= (uint16_t)flags;
@@ -934,7 +948,7 @@ static bool open_session(picolink_engine_t *engine, const uint8_t *hello, uint32
     engine->peer_version = PICOLINK_VERSION;
     engine->state = PICOLINK_OPEN;
     /* The largest packet that fills its PDUs: 27n - 7 bytes. */
-    uint32_t largest = least(engine->largest, engine->heard_self.largest);
+    uint32_t largest = least(engine->self.largest, engine->heard_self.largest);
     uint32_t size = is_keyed(engine) ? KEYED_LARGEST_MIN : PICOLINK_LARGEST_MIN;
     while (size < PICOLINK_PULL_MAX && size + PDU <= largest) {
         size += PDU;
@@ -998,9 +1012,9 @@ static void take_hello(picolink_engine_t *engine, const uint8_t *hello, uint32_t
     bool answers = get32(hello + 8) == engine->session;
     /* By the last IDENTITY, which is no echo. With a key this device never is the partner, in no other link
      * of it either. */
-    bool named =
-        engine->heard_session == session && ((session != engine->session && !is_keyed(engine)) ||
-                                             !same_identity(engine->heard_self.identity, engine->identity));
+    bool named = engine->heard_session == session &&
+                 ((session != engine->session && !is_keyed(engine)) ||
+                  !same_identity(engine->heard_self.identity, engine->self.identity));
     bool proof = named && answers && hello[3] == engine->tag;
     bool proven = proof && (!is_keyed(engine) || is_proven(engine, hello, hello + RANDOM_AT,
                                                            &engine->heard_self, hello + PROOF_AT));
@@ -1110,7 +1124,7 @@ static bool is_nonsense(const picolink_engine_t *engine, const uint8_t *packet, 
 /* Whether this greeting packet with the own session id is the partner's IDENTITY, and no echo. */
 static bool is_namesake(const picolink_engine_t *engine, const uint8_t *packet) {
     const uint8_t *identity = packet + 8;
-    return (packet[0] & KIND) == KIND_IDENTITY && !same_identity(engine->identity, identity) &&
+    return (packet[0] & KIND) == KIND_IDENTITY && !same_identity(engine->self.identity, identity) &&
            !is_stranger(engine, identity);
 }
 
@@ -1184,14 +1198,14 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
         packet[0] = GREETING_PACKET | KIND_BYE;
         packet[12] = engine->reason;
         if (is_keyed(engine) && engine->keys->proven) {
-            prove(engine, packet, NULL, NULL, packet + size);
+            prove_own(engine, packet, packet + size);
             size += PROOF;
         }
     } else if (engine->due & DUE_IDENTITY) {
         engine->due = DUE_HELLO;
         packet[0] = GREETING_PACKET | KIND_IDENTITY;
-        packet[3] = engine->largest;
-        memcpy(packet + 8, engine->identity, PICOLINK_IDENTITY_BYTES);
+        packet[3] = engine->self.largest;
+        memcpy(packet + 8, engine->self.identity, PICOLINK_IDENTITY_BYTES);
     } else {
         bool known = engine->peer && engine->heard == engine->peer;
         uint32_t flags = GREETING_PACKET | (uint32_t)(is_keyed(engine) ? KIND_KEYED : KIND_HELLO);
@@ -1212,7 +1226,7 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
             memcpy(packet + RANDOM_AT, engine->keys->random, PICOLINK_RANDOM_BYTES);
             memset(packet + PROOF_AT, 0, PROOF);
             if (engine->heard) { /* else there is nothing to prove: the peer's random is not known */
-                prove(engine, packet, NULL, NULL, packet + PROOF_AT);
+                prove_own(engine, packet, packet + PROOF_AT);
             }
             size = PROOF_AT + PROOF;
         }
@@ -1223,24 +1237,24 @@ static size_t pull_greeting(picolink_engine_t *engine, uint8_t *packet, uint32_t
 /* Opens a data packet. False when it is none of this handshake, or was taken before. */
 static bool unseal(picolink_engine_t *engine, const uint8_t *packet, size_t size, uint32_t now) {
     picolink_keys_t *keys = engine->keys;
-    if (size >= KEYED_OVERHEAD && packet[1] == engine->tag) {
+    uint32_t *counted = &engine->stats.corrupt;
+    if (size >= KEYED_OVERHEAD) {
         uint32_t counter = get16(packet + HEADER);
         uint8_t tag[PICOLINK_CCM_TAG];
-        if (counter < keys->next) {
+        if (packet[1] != engine->tag) {
+            counted = &engine->stats.stale;
+        } else if (counter < keys->next) {
             engine->stats.replayed++;
             return false;
+        } else {
+            crypt(keys->in, true, engine->peer, packet, size - KEYED_OVERHEAD, keys->plain, tag);
+            if (picolink_same_tag(tag, packet + size - PICOLINK_CCM_TAG)) {
+                keys->next = counter + 1;
+                return true;
+            }
         }
-        crypt(keys->in, true, engine->peer, packet, size - KEYED_OVERHEAD, keys->plain, tag);
-        if (picolink_same_tag(tag, packet + size - PICOLINK_CCM_TAG)) {
-            keys->next = counter + 1;
-            return true;
-        }
-        engine->stats.corrupt++;
-    } else if (size < KEYED_OVERHEAD) {
-        engine->stats.corrupt++;
-    } else {
-        engine->stats.stale++;
     }
+    (*counted)++;
     answer(engine, now);
     return false;
 }
@@ -1311,8 +1325,7 @@ static void take_packet(picolink_engine_t *engine, const uint8_t *packet, size_t
     }
 }
 
-static __attribute__((noinline)) size_t seal_keyed(picolink_engine_t *engine, uint8_t *packet,
-                                                   uint32_t size) {
+static size_t seal_keyed(picolink_engine_t *engine, uint8_t *packet, uint32_t size) {
     picolink_keys_t *keys = engine->keys;
     uint8_t *bytes = packet + KEYED_HEADER;
     if (keys->sent == COUNTERS) {
@@ -1384,7 +1397,7 @@ bool picolink_init(picolink_engine_t *engine, uint32_t session, const uint8_t *i
     }
     memset(engine, 0, sizeof(*engine));
     engine->session = session;
-    memcpy(engine->identity, identity, PICOLINK_IDENTITY_BYTES);
+    memcpy(engine->self.identity, identity, PICOLINK_IDENTITY_BYTES);
     engine->commits = commit;
     engine->tag = (uint8_t)session;
     engine->window = (uint16_t)window;
@@ -1431,7 +1444,7 @@ bool picolink_set_partner(picolink_engine_t *engine, const uint8_t *identity) {
 void picolink_start(picolink_engine_t *engine, size_t mtu, uint32_t now_ms) {
     uint32_t largest =
         mtu < PICOLINK_PACKET_MAX + ATT_HEADER ? (uint32_t)mtu - ATT_HEADER : PICOLINK_PACKET_MAX;
-    engine->largest = (uint8_t)(mtu < PICOLINK_MTU_MIN ? PICOLINK_LARGEST_MIN : largest);
+    engine->self.largest = (uint8_t)(mtu < PICOLINK_MTU_MIN ? PICOLINK_LARGEST_MIN : largest);
     engine->heard_session = 0;
     if (engine->broken) {
         engine->broken = false;
@@ -1442,7 +1455,7 @@ void picolink_start(picolink_engine_t *engine, size_t mtu, uint32_t now_ms) {
     if (is_keyed(engine)) {
         engine->heard = 0; /* its random of this connection is not known yet */
         engine->heard_tag = 0;
-        if (engine->largest < KEYED_LARGEST_MIN) {
+        if (engine->self.largest < KEYED_LARGEST_MIN) {
             refuse(engine, PICOLINK_PACKETS_SMALL);
         }
     }

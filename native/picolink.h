@@ -164,8 +164,6 @@ typedef struct {
 
 /* What an engine with a key has besides; nothing of it is for others. It holds the key. */
 typedef struct {
-    uint32_t out[44]; /* round keys of this connection's packets */
-    uint32_t in[44];
     uint32_t handshakes; /* begun, so many randoms were drawn */
     uint32_t sent;       /* packets sealed since the handshake: the next one's counter */
     uint32_t next;       /* the least counter that is taken */
@@ -174,7 +172,9 @@ typedef struct {
     uint8_t seed[PICOLINK_SEED_BYTES];
     uint8_t random[PICOLINK_RANDOM_BYTES]; /* of this handshake */
     uint8_t heard_random[PICOLINK_RANDOM_BYTES];
-    picolink_self_t peer_self;          /* of this handshake: what is heard later may be anybody's */
+    picolink_self_t peer_self; /* of this handshake: what is heard later may be anybody's */
+    uint32_t out[44];          /* round keys of this connection's packets */
+    uint32_t in[44];
     uint8_t plain[PICOLINK_PACKET_MAX]; /* the stream bytes of the last packet */
 } picolink_keys_t;
 
@@ -225,6 +225,7 @@ typedef struct {
 
     uint16_t flags; /* for picolink_take_flags() */
     uint16_t peer_ring;
+    uint16_t peer_options; /* its ring bits and features, as its HELLO has them */
 
     /* Transmit ring: tail <= una <= nxt <= high <= head, all modulo 2^16. */
     uint16_t tail;    /* first byte of the first message not wholly acknowledged (or committed) */
@@ -237,35 +238,33 @@ typedef struct {
 
     /* Receive ring: read <= whole <= rcv, all modulo 2^16. */
     uint16_t read;  /* next byte for the application */
-    uint16_t shown; /* end of the message that picolink_peek() has shown, or `read` */
     uint16_t whole; /* end of the last whole record */
     uint16_t rcv;   /* next byte expected */
-    uint16_t need;  /* bytes from `whole` on that decide about the record there */
     uint16_t rx_base;
-    uint16_t edge_sent; /* end of the credit that the peer was told */
+    uint16_t read_committed; /* this side has committed all before it */
 
     /* Retransmission timer (RFC 6298 in integers: srtt times 8, variance times 4). */
-    uint16_t rto;
-    uint16_t timed_pos;
     uint16_t srtt8;
     uint16_t var4;
+    uint16_t rto;
+    uint16_t timed_pos;
     uint16_t patience; /* ms from filled_at until the gap is sent once more, the first time */
 
     uint16_t gap_end;
     uint16_t kept;
     uint16_t kept_end;
 
+    uint16_t need;           /* bytes from `whole` on that decide about the record there */
+    uint16_t shown;          /* end of the message that picolink_peek() has shown, or `read` */
+    uint16_t edge_sent;      /* end of the credit that the peer was told */
+    uint16_t committed;      /* transmit ring: the peer has committed all before it */
+    uint16_t committed_sent; /* read_committed, as the peer was told */
+    uint16_t window;         /* bytes */
+
     uint32_t timer_at;
     uint32_t timed_at;
     uint32_t filled_at; /* when the gap was last sent again, or grew smaller; or an OVERRUN was obeyed */
     uint32_t ack_at;
-
-    /* Bound CRCs start with these: of what comes, of what goes out. */
-    uint32_t crc_in;
-    uint32_t crc_out;
-
-    picolink_ring_t tx;
-    picolink_ring_t rx;
 
     picolink_keys_t *keys; /* NULL: none */
 
@@ -274,28 +273,29 @@ typedef struct {
     uint32_t heard;         /* session last heard from in this handshake */
     uint32_t heard_session; /* of the last IDENTITY on this connection; 0: none yet */
     uint32_t hello_at;
+
+    /* Bound CRCs start with these: of what comes, of what goes out. */
+    uint32_t crc_in;
+    uint32_t crc_out;
+
+    picolink_ring_t tx;
+    picolink_ring_t rx;
+
     uint32_t answers_at;
     uint32_t doubt_at;
     uint32_t commit_at;
 
-    uint16_t window;         /* bytes */
-    uint16_t peer_options;   /* its ring bits and features, as its HELLO has them */
-    uint16_t committed;      /* transmit ring: the peer has committed all before it */
-    uint16_t read_committed; /* receive ring: likewise this side */
-    uint16_t committed_sent; /* as the peer was told */
-
     uint8_t size;    /* bytes of a full packet on this connection */
     uint8_t answers; /* to HELLO, the first one at answers_at */
     uint8_t heard_tag;
-    uint8_t largest; /* packet of this side */
-    bool renewed;    /* a session of the peer came before the one in force */
-    bool fresh;      /* this side has renewed its session and not opened since */
-    bool broken;     /* renew at the next start */
-    bool ending;     /* END is queued */
+    bool renewed; /* a session of the peer came before the one in force */
+    bool fresh;   /* this side has renewed its session and not opened since */
+    bool broken;  /* renew at the next start */
+    bool ending;  /* END is queued */
 
-    uint8_t identity[PICOLINK_IDENTITY_BYTES];
     uint8_t partner[PICOLINK_IDENTITY_BYTES]; /* all 0: none yet */
-    picolink_self_t heard_self;               /* of the last IDENTITY */
+    picolink_self_t self;
+    picolink_self_t heard_self; /* of the last IDENTITY */
 
     picolink_stats_t stats;
     uint16_t ends[PICOLINK_FLIGHT_MAX]; /* where each packet in flight ends */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { BLOCK = 64 };
+enum { HASHED = 64 };
 
 static const uint32_t constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -15,8 +15,13 @@ static const uint32_t constants[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
-static uint32_t rotated(uint32_t word, int bits) {
+static uint32_t turned(uint32_t word, int bits) {
     return word >> bits | word << (32 - bits);
+}
+
+/* The word turned by a, by b and by c bits, added without carry. */
+static uint32_t turns(uint32_t word, int a, int b, int c) {
+    return turned(word, a) ^ turned(word, b) ^ turned(word, c);
 }
 
 /* state: a to h. */
@@ -24,7 +29,7 @@ static void compress(uint32_t *state, const uint8_t *block) {
     uint32_t words[16];
     uint32_t s[8];
     memcpy(s, state, sizeof(s));
-    for (uint32_t i = 0; i < BLOCK; i++) {
+    for (uint32_t i = 0; i < HASHED; i++) {
         uint32_t word;
         if (i < 16) {
             const uint8_t *from = block + 4 * i;
@@ -32,22 +37,17 @@ static void compress(uint32_t *state, const uint8_t *block) {
         } else {
             uint32_t near = words[(i - 2) & 15];
             uint32_t far = words[(i - 15) & 15];
-            word = words[i & 15] + words[(i - 7) & 15] +
-                   (rotated(near, 17) ^ rotated(near, 19) ^ near >> 10) +
-                   (rotated(far, 7) ^ rotated(far, 18) ^ far >> 3);
+            word = words[i & 15] + words[(i - 7) & 15] + (turned(near, 17) ^ turned(near, 19) ^ near >> 10) +
+                   (turned(far, 7) ^ turned(far, 18) ^ far >> 3);
         }
         words[i & 15] = word;
-        /* a is s[-i], and so on: nothing is moved from one to the next. */
-        uint32_t a = s[(0 - i) & 7];
-        uint32_t b = s[(1 - i) & 7];
-        uint32_t e = s[(4 - i) & 7];
-        uint32_t g = s[(6 - i) & 7];
-        uint32_t *h = &s[(7 - i) & 7];
-        word += constants[i] + *h + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) +
-                (g ^ (e & (s[(5 - i) & 7] ^ g)));
-        s[(3 - i) & 7] += word;
-        *h =
-            word + (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & b) | (s[(2 - i) & 7] & (a | b)));
+        word += constants[i] + s[7] + turns(s[4], 6, 11, 25) + (s[6] ^ (s[4] & (s[5] ^ s[6])));
+        uint32_t first = word + turns(s[0], 2, 13, 22) + ((s[0] & s[1]) | (s[2] & (s[0] | s[1])));
+        for (int j = 7; j; j--) {
+            s[j] = s[j - 1];
+        }
+        s[0] = first;
+        s[4] += word;
     }
     for (int i = 0; i < 8; i++) {
         state[i] += s[i];
@@ -58,18 +58,18 @@ static void compress(uint32_t *state, const uint8_t *block) {
 static void hash(const uint8_t *key, uint8_t pad, const uint8_t *message, size_t size, uint8_t *to) {
     uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    uint8_t blocks[3 * BLOCK];
+    uint8_t blocks[3 * HASHED];
     memset(blocks, 0, sizeof(blocks));
-    for (int i = 0; i < BLOCK; i++) {
+    for (int i = 0; i < HASHED; i++) {
         blocks[i] = (uint8_t)((i < PICOLINK_HMAC_KEY ? key[i] : 0) ^ pad);
     }
-    size += BLOCK;
-    memcpy(blocks + BLOCK, message, size - BLOCK);
+    size += HASHED;
+    memcpy(blocks + HASHED, message, size - HASHED);
     blocks[size] = 0x80;
-    uint8_t *end = blocks + ((size + 8) & ~(size_t)(BLOCK - 1)) + BLOCK;
+    uint8_t *end = blocks + ((size + 8) & ~(size_t)(HASHED - 1)) + HASHED;
     end[-2] = (uint8_t)(size >> 5);
     end[-1] = (uint8_t)(size << 3);
-    for (const uint8_t *block = blocks; block != end; block += BLOCK) {
+    for (const uint8_t *block = blocks; block != end; block += HASHED) {
         compress(state, block);
     }
     for (int i = 0; i < PICOLINK_SHA256; i++) {

@@ -224,7 +224,6 @@ CALLS = {
     "send data": (lambda w, x: w.engine.send(x), "message"),
     "send channel": (lambda w, x: w.engine.send(w.message, x), 5),
     "send kind": (lambda w, x: w.engine.send(w.message, 5, x), 1),
-    "send by name": (lambda w, x: w.engine.send(data=w.message, kind=x, channel=2), 1),
     "recv_into": (lambda w, x: w.engine.recv_into(x), "room"),
     "pull_into buf": (lambda w, x: w.engine.pull_into(x, NOW), "room"),
     "pull_into now": (lambda w, x: w.engine.pull_into(w.room, x), NOW),

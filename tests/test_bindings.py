@@ -28,20 +28,20 @@ FAULTS = {
     ("modpicolink.c", "feed"): (
         """    uint32_t now_ms = milliseconds(now);
     mp_buffer_info_t bytes;
-    mp_get_buffer_raise(packet, &bytes, MP_BUFFER_READ);
+    get_buffer(packet, &bytes, MP_BUFFER_READ);
 """,
         """    mp_buffer_info_t bytes;
-    mp_get_buffer_raise(packet, &bytes, MP_BUFFER_READ);
+    get_buffer(packet, &bytes, MP_BUFFER_READ);
     uint32_t now_ms = milliseconds(now);
 """,
     ),
     ("modpicolink.c", "pull_into"): (
         """    uint32_t now_ms = milliseconds(now);
     mp_buffer_info_t room;
-    mp_get_buffer_raise(buf, &room, MP_BUFFER_WRITE);
+    get_buffer(buf, &room, MP_BUFFER_WRITE);
 """,
         """    mp_buffer_info_t room;
-    mp_get_buffer_raise(buf, &room, MP_BUFFER_WRITE);
+    get_buffer(buf, &room, MP_BUFFER_WRITE);
     uint32_t now_ms = milliseconds(now);
 """,
     ),

@@ -23,36 +23,36 @@ FAULTS = {
         "i < 4; i++) {\n        differs",
     ),
     "a side without a key is served": (
-        "(packet[0] & KIND) == (engine->keys ? KIND_KEYED : KIND_HELLO)",
+        "(packet[0] & KIND) == (is_keyed(engine) ? KIND_KEYED : KIND_HELLO)",
         "(packet[0] & KIND) == KIND_KEYED || (packet[0] & KIND) == KIND_HELLO",
     ),
     "a packet may come twice": ("if (counter < keys->next) {", "if (counter + 1 < keys->next) {"),
-    "a proof is not looked at": ("(!engine->keys || is_proven(", "(true || is_proven("),
-    "BYE needs no proof": ("(open && engine->keys &&", "(open && false &&"),
+    "a proof is not looked at": ("(!is_keyed(engine) || is_proven(", "(true || is_proven("),
+    "BYE needs no proof": ("(open && is_keyed(engine) &&", "(open && false &&"),
     "both directions have one key": (
-        "    memcpy(peer - 2, message, 2);\n    picolink_hmac(keys->key, peer - 2,",
-        "    picolink_hmac(keys->key, message,",
+        "derive(keys->key, &peer, &own, keys->in);",
+        "derive(keys->key, &own, &peer, keys->in);",
     ),
     "the random stays": ("put32(message + 1, keys->handshakes++);", "put32(message + 1, keys->handshakes);"),
     "a key lasts for ever": ("if (keys->sent == COUNTERS) {", "if (false) {"),
     "the identity is not proved": (
-        "memcpy(at, self ? self->identity : engine->identity, PICOLINK_IDENTITY_BYTES);",
-        "memset(at, 0, PICOLINK_IDENTITY_BYTES);",
+        "memcpy(message + RANDOM_AT + 2 * PICOLINK_RANDOM_BYTES, self, sizeof(*self));",
+        "memset(message + RANDOM_AT + 2 * PICOLINK_RANDOM_BYTES, 0, sizeof(*self));",
     ),
     "an echo is the partner": (
-        "!same_identity(engine->heard_self.identity, engine->identity))",
+        "!same_identity(engine->heard_self.identity, engine->self.identity))",
         "true)",
     ),
     "another link of this device is the partner": (
-        "(session != engine->session && !engine->keys)",
+        "(session != engine->session && !is_keyed(engine))",
         "session != engine->session",
     ),
     "a later IDENTITY counts for BYE": ("&engine->keys->peer_self, bye", "&engine->heard_self, bye"),
     "anybody can begin anew": (
-        "if (engine->keys && !proven &&\n            (session",
+        "if (is_keyed(engine) && !proven &&\n            (session",
         "if (false &&\n            (session",
     ),
-    "small packets": ("engine->largest < KEYED_LARGEST_MIN", "engine->largest < 46"),
+    "small packets": ("engine->self.largest < KEYED_LARGEST_MIN", "engine->self.largest < 46"),
 }
 
 
