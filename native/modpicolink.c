@@ -490,6 +490,7 @@ __attribute__((used)) mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, si
 METHODS(FUNCTION)
 #define METHOD(name, arguments, function) {MP_ROM_QSTR(name), MP_ROM_PTR(&function##_obj)},
 static const mp_rom_map_elem_t engine_methods[] = {{MP_ROM_QSTR(MP_QSTR_send), MP_ROM_PTR(&engine_send_obj)},
+                                                   {MP_ROM_QSTR(MP_QSTR_recv), MP_ROM_PTR(&engine_recv_obj)},
                                                    METHODS(METHOD)};
 static MP_DEFINE_CONST_DICT(engine_locals, engine_methods);
 static MP_DEFINE_CONST_OBJ_TYPE(engine_type, MP_QSTR_Engine, MP_TYPE_FLAG_NONE, make_new, engine_make_new,
