@@ -1,7 +1,6 @@
 """The gateway: boards over local sockets, a real mosquitto, and what is killed meanwhile."""
 
 import asyncio
-import json
 import subprocess
 import sys
 
@@ -10,7 +9,7 @@ from click.testing import CliRunner
 from picolink import key as keys
 from picolink_pc import cli
 from picolink_pc.gateway import config as configs
-from picolink_pc.gateway import discovery, topics
+from picolink_pc.gateway import topics
 from picolink_pc.gateway.repeats import RING, Repeats
 from picolink_pc.gateway.store import INBOX, Outgoing, Store
 
@@ -166,29 +165,17 @@ def test_values_of_an_object_are_topics_of_their_own():
 @pytest.mark.parametrize(
     ("topic", "found"),
     [
-        ("p/B/send/15", ("B", 15, b"true")),
+        ("p/B/send/15", ("B", 15, b"true", False)),
         ("p/B/send/16", None),
-        ("p/B/set/led", ("B", 0, b'{"led": true}')),
+        ("p/B/set/led", ("B", 0, b'{"led": true}', True)),
+        ("p/B/set/2", ("B", 2, b"true", True)),
+        ("p/B/set/16", ("B", 0, b'{"16": true}', True)),
         ("p/B/other/1", None),
         ("q/B/send/0", None),
     ],
 )
 def test_topics_to_a_board(topic, found):
     assert topics.for_board("p", topic, b"true") == found
-
-
-def test_a_declaration_becomes_home_assistants_config():
-    declared = {"led": {"component": "switch", "icon": "mdi:led-on"}, "t": {"component": "sensor"}}
-    switch, sensor = discovery.configs(declared, "homeassistant", "p", "PicoA", "0011", "attic")
-    assert switch.topic == "homeassistant/switch/picolink_0011/led/config"
-    assert sensor.retain
-    config = json.loads(switch.payload)
-    assert (config["state_topic"], config["command_topic"]) == ("p/PicoA/value/led", "p/PicoA/set/led")
-    assert (config["payload_on"], config["icon"]) == ("true", "mdi:led-on")
-    assert "command_topic" not in json.loads(sensor.payload)
-    for wrong in ([], {"x": 1}, {"x": {"component": "teapot"}}):
-        with pytest.raises(discovery.DeclarationError):
-            discovery.configs(wrong, "homeassistant", "p", "PicoA", "0011", "attic")
 
 
 # -- the disk -----------------------------------------------------------------------------------------------

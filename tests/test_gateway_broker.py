@@ -143,23 +143,41 @@ def test_both_ways_values_availability_and_the_last_will(tmp_path, run):
                 message = await until(client, "picolink/PicoA/message/2", b'{"t": 21.5}')
                 assert dict(message.properties.UserProperty)["id"].endswith("-1")
                 await until(client, "picolink/PicoA/value/t", b"21.5")
-                await board.send('{"homeassistant": {"t": {"component": "sensor"}}}')
+                await board.send({"led": False, "t": 21.75})
+                await until(client, "picolink/PicoA/value/led", b"false")
+                # A panel that cannot be does no harm; the next one counts.
+                board.newest(14).send({"panel": [{"name": "t", "type": "teapot"}]})
+                await board.flush(timeout_ms=10_000)
+                panel = [
+                    {"name": "t", "type": "sensor", "unit": "°C"},
+                    {"name": "speed", "type": "number", "channel": 2},
+                ]
+                board.newest(14).send({"panel": panel})
+                found = {}
                 async with asyncio.timeout(20):
                     async for message in client.messages:
-                        if message.topic.value.startswith("homeassistant/sensor/picolink_"):
+                        home, kind, *_ = message.topic.value.split("/")
+                        if home == "homeassistant":
+                            found[kind] = json.loads(message.payload)
+                        if len(found) == 2:
                             break
-                assert json.loads(message.payload)["state_topic"] == "picolink/PicoA/value/t"
+                assert found["sensor"]["state_topic"] == "picolink/PicoA/value/t"
+                assert found["sensor"]["unit_of_measurement"] == "°C"
+                assert found["number"]["command_topic"] == "picolink/PicoA/set/2"
                 await client.publish("picolink/PicoA/send/5", "to the board", qos=1)
                 assert (await board.recv(timeout_ms=10_000), board.channel) == (b"to the board", 5)
                 await client.publish("picolink/PicoA/set/led", "true", qos=1)
-                assert await board.recv(timeout_ms=10_000) == b'{"led": true}'
+                assert await board.recv(timeout_ms=10_000) == {"led": True}
+                speed = board.newest(2)
+                await client.publish(found["number"]["command_topic"], "40", qos=1)
+                assert await speed.recv(timeout_ms=10_000) == 40
             await until(client, "picolink/PicoA/availability", b"offline")
             gateway.kill()
             await until(client, "picolink/gateway/attic", b"offline")
             # What is retained, for who comes later.
             async with house.client() as late:
                 await late.subscribe("picolink/PicoA/value/+", qos=1)
-                message = await until(late, "picolink/PicoA/value/t", b"21.5")
+                message = await until(late, "picolink/PicoA/value/t", b"21.75")
                 assert message.retain
 
     run(scenario())

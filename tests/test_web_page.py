@@ -61,6 +61,14 @@ def logged(text):
     return f"document.getElementById('log').textContent.includes({json.dumps(text)})"
 
 
+SWITCH = "document.querySelector('[role=switch]')"
+
+
+def reads(name, text):
+    """The panel shows this."""
+    return f"document.querySelector('output[aria-label={name}]')?.textContent === {json.dumps(text)}"
+
+
 async def connected(browser, address, name="Robot"):
     page = await browser.open(address)
     await page.until("document.body.dataset.ready")
@@ -75,19 +83,20 @@ def test_the_page_drives_a_virtual_board(browser):
     async def main():
         async with boards(REMOTE_CONTROL) as (_, server, board):
             page = await connected(browser, server.address)
-            await page.until(logged("left=0 right=0 led=0"))
-            await page.run("document.getElementById('stick').focus()")
+            await page.until(logged('"left":0'))
+            await page.run("document.querySelector('.stick').focus()")
             await page.press("ArrowUp", down_only=True)
-            await page.until(logged("left=100 right=100"))
+            await page.until(reads("left", "100 %"))
             await page.press("ArrowRight", down_only=True)
-            await page.until(logged("left=100 right=0"))
+            await page.until(reads("right", "0 %"))
             await page.release("ArrowUp")
             await page.release("ArrowRight")
-            await page.run("document.getElementById('log').replaceChildren()")
-            await page.until(logged("left=0 right=0"))
-            await page.run("document.querySelector('[data-button=A]').click()")
-            await page.until(logged("led=1"))
+            await page.until(reads("left", "0 %"))
+            await page.run(f"{SWITCH}.click()")
             await board.line(r"\[LED on\]")
+            await page.run("document.getElementById('log').replaceChildren()")
+            await page.until(logged('"led":true'))
+            assert await page.run(f"return {SWITCH}.getAttribute('aria-checked')") == "true"
             await page.run("document.getElementById('text').value = 'hello'")
             await page.run("document.getElementById('send-button').click()")
             await board.line("not for a robot: .*hello")
@@ -99,6 +108,70 @@ def test_the_page_drives_a_virtual_board(browser):
             await page.until(says("closed"))
             await page.run(CONNECT)
             await page.until(says("Connected to Robot."))
+            assert page.errors == []
+            await page.close()
+
+    run(main())
+
+
+SET = """
+const control = document.querySelector(QUERY);
+control.value = VALUE;
+for (const kind of ["input", "change"]) control.dispatchEvent(new Event(kind, { bubbles: true }));
+"""
+
+
+def sets(query, value):
+    return SET.replace("QUERY", json.dumps(query)).replace("VALUE", json.dumps(value))
+
+
+def test_a_panel_with_one_of_each_item(browser):
+    """What the board declares is shown and operated, as text; what cannot be is told, and harmless."""
+    browser, run = browser
+
+    async def main():
+        async with boards(TESTS / "programs/panel.py") as (_, server, board):
+            page = await connected(browser, server.address, "Panel")
+            await page.until(reads("temperature", "21.7 °C"))
+            await page.until("document.querySelectorAll('#legend li').length === 1")
+            shown = await page.run("return document.getElementById('panel').innerText")
+            for text in ("<b>door", "on", "-2.5 %", "30", "<i>fast", "say", "horn"):
+                assert text in shown
+            assert await page.run(f"return {SWITCH}.getAttribute('aria-checked')") == "true"
+            assert (
+                await page.run("return document.querySelector('#panel form input').value") == '{"toString":5}'
+            )
+            await page.run(f"{SWITCH}.click()")
+            await board.line("got: {'led': False}")
+            await page.run(sets("input[max='10']", 7.5))
+            await board.line("^speed: 7.5")
+            await page.run(sets("input[max='100']", 40))
+            await board.line("got: {'volume': 40}")
+            await page.run(sets("#panel select", "slow"))
+            await board.line("got: {'mode': 'slow'}")
+            await page.run(sets("#panel form input", "hello"))
+            await page.run("document.querySelector('#panel form button').click()")
+            await board.line("got: {'say': 'hello'}")
+            await page.run("[...document.querySelectorAll('#panel > button')].at(-1).click()")
+            await board.line("got: {'horn': True}")
+            declare = (
+                "const { page } = await import('./page.js'); await page.link.send(JSON.stringify(WHAT));"
+            )
+            hostile = [
+                {"panel": None},
+                {"panel": [{"name": "x", "type": "<script>"}]},
+                {"panel": [{"name": "x", "type": "sensor", "onclick": "alert(1)"}]},
+                {"panel": [{"name": "a", "type": "button"}] * 33},
+            ]
+            for number, wrong in enumerate(hostile, 1):
+                await page.run(declare.replace("WHAT", json.dumps(wrong)))
+                told = "document.getElementById('log').innerText.match(/panel is not used: /g)"
+                await page.until(f"{told}?.length === {number}")
+            assert await page.run("return document.querySelectorAll('#panel > *').length") == 9
+            await page.run(
+                declare.replace("WHAT", '{ panel: [{ name: "drive", type: "joystick", channel: 1 }] }')
+            )
+            await page.until("document.querySelectorAll('#panel > *').length === 1")
             assert page.errors == []
             await page.close()
 
@@ -212,7 +285,7 @@ def test_two_tabs_and_a_reload(browser):
             await second.until("document.body?.dataset.ready")
             await second.run(CONNECT)
             await second.until(says("Connected to Robot."))
-            await second.until(logged("left=0 right=0"))
+            await second.until(reads("left", "0 %"))  # the panel comes again
             assert second.errors == []
             await second.close()
 
@@ -280,10 +353,10 @@ def test_nothing_is_in_the_way_of_people_on_phones_and_desktops_in_light_and_dar
     browser, run = browser
 
     async def main():
-        async with boards(REMOTE_CONTROL) as (_, server, _board):
-            page = await connected(browser, server.address)
-            await page.until(logged("left=0 right=0"))
-            await page.until("document.querySelectorAll('#legend li').length === 3")
+        async with boards(TESTS / "programs/panel.py") as (_, server, _board):
+            page = await connected(browser, server.address, "Panel")
+            await page.until(reads("temperature", "21.7 °C"))
+            await page.until("document.querySelectorAll('#legend li').length === 1")
             await page.do("Runtime.evaluate", expression=AXE.read_text())
             for width, scheme in LOOKS:
                 await page.resize(width, 740, mobile=width < 400)
@@ -349,10 +422,10 @@ def test_the_page_drives_a_board_over_web_bluetooth(browser):
         async with bluetooth(browser, REMOTE_CONTROL) as (room, page, adapter, _board):
             await page.run(CONNECT)
             await page.until(says("Connected to Robot."))
-            await page.until(logged("left=0 right=0 led=0"))
-            await page.run("document.getElementById('stick').focus()")
+            await page.until(reads("left", "0 %"))
+            await page.run("document.querySelector('.stick').focus()")
             await page.press("ArrowUp", down_only=True)
-            await page.until(logged("left=100 right=100"))
+            await page.until(reads("right", "100 %"))
             await page.release("ArrowUp")
             room.radio.drop()
             await page.until(says("The link was lost"))

@@ -13,7 +13,8 @@ DRIVEN_S = 6
 async def main():
     async with Browser() as browser, tests.boards(tests.REMOTE_CONTROL) as (_, server, _board):
         page = await tests.connected(browser, server.address)
-        await page.run("document.getElementById('stick').focus()")
+        await page.until(tests.reads("left", "0 %"))
+        await page.run("document.querySelector('.stick').focus()")
         for keys in (["ArrowUp"], ["ArrowUp", "ArrowLeft"], ["ArrowRight"]):
             for key in keys:
                 await page.press(key, down_only=True)

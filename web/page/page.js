@@ -1,18 +1,16 @@
 // The page: what a person does goes to the board, what comes from there is shown.
+import { Controls, asText } from "./controls.js";
+import { PanelError, readPanel } from "./panel.js";
 import { LinkClosedError, bluetooth, connect } from "./picolink.js";
+import { Plot } from "./plot.js";
 
 const LINES = 500; // of the log
-const PLOT_MS = 60000;
-const STICK = 1; // the channel of the joystick
-const STICK_MS = 100; // who drives is heard from at least this often
-const CURVES = 4;
 const KEY = "picolink key";
 const PARTNER = "picolink board";
 
 const at = (id) => document.getElementById(id);
 const [state, log, name, key, keep] = ["state", "log", "name", "key", "keep"].map(at);
 let link = null;
-let device = null; // what the browser knows of the board: connects again without asking
 let config = { radio: null };
 
 // -- what is said
@@ -32,8 +30,7 @@ function tell(text) {
 }
 
 const readable = (message) => {
-  if (typeof message === "string") return message;
-  if (!(message instanceof Uint8Array)) return JSON.stringify(message, (_, v) => (typeof v === "bigint" ? String(v) : v));
+  if (!(message instanceof Uint8Array)) return asText(message);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(message);
   } catch {
@@ -47,7 +44,7 @@ function onEvent(event, detail) {
   show(`${event}: ${detail}`, "event");
   if (event === "connected") tell(`Connected to ${link?.name ?? (name.value || "the board")}.`);
   if (event === "disconnected") {
-    safe();
+    controls.stop();
     tell(`The link was lost: ${detail}.`);
   }
   if (event === "refused") tell(`Refused: ${detail}.`);
@@ -67,7 +64,7 @@ at("board").addEventListener("submit", async (event) => {
   else localStorage.removeItem(KEY);
   const wanted = name.value || undefined;
   try {
-    const options = { radio: await radioOf(), onEvent, remember: true, key: key.value || undefined, device };
+    const options = { radio: await radioOf(), onEvent, remember: true, key: key.value || undefined };
     link = await connect(wanted, options);
   } catch (error) {
     const refused = error.name === "NotFoundError" ? "No board was chosen." : `Not connected: ${error.message}.`;
@@ -77,6 +74,7 @@ at("board").addEventListener("submit", async (event) => {
     return;
   }
   name.value = link.name;
+  noPanel();
   tell(`Connected to ${link.name}.`);
   setOpen(true);
   try {
@@ -87,7 +85,7 @@ at("board").addEventListener("submit", async (event) => {
   }
   await link.close();
   setOpen(false);
-  safe();
+  controls.stop();
 });
 
 function setOpen(open) {
@@ -97,7 +95,7 @@ function setOpen(open) {
 }
 
 at("disconnect").addEventListener("click", async () => {
-  safe();
+  controls.stop();
   await link.leave(); // the board's program goes on
 });
 
@@ -105,7 +103,6 @@ at("forget").addEventListener("click", () => {
   localStorage.removeItem(KEY);
   for (const kept of Object.keys(localStorage)) if (kept.startsWith("picolink partner ")) localStorage.removeItem(kept);
   link?.forget();
-  device = null;
   key.value = "";
   keep.checked = false;
   show("forgotten: the board that this page has met, and its key", "event");
@@ -130,136 +127,78 @@ at("send").addEventListener("submit", async (event) => {
   }
 });
 
-function receive(message, channel) {
-  const text = readable(message);
-  show(channel ? `[${channel}] ${text}` : text, "received");
-  plot(message, text);
-}
+// -- the panel that the board declares
 
-// -- driving: only the newest value counts
+const controls = new Controls(at("panel"), ({ name: of, channel }, value) => {
+  if (!link) return;
+  if (channel == null) send({ [of]: value }, 0);
+  else setNewest(channel, value);
+});
 
-const stick = at("stick");
-const stickAt = { x: 0, y: 0 };
-let sentAt = 0;
-let sent = "";
-
-function move(x, y) {
-  Object.assign(stickAt, { x, y });
-  at("knob").style.transform = `translate(${x * 0.6}%, ${-y * 0.6}%)`;
-  stick.setAttribute("aria-valuenow", y);
-  stick.setAttribute("aria-valuetext", `x ${x}, y ${y}`);
-  drive();
-}
-
-function drive() {
-  const value = JSON.stringify(stickAt);
-  const idle = value === sent && performance.now() - sentAt < STICK_MS;
-  if (!link?.connected || idle || (!active && value === sent)) return;
+/** Also while the link is lost: of what waits only the newest value goes, when it is there again. */
+function setNewest(channel, value) {
   try {
-    link.newest(STICK).send(stickAt);
-    [sent, sentAt] = [value, performance.now()];
+    link.newest(channel).send(value);
   } catch (error) {
     if (!(error instanceof LinkClosedError)) throw error;
   }
 }
-setInterval(drive, 20);
 
-let active = false; // the stick is held
-const safe = () => {
-  active = false;
-  sent = "";
-  move(0, 0);
-};
+let drawn = ""; // of which panel
 
-function follow(event) {
-  if (!active) return;
-  const box = stick.getBoundingClientRect();
-  let x = ((event.clientX - box.left) / box.width) * 2 - 1;
-  let y = 1 - ((event.clientY - box.top) / box.height) * 2;
-  const far = Math.max(1, Math.hypot(x, y));
-  move(Math.round((100 * x) / far), Math.round((100 * y) / far));
-}
-stick.addEventListener("pointerdown", (event) => {
-  stick.setPointerCapture(event.pointerId);
-  active = true;
-  follow(event);
-});
-stick.addEventListener("pointermove", follow);
-for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) stick.addEventListener(end, safe);
-
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-const held = new Set();
-function steer() {
-  const sum = [...held].reduce(([x, y], arrow) => [x + ARROWS[arrow][0], y + ARROWS[arrow][1]], [0, 0]);
-  active = held.size > 0;
-  move(100 * sum[0], 100 * sum[1]);
-}
-stick.addEventListener("keydown", (event) => {
-  if (event.key === " ") held.clear();
-  else if (event.key in ARROWS) held.add(event.key);
-  else return;
-  event.preventDefault();
-  steer();
-});
-stick.addEventListener("keyup", ({ key: released }) => held.delete(released) && steer());
-stick.addEventListener("blur", () => held.size && (held.clear(), steer()));
-at("stop").addEventListener("click", safe);
-document.addEventListener("visibilitychange", () => document.hidden && safe());
-
-for (const button of document.querySelectorAll("[data-button]")) {
-  button.addEventListener("click", () => link && send({ button: button.dataset.button }, 0));
+function noPanel() {
+  drawn = "";
+  controls.clear();
+  numbers.clear();
+  at("plot-section").hidden = at("panel-note").hidden = false;
 }
 
-// -- numbers: those of objects, and of text as "left=1 right=-2"
-
-const curves = new Map(); // name: [[time, number]]
-const SVG = "http://www.w3.org/2000/svg";
-
-function numbersOf(message, text) {
-  if (typeof message === "object" && !(message instanceof Uint8Array)) return Object.entries(message ?? {});
-  return [...text.matchAll(/([A-Za-z_]\w*)[=: ]\s*(-?\d+(?:\.\d+)?)/g)].map(([, of, number]) => [of, Number(number)]);
-}
-
-function plot(message, text) {
-  for (const [of, number] of numbersOf(message, text)) {
-    if (typeof number !== "number" || !Number.isFinite(number)) continue;
-    if (!curves.has(of) && curves.size < CURVES) addCurve(of);
-    curves.get(of)?.points.push([performance.now(), number]);
+function usePanel(declared) {
+  try {
+    const items = readPanel(declared);
+    if (JSON.stringify(items) === drawn) return; // a board says it again to whom it meets
+    drawn = JSON.stringify(items);
+    controls.draw(items);
+    const plotted = items.filter((item) => item.plot).map((item) => item.name);
+    numbers.clear(plotted);
+    at("plot-section").hidden = !plotted.length;
+    at("panel-note").hidden = items.length > 0;
+    show(`the board declares a panel: ${items.map((item) => item.name).join(", ") || "nothing"}`, "event");
+  } catch (error) {
+    if (!(error instanceof PanelError)) throw error;
+    show(`the board's panel is not used: ${error.message}`, "event");
   }
 }
 
-function addCurve(of) {
-  const line = document.createElementNS(SVG, "polyline");
-  const sample = document.createElementNS(SVG, "svg");
-  line.classList.add(`curve-${curves.size}`);
-  sample.setAttribute("viewBox", "0 0 24 8");
-  sample.setAttribute("aria-hidden", "true");
-  const stroke = document.createElementNS(SVG, "line");
-  for (const [place, value] of Object.entries({ x1: 0, x2: 24, y1: 4, y2: 4, "stroke-width": 4 })) stroke.setAttribute(place, value);
-  stroke.classList.add(`curve-${curves.size}`);
-  sample.append(stroke);
-  at("plot").append(line);
-  const item = document.createElement("li");
-  const label = document.createElement("span");
-  item.append(sample, label);
-  at("legend").append(item);
-  curves.set(of, { points: [], line, label });
+document.addEventListener("visibilitychange", () => document.hidden && controls.stop());
+
+// -- values: those of objects, of text that is one as JSON, and of text as "left=1 right=-2"
+
+const numbers = new Plot(at("plot"), at("legend"));
+
+function objectOf(message) {
+  let found = message;
+  if (typeof message === "string" && message.startsWith("{")) {
+    try {
+      found = JSON.parse(message);
+    } catch {
+      return null;
+    }
+  }
+  return Object.prototype.toString.call(found) === "[object Object]" ? found : null;
 }
 
-function draw() {
-  const now = performance.now();
-  const all = [];
-  for (const curve of curves.values()) {
-    while (curve.points.length && curve.points[0][0] < now - PLOT_MS) curve.points.shift();
-    all.push(...curve.points.map(([, number]) => number));
-  }
-  const low = Math.min(...all);
-  const range = Math.max(...all) - low || 1;
-  for (const [of, { points, line, label }] of curves) {
-    const place = ([time, number]) => `${600 - ((now - time) / PLOT_MS) * 600},${150 - ((number - low) / range) * 140}`;
-    line.setAttribute("points", points.map(place).join(" "));
-    label.textContent = `${of} ${points.at(-1)?.[1] ?? ""}`;
-  }
+const inText = (text) =>
+  Array.from(text.matchAll(/([A-Za-z_]\w*)[=: ]\s*(-?\d+(?:\.\d+)?)/g), ([, of, number]) => [of, Number(number)]);
+
+function receive(message, channel) {
+  const object = objectOf(message);
+  if (object && Object.hasOwn(object, "panel")) return usePanel(object.panel);
+  const text = readable(message);
+  show(channel ? `[${channel}] ${text}` : text, "received");
+  const values = object ? Object.entries(object) : inText(text);
+  controls.show(values);
+  numbers.add(values);
 }
 
 // -- counters
@@ -281,7 +220,7 @@ const cells = Object.entries(SHOWN).map(([title, text]) => {
 });
 setInterval(() => {
   if (document.hidden) return;
-  draw();
+  numbers.draw();
   if (link) for (const [cell, text] of cells) cell.textContent = text(link.stats);
 }, 500);
 

@@ -1,8 +1,9 @@
 // Without the network the page is what it was at the last visit.
 const CACHE = "picolink @VERSION@";
-const PARTS = ["objects", "key", "timer", "websocket"].map((part) => `picolink-${part}.js`);
-const PAGE = ["./", "page.css", "page.js", "config.json", "icon.svg", "manifest.webmanifest"];
-const FILES = [...PAGE, "picolink.js", "picolink.wasm", ...PARTS];
+const PARTS = ["newest", "objects", "key", "timer", "websocket"].map((part) => `picolink-${part}.js`);
+const PAGE = ["./", "page.css", "config.json", "icon.svg", "manifest.webmanifest"];
+const SCRIPTS = ["page", "panel", "controls", "plot"].map((part) => `${part}.js`);
+const FILES = [...PAGE, ...SCRIPTS, "picolink.js", "picolink.wasm", ...PARTS];
 
 self.addEventListener("install", (event) => event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES))));
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 
 import picolink
 from picolink import LinkClosedError
 from picolink.link import Link
 
+from .. import panel
 from ..as_text import as_bytes
 from . import discovery, topics
 from .config import GatewayConfig
@@ -109,8 +111,8 @@ class Board:
             topic = topics.message(prefix, self.name, channel)
             outgoing.append(Outgoing(topic, data, id=self._store.id_of(self.name, number)))
             members = topics.json_object(data)
-            if members and discovery.KEY in members:
-                outgoing += self._declare(members[discovery.KEY], identity)
+            if members and panel.KEY in members:
+                outgoing += self._declare(members[panel.KEY], identity)
             else:
                 newest.update(topics.newest(prefix, self.name, channel, data))
         await self._store.put(self.name, repeats, outgoing, newest)
@@ -123,8 +125,8 @@ class Board:
             return discovery.configs(
                 declared, config.discovery, config.topic, self.name, identity, config.name
             )
-        except discovery.DeclarationError as error:
-            log.warning("%s: the declaration for Home Assistant is not used: %s", self.name, error)
+        except panel.PanelError as error:
+            log.warning("%s: its panel is not used: %s", self.name, error)
             return []
 
     # -- to the board -------------------------------------------------------------------------------------
@@ -135,8 +137,8 @@ class Board:
             rows = await self._store.inbox(self.name, _BATCH)
             for row in rows:
                 try:
-                    await link.send(row.payload, row.channel)
-                except ValueError as error:
+                    await link.send(json.loads(row.payload) if row.is_object else row.payload, row.channel)
+                except (ValueError, TypeError) as error:
                     log.warning("%s: a message to the board is removed: %s", self.name, error)
             await link.flush()
             await self._store.taken(self.name, rows[-1].seq)

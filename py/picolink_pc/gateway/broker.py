@@ -189,8 +189,8 @@ class Broker:
             late.append(message)
 
     async def _keep(self, client: aiomqtt.Client, board: str, message: aiomqtt.Message) -> bool:
-        _, channel, data = topics.for_board(self._prefix, message.topic.value, message.payload)
-        if not await self._store.take_in(board, channel, data):
+        _, *what = topics.for_board(self._prefix, message.topic.value, message.payload)
+        if not await self._store.take_in(board, *what):
             return False
         client._client.ack(message.mid, message.qos)
         return True

@@ -1,21 +1,14 @@
-"""Home Assistant's discovery: a board declares its sensors and switches in one object, and they appear there.
-
-    {"homeassistant": {"temperature": {"component": "sensor", "unit_of_measurement": "°C"},
-                       "led": {"component": "switch"}}}
-
-The rest of each declaration is Home Assistant's own; the topics are filled in here.
-"""
+"""Home Assistant's discovery: what a board declares in its panel (picolink_pc.panel) appears there."""
 
 import importlib.metadata
 import json
 
+from .. import panel
 from . import topics
 from .store import Outgoing
 
-KEY = "homeassistant"
-
 _STATE, _COMMAND = 1, 2
-_COMPONENTS = {
+_WAYS = {
     "sensor": _STATE,
     "binary_sensor": _STATE,
     "switch": _STATE | _COMMAND,
@@ -24,41 +17,38 @@ _COMPONENTS = {
     "text": _STATE | _COMMAND,
     "button": _COMMAND,
 }
+"""What Home Assistant has: no joystick."""
+
 _PAYLOADS = {
     "binary_sensor": {"payload_on": "true", "payload_off": "false"},
     "switch": {"payload_on": "true", "payload_off": "false"},
     "button": {"payload_press": "true"},
 }
-
-
-class DeclarationError(ValueError):
-    """The board declares what cannot be: the text says what."""
+_FIELDS = {"unit": "unit_of_measurement", "min": "min", "max": "max", "step": "step", "options": "options"}
 
 
 def configs(
     declared: object, home: str, prefix: str, board: str, identity: str, gateway: str
 ) -> list[Outgoing]:
-    """The discovery messages for what a board has declared.
+    """The discovery messages for a panel.
 
-    home: Home Assistant's prefix.   identity: of the board.  Raises DeclarationError.
+    home: Home Assistant's prefix.   identity: of the board.  Raises panel.PanelError.
     """
-    if not isinstance(declared, dict):
-        raise DeclarationError(f"{KEY!r} is an object: name -> what it is")
     return [
-        _config(name, entity, home, prefix, board, identity, gateway) for name, entity in declared.items()
+        _config(item, home, prefix, board, identity, gateway)
+        for item in panel.read(declared)
+        if item["type"] in _WAYS
     ]
 
 
 def _config(
-    name: str, entity: object, home: str, prefix: str, board: str, identity: str, gateway: str
+    item: dict[str, object], home: str, prefix: str, board: str, identity: str, gateway: str
 ) -> Outgoing:
-    if not isinstance(entity, dict) or entity.get("component") not in _COMPONENTS:
-        raise DeclarationError(f"{name!r} needs a component: one of {', '.join(_COMPONENTS)}")
-    component = entity["component"]
-    ways = _COMPONENTS[component]
+    name, component = item["name"], item["type"]
+    ways = _WAYS[component]
     node = f"picolink_{identity}"
     entity_id = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
-    config = {
+    filled = {
         "name": name,
         "unique_id": f"{node}_{entity_id}",
         "availability": [
@@ -70,11 +60,16 @@ def _config(
         "device": {"identifiers": [node], "name": board},
         "origin": {"name": "picolink", "sw_version": importlib.metadata.version("picolink")},
         **_PAYLOADS.get(component, {}),
-        **{key: member for key, member in entity.items() if key != "component"},
+        **{theirs: item[ours] for ours, theirs in _FIELDS.items() if item.get(ours) not in (None, "")},
     }
     if ways & _STATE:
-        config["state_topic"] = topics.value(prefix, board, name)
+        filled["state_topic"] = topics.value(prefix, board, name)
     if ways & _COMMAND:
-        config["command_topic"] = topics.command(prefix, board, name)
+        channel = item.get("channel")
+        filled["command_topic"] = topics.command(prefix, board, name if channel is None else str(channel))
+    more = item["homeassistant"] or {}
+    for key in more:
+        if key in filled or key.endswith("topic"):
+            raise panel.PanelError(f'"{name}": homeassistant cannot set {key}: the gateway does')
     topic = f"{home}/{component}/{node}/{entity_id}/config"
-    return Outgoing(topic, json.dumps(config, ensure_ascii=False).encode(), retain=True)
+    return Outgoing(topic, json.dumps(more | filled, ensure_ascii=False).encode(), retain=True)

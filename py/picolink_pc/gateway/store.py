@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, topic 
 CREATE TABLE IF NOT EXISTS boards (name TEXT PRIMARY KEY, epoch TEXT, next INTEGER, told INTEGER);
 CREATE TABLE IF NOT EXISTS stored (board TEXT, number INTEGER, size INTEGER, mark BLOB, PRIMARY KEY (board, number));
 CREATE TABLE IF NOT EXISTS newest (topic TEXT PRIMARY KEY, payload BLOB);
-CREATE TABLE IF NOT EXISTS inbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, board TEXT, channel INTEGER, payload BLOB);
+CREATE TABLE IF NOT EXISTS inbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, board TEXT, channel INTEGER, payload BLOB, object INTEGER);
 """  # noqa: E501
 
 
@@ -39,11 +39,12 @@ class Outgoing:
 
 @dataclass(frozen=True)
 class Incoming:
-    """A message for a board."""
+    """A message for a board.   is_object: the payload is one as JSON."""
 
     seq: int
     channel: int
     payload: bytes
+    is_object: bool
 
 
 class Store:
@@ -194,14 +195,15 @@ class Store:
 
     # -- from the broker to boards ------------------------------------------------------------------------
 
-    async def take_in(self, board: str, channel: int, payload: bytes) -> bool:
+    async def take_in(self, board: str, channel: int, payload: bytes, is_object: bool = False) -> bool:
         """Returns whether it is on the disk: there is no room while INBOX messages wait for that board."""
         if self._inbox_counts.get(board, 0) >= INBOX:
             return False
         self._inbox_counts[board] = self._inbox_counts.get(board, 0) + 1
         await self._do(
             lambda: self._database.execute(
-                "INSERT INTO inbox (board, channel, payload) VALUES (?, ?, ?)", (board, channel, payload)
+                "INSERT INTO inbox (board, channel, payload, object) VALUES (?, ?, ?, ?)",
+                (board, channel, payload, is_object),
             )
         )
         self.waiting.setdefault(board, asyncio.Event()).set()
@@ -216,7 +218,7 @@ class Store:
                 await self.waiting[board].wait()
             rows = await self._do(
                 lambda: self._database.execute(
-                    "SELECT seq, channel, payload FROM inbox WHERE board = ? ORDER BY seq LIMIT ?",
+                    "SELECT seq, channel, payload, object FROM inbox WHERE board = ? ORDER BY seq LIMIT ?",
                     (board, count),
                 ).fetchall()
             )

@@ -5,7 +5,8 @@ picolink/PicoA/value/NAME       retained: the newest value of that name, from me
 picolink/PicoA/value/0          retained: the newest message of channel 0 that is none
 picolink/PicoA/availability     retained: online or offline
 picolink/PicoA/send/0           to the board: a message for channel 0
-picolink/PicoA/set/NAME         to the board: the message {"NAME": payload}
+picolink/PicoA/set/NAME         to the board: the object {"NAME": payload}, on channel 0
+picolink/PicoA/set/2            to the board: the payload as an object, on channel 2
 picolink/gateway/NAME           retained: online, and offline by last will
 """
 
@@ -64,19 +65,22 @@ def payload(member: object) -> bytes:
     return (member if isinstance(member, str) else json.dumps(member)).encode()
 
 
-def for_board(prefix: str, topic: str, data: bytes) -> tuple[str, int, bytes] | None:
-    """(board, channel, message), or None for a topic that means nothing."""
+def for_board(prefix: str, topic: str, data: bytes) -> tuple[str, int, bytes, bool] | None:
+    """(board, channel, message, whether it is an object as JSON), or None for a topic that means nothing."""
     if not topic.startswith(prefix + "/"):
         return None
     board, _, rest = topic[len(prefix) + 1 :].partition("/")
     kind, _, name = rest.partition("/")
-    if kind == "send" and name.isascii() and name.isdigit() and int(name) < 16:
-        return board, int(name), data
+    channel = int(name) if name.isascii() and name.isdigit() and len(name) < 3 else -1
+    if kind == "send" and 0 <= channel < 16:
+        return board, channel, data, False
     if kind == "set" and name:
         text = data.decode(errors="replace")
         try:
             member = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             member = text
-        return board, 0, json.dumps({name: member}, ensure_ascii=False).encode()
+        numbered = 0 <= channel < 16
+        message = member if numbered else {name: member}
+        return board, channel if numbered else 0, json.dumps(message, ensure_ascii=False).encode(), True
     return None
