@@ -23,7 +23,7 @@ build() {
     compile "$web.part/picolink.wasm" 1
     compile "$web-without-keys/picolink.wasm" 0
     esbuild "$ROOT"/web/src/picolink*.js --bundle --minify --format=esm --target=es2022 --log-level=warning \
-        --external:node:* --external:./picolink-* --outdir="$web.part"
+        --external:node:* --external:./picolink-* --external:./picolink.js --outdir="$web.part"
     cp "$ROOT"/web/src/*.d.ts "$ROOT"/web/page/* "$ROOT/LICENSE" "$ROOT/web/package.json" "$web.part/"
     sed -i "s/@VERSION@/$VERSION/" "$web.part/package.json" "$web.part/service-worker.js"
     rm -rf "$web"

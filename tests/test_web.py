@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import re
 import runpy
 import shutil
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import engines
+import picolink
 import pytest
 import scenario_suite
 from picolink import engine as picolink_engine
@@ -63,6 +65,7 @@ def test_picolink_js_is_small():
     sizes = {name: engines.product(WEB / name, "web").stat().st_size for name in MODULES}
     assert sizes["picolink.js"] <= 20 * KIB
     assert sizes["picolink-objects.js"] <= 4 * KIB
+    assert sizes["picolink-files.js"] <= 8 * KIB
     assert "WebSocket" not in (WEB / "picolink.js").read_text()
 
 
@@ -259,6 +262,41 @@ def test_a_link_with_another_process(engine, key):
     assert picolink_engine.load(engine)[1] == engine
 
 
+def test_files_with_another_process(tmp_path):
+    """From Python to JavaScript and back: both speak what docs/files.md says."""
+    contents = {"a/large.bin": random.Random(1).randbytes(100_000), "empty": b"", "last": b"x" * 1024}
+    (tmp_path / "given").write_bytes(b"given away")
+    for name, content in contents.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+
+    async def main():
+        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+        process = await asyncio.create_subprocess_exec("node", str(TESTS / "web/files.mjs"), **pipes)
+        role = Pipe(process)
+        reading = asyncio.create_task(role.read())
+        came = []
+        async with Link(role, engine="native", key=False) as link:
+            for name in contents:
+                sending = asyncio.create_task(picolink.send_file(link, tmp_path / name, name))
+                if not came:
+                    receiving = picolink.receive_files(link, str(tmp_path), give=True)
+                came.append(await anext(receiving))
+                await sending
+            came += [await anext(receiving), await anext(receiving)]
+        seen = await reading
+        await process.wait()
+        return seen, came
+
+    seen, came = asyncio.run(asyncio.wait_for(main(), 60))
+    assert seen == [[name, len(content)] for name, content in contents.items()]
+    assert came == [f"{tmp_path}/back/{name}" for name in (*contents, "missing", "given")]
+    for name, content in contents.items():
+        assert (tmp_path / "back" / name).read_bytes() == content
+    assert (tmp_path / "back/given").read_bytes() == b"given away"
+    assert (tmp_path / "back/missing").read_text() == "FileError: there is no file 'missing'"
+
+
 def test_npm_packs_it_and_it_imports_in_an_empty_folder(tmp_path):
     def npm(*arguments):
         done = subprocess.run(["npm", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -266,7 +304,8 @@ def test_npm_packs_it_and_it_imports_in_an_empty_folder(tmp_path):
 
     (packed,) = json.loads(npm("pack", "--json", WEB))
     names = {file["path"] for file in packed["files"]}
-    code = {*MODULES, "picolink.wasm", "picolink.d.ts", "picolink-memory.d.ts", "picolink-websocket.d.ts"}
+    code = {*MODULES, "picolink.wasm", "picolink.d.ts"}
+    code |= {f"picolink-{part}.d.ts" for part in ("files", "memory", "websocket")}
     assert names == code | {"LICENSE", "package.json"}
     npm("install", "--offline", "--no-audit", "--no-fund", packed["filename"])
     assert not json.loads((WEB / "package.json").read_text()).get("dependencies")

@@ -1,5 +1,6 @@
 // Links in one program, on the radio in memory, all tests at once:  node links.mjs NAME...
 import assert from "node:assert/strict";
+import { FileError, fetchFile, receiveFiles, sendFile } from "../../build/out/web/picolink-files.js";
 import { Air } from "../../build/out/web/picolink-memory.js";
 import { LinkClosedError, TimeoutError, advertise, connect } from "../../build/out/web/picolink.js";
 
@@ -15,6 +16,8 @@ async function pair(air, { a = {}, b = {}, ...both } = {}) {
   const links = await Promise.all([advertise("PicoA", board), connect("PicoA", options("b", b))]);
   return [...links, told];
 }
+
+const random = (size) => Uint8Array.from({ length: size }, () => Math.random() * 256);
 
 const close = (...links) => Promise.all(links.map((link) => link.close()));
 
@@ -156,6 +159,133 @@ const programs = {
     let seen = false;
     while (!seen) seen = (await b.recv({ timeoutMs: 5000 })).length === 1000;
     await Promise.all([small, large]);
+    await close(a, b);
+  },
+
+  async files_both_ways_with_drops_while_messages_and_values_pass() {
+    const air = new Air({ delayMs: 1 });
+    const [a, b, told] = await pair(air);
+    const files = [random(100_000), random(0), random(1024), new Blob([random(3000)])];
+    const take = async (link, got) => {
+      for await (const { name, bytes } of receiveFiles(link)) {
+        if (got.push([name, bytes]) === files.length) break;
+      }
+    };
+    const give = async (link) => {
+      for (const [i, file] of files.entries()) {
+        await sendFile(link, file, `some/file ${i}`, { progress: (done) => done === 50 * 1024 && air.drop() });
+      }
+    };
+    const got = [[], []];
+    const stick = b.newest(1);
+    a.newest(1).send({ x: 5 });
+    await Promise.all([give(a), give(b), take(a, got[0]), take(b, got[1])]);
+    for (const each of got) {
+      assert.deepEqual(each.map(([name]) => name), files.map((_, i) => `some/file ${i}`));
+      for (const [i, [, bytes]] of each.entries()) {
+        assert.deepEqual(bytes, files[i] instanceof Blob ? new Uint8Array(await files[i].arrayBuffer()) : files[i]);
+      }
+    }
+    assert.deepEqual(stick.latest(), { x: 5 });
+    await a.send("a message");
+    assert.equal(await b.recv(), "a message");
+    assert.ok(told.a.some(([event]) => event === "disconnected"));
+    await close(a, b);
+  },
+
+  async a_file_goes_on_where_it_was_when_its_sender_has_restarted() {
+    const air = new Air({ delayMs: 1 });
+    const [a, b] = await pair(air);
+    const file = random(60_000);
+    const got = (async () => {
+      for await (const each of receiveFiles(b)) return each;
+    })();
+    const stop = new Error("enough");
+    const progress = (done) => {
+      if (done > 30_000) throw stop;
+    };
+    await assert.rejects(sendFile(a, file, "log.csv", { progress }), stop);
+    await a.flush();
+    await a.leave();
+    const again = await advertise("PicoA", { radio: air, identity: BOARD, onEvent() {} });
+    const seen = [];
+    await sendFile(again, file, "log.csv", { progress: (done) => seen.push(done) });
+    assert.deepEqual((await got).bytes, file);
+    assert.ok(seen[0] > 30_000, `began at ${seen[0]}`);
+    await close(again, b);
+  },
+
+  async another_file_of_that_name_begins_anew() {
+    const air = new Air({ delayMs: 1 });
+    const [a, b] = await pair(air);
+    const receiving = receiveFiles(b);
+    const first = receiving.next();
+    const progress = (done) => {
+      if (done > 9000) throw new Error("enough");
+    };
+    await assert.rejects(sendFile(a, random(20_000), "log.csv", { progress }));
+    const other = random(30_000);
+    await sendFile(a, other, "log.csv");
+    assert.deepEqual((await first).value.bytes, other);
+    await close(a, b);
+  },
+
+  async files_that_are_refused() {
+    const [a, b] = await pair(new Air({ delayMs: 1 }));
+    const took = [];
+    const taking = (async () => {
+      for await (const { name } of receiveFiles(b, { allow: (name) => name !== "secret", maxSize: 5000 })) took.push(name);
+    })();
+    const refused = (...file) => assert.rejects(sendFile(a, ...file), FileError);
+    for (const name of ["secret", "../up", "/root", "a//b", ".hidden", "c:x", "x.", "x".repeat(101), "a/b/c/d/e/f/g"]) {
+      await refused(random(5), name);
+    }
+    await refused(random(5001), "large");
+    await assert.rejects(sendFile(a, "text", "name"), TypeError);
+    await assert.rejects(sendFile(a, random(5)), TypeError);
+    await assert.rejects(fetchFile(a, "any"), /no files are given away there/);
+    await assert.rejects(receiveFiles(b).next(), /receives files already/);
+    await sendFile(a, random(5), "fine");
+    assert.deepEqual(took, ["fine"]);
+    await a.close();
+    await taking;
+    await assert.rejects(sendFile(a, random(5), "late"), LinkClosedError);
+    await b.close();
+  },
+
+  async hostile_messages_on_the_channel_of_files_do_no_harm() {
+    const [a, b] = await pair(new Air({ delayMs: 1 }));
+    const receiving = receiveFiles(b);
+    const first = receiving.next();
+    for (const kind of [0, 1, 2, 3, 4, 5, 16, 17, 18, 19, 255]) {
+      for (const size of [0, 1, 6, 7, 8, 39, 40]) {
+        const message = random(size);
+        if (size) message[0] = kind;
+        await a.send(message, { channel: 15 });
+        if (size) await a.send({ kind }, { channel: 15 });
+      }
+    }
+    const file = random(2000);
+    await sendFile(a, file, "fine");
+    assert.deepEqual((await first).value, { name: "fine", bytes: file });
+    await a.send("a message");
+    assert.equal(await b.recv(), "a message");
+    await close(a, b);
+  },
+
+  async files_on_a_link_with_commit() {
+    const [a, b] = await pair(new Air({ delayMs: 1 }), { commit: true });
+    const receiving = receiveFiles(b);
+    const first = receiving.next();
+    await sendFile(a, random(20_000), "first");
+    assert.equal((await first).value.name, "first");
+    await a.send("for the program");
+    const second = receiving.next();
+    const sending = sendFile(a, random(20_000), "second");
+    assert.equal(await b.recv(), "for the program");
+    b.commit();
+    await sending;
+    assert.equal((await second).value.name, "second");
     await close(a, b);
   },
 

@@ -1,37 +1,10 @@
 // A link whose other side is in another process:  node pipe.mjs COUNT [KEY]
-// Packets pass as lines of hex on standard input and output. It sends COUNT messages while it takes as many, checks
-// them, closes when the other side has, and prints "= " and its counters.
-import { createInterface } from "node:readline";
+// It sends COUNT messages while it takes as many, checks them, closes when the other side has, and prints "= " and its
+// counters.
 import { newLink } from "../../build/out/web/picolink.js";
+import { Pipe } from "./role.mjs";
 
 const [count, key] = [Number(process.argv[2]), process.argv[3]];
-const ticks = () => Math.floor(performance.now()) & 0x3fffffff;
-
-class Pipe {
-  name = "Pipe";
-  identity = new TextEncoder().encode("in  node");
-  alive = false;
-
-  serve(policy) {
-    this.policy = policy;
-    policy.transmit = (packet) => process.stdout.write(`${Buffer.from(packet).toString("hex")}\n`) || true;
-    createInterface({ input: process.stdin }).on("line", (line) => policy.feed(Buffer.from(line, "hex"), ticks()));
-  }
-  async claim() {}
-  release() {
-    return true;
-  }
-  async establish() {
-    this.policy.adopt(ticks(), "pipe", "pipe");
-    this.alive = true;
-    this.policy.call(247);
-  }
-  async hangUp() {
-    this.alive = false;
-    return true;
-  }
-}
-
 const link = await newLink(new Pipe(), { key, onEvent: (...told) => console.error(...told) });
 await link.open();
 const sending = (async () => {

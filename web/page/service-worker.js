@@ -1,6 +1,6 @@
 // Without the network the page is what it was at the last visit.
 const CACHE = "picolink @VERSION@";
-const PARTS = ["newest", "objects", "key", "timer", "websocket"].map((part) => `picolink-${part}.js`);
+const PARTS = ["newest", "objects", "files", "key", "timer", "websocket"].map((part) => `picolink-${part}.js`);
 const PAGE = ["./", "page.css", "config.json", "icon.svg", "manifest.webmanifest"];
 const SCRIPTS = ["page", "panel", "controls", "plot"].map((part) => `${part}.js`);
 const FILES = [...PAGE, ...SCRIPTS, "picolink.js", "picolink.wasm", ...PARTS];

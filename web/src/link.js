@@ -172,6 +172,11 @@ class Link {
     await this.#until(ready, this.#readable, timeoutMs);
   }
 
+  /** For picolink-files.js. */
+  get inside() {
+    return this.#inside;
+  }
+
   newest(channel) {
     return openChannel(this.#inside, channel);
   }
