@@ -96,6 +96,21 @@ class SlownessClock:
         return time.monotonic() - int(re.search(r"^some .*total=(\d+)", pressure)[1]) / 1e6
 
 
+@pytest.fixture(scope="session")
+def browser() -> Generator[tuple, None, None]:
+    """Chromium, and what runs work in the event loop that it lives in: (browser, run)."""
+    from browser import Browser
+
+    with asyncio.Runner() as runner:
+
+        def run(work: Awaitable) -> object:
+            return runner.run(asyncio.wait_for(work, _LIMIT_S))
+
+        browser = run(Browser().__aenter__())
+        yield browser, run
+        run(browser.__aexit__())
+
+
 @pytest.fixture
 def stack(pytestconfig: pytest.Config) -> dict[str, object]:
     """Arguments for Room: the Bluetooth stack or firmware that pytest was given, or the stand-in."""

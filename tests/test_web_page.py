@@ -1,80 +1,34 @@
 """The page in Debian's Chromium, with virtual boards: through `picolink web`, and over Web Bluetooth."""
 
 import asyncio
-import contextlib
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
-import web_bluetooth
-from browser import Browser
-from picolink_pc import products, virtual_adapter
-from picolink_pc.boards import Room
+from picolink_pc import products
 from picolink_pc.web_server import WebServer
+from web_room import (
+    CONNECT,
+    ECHO,
+    EXCHANGE,
+    KEY,
+    REMOTE_CONTROL,
+    ROOT,
+    TESTS,
+    bluetooth,
+    boards,
+    connected,
+    logged,
+    plain,
+    reads,
+    says,
+    script,
+)
 
 pytestmark = pytest.mark.slow
 
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
-REMOTE_CONTROL = ROOT / "examples/remote_control.py"
-ECHO = TESTS / "programs/web_echo.py"
-KEY = "picolink-key-" + "00" * 32 + "-190a55ad"
-LIMIT_S = 60
-ADDRESS = "28:CD:C1:00:02:01"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A browser, and the event loop that it lives in: (browser, run)."""
-    with asyncio.Runner() as runner:
-
-        def run(work):
-            return runner.run(asyncio.wait_for(work, LIMIT_S))
-
-        browser = run(Browser().__aenter__())
-        yield browser, run
-        run(browser.__aexit__())
-
-
-@contextlib.asynccontextmanager
-async def boards(program, *arguments, **room_options):
-    """A room with a board that runs a program, its server, and the board."""
-    async with Room(**room_options) as room:
-        board = room.board("board")
-        await board.start(program, *arguments)
-        radio = virtual_adapter.on(room.radio, ADDRESS)
-        config = {"name": None, "said": "Boards here are virtual."}
-        async with WebServer(products.WEB, 0, radio, config) as server:
-            yield room, server, board
-
-
-CONNECT = "document.getElementById('connect').click()"
-
-
-def says(text):
-    return f"document.getElementById('state').textContent.includes({json.dumps(text)})"
-
-
-def logged(text):
-    return f"document.getElementById('log').textContent.includes({json.dumps(text)})"
-
-
 SWITCH = "document.querySelector('[role=switch]')"
-
-
-def reads(name, text):
-    """The panel shows this."""
-    return f"document.querySelector('output[aria-label={name}]')?.textContent === {json.dumps(text)}"
-
-
-async def connected(browser, address, name="Robot"):
-    page = await browser.open(address)
-    await page.until("document.body.dataset.ready")
-    await page.run(CONNECT)
-    await page.until(says(f"Connected to {name}."))
-    return page
 
 
 def test_the_page_drives_a_virtual_board(browser):
@@ -176,45 +130,6 @@ def test_a_panel_with_one_of_each_item(browser):
             await page.close()
 
     run(main())
-
-
-IN_PAGE = """
-const { connect } = await import("./picolink.js");
-const { WebSocketRadio } = await import("./picolink-websocket.js");
-const told = (window.told = []);
-const options = { timeoutMs: 15000, ...OPTIONS };
-if (!options.bluetooth) options.radio = new WebSocketRadio(location.href.replace("http", "ws") + "radio");
-options.onEvent = (event, detail) => told.push(event + ": " + detail);
-"""
-
-
-def script(body, **options):
-    return IN_PAGE.replace("OPTIONS", json.dumps(options)) + body
-
-
-async def plain(browser, address):
-    """A page on which nothing is connected."""
-    page = await browser.open(address)
-    await page.until("document.body.dataset.ready")
-    return page
-
-
-EXCHANGE = """
-const link = window.link = await connect("Echo", options);
-const got = [];
-const began = performance.now();
-const receiving = (async () => {
-  for await (const message of link) if (got.push(message) === COUNT) break;
-})();
-for (let i = 0; i < COUNT; i++) await link.send("message " + i);
-await receiving;
-const seconds = (performance.now() - began) / 1000;
-const text = (m) => typeof m === "string" ? m : new TextDecoder().decode(m);
-const { connections } = link.stats;
-await link.leave();
-const wrong = got.findIndex((m, i) => text(m) !== "message " + i);
-return { wrong, count: got.length, seconds, connections, told };
-"""
 
 
 def test_5000_messages_each_way_in_order(browser):
@@ -398,23 +313,6 @@ def test_the_page_works_without_the_network_after_the_first_visit(browser):
 # -- Web Bluetooth: the browser's own, see tests/web_bluetooth.py
 
 
-@contextlib.asynccontextmanager
-async def bluetooth(browser, program, *arguments, name="Robot", site=None, **options):
-    """A page, ours or that in the folder `site`, with the browser's Bluetooth, and a board there."""
-    async with Room() as room:
-        board = room.board("board")
-        await board.start(program, *arguments)
-        radio = virtual_adapter.on(room.radio, ADDRESS)
-        async with WebServer(site or products.WEB, 0, None, {}) as server:
-            page = await browser.open()
-            async with web_bluetooth.WebBluetooth(browser, page, radio, name, **options) as adapter:
-                await page.go(server.address)
-                if not site:
-                    await page.until("document.body.dataset.ready")
-                yield room, page, adapter, board
-            await page.close()
-
-
 def test_the_page_drives_a_board_over_web_bluetooth(browser):
     browser, run = browser
 
@@ -441,7 +339,7 @@ def test_5000_messages_each_way_over_web_bluetooth_with_drops(browser):
 
     async def main():
         async with bluetooth(browser, ECHO, "Echo", name="Echo") as (room, page, _adapter, _board):
-            exchange = EXCHANGE.replace("COUNT", "5000").replace('"Echo"', "undefined")
+            exchange = EXCHANGE.replace("COUNT", "5000")
             work = asyncio.create_task(page.run(script(exchange, bluetooth=True)))
             await asyncio.sleep(1.5)
             room.radio.drop()

@@ -29,7 +29,7 @@ class WebBluetooth:
 
     radio: picolink_pc.virtual_adapter's.   choose: "board" or "nothing": what the person does when asked.
     state: of the adapter, "powered-on" or "absent". (Chromium leaves "powered-off" to its prompt.)
-    packets: [from the page, to the page].
+    packets, longest: [from the page, to the page], how many and bytes.
     """
 
     def __init__(self, browser, page, radio, name, choose="board", state="powered-on"):
@@ -39,8 +39,9 @@ class WebBluetooth:
         self._name = name
         self.choose = choose
         self._state = state
-        self.packets = [0, 0]
+        self.packets, self.longest = [0, 0], [0, 0]
         self._client = self._service = None
+        self._on = True
         self._answered = set()  # prompts
         self._tasks = set()
         self._to_page = asyncio.Queue()
@@ -119,6 +120,17 @@ class WebBluetooth:
         )
         return made["characteristicId"]
 
+    def _count(self, way, packet):
+        self.packets[way] += 1
+        self.longest[way] = max(self.longest[way], len(packet))
+
+    async def switch(self, on):
+        """The person switches Bluetooth on or off."""
+        self._on = on
+        await self._do("setSimulatedCentralState", state="powered-on" if on else "powered-off")
+        if self._client and not on:
+            await self._client.disconnect()
+
     # -- the prompt
 
     def _on_prompt(self, asked):
@@ -141,6 +153,8 @@ class WebBluetooth:
         code = 0
         if kind == "connection":
             try:
+                if not self._on:
+                    raise bleak.exc.BleakError("Bluetooth is off")
                 await self._connect()
                 await self._offer()
             except (bleak.exc.BleakError, OSError):
@@ -163,8 +177,9 @@ class WebBluetooth:
         kind, characteristic = asked["type"], asked["characteristicId"]
         answer = {"characteristicId": characteristic, "type": kind, "code": 0}
         if kind == "write":
-            self.packets[0] += 1
-            self._writes.put_nowait((base64.b64decode(asked["data"]), answer))
+            packet = base64.b64decode(asked["data"])
+            self._count(0, packet)
+            self._writes.put_nowait((packet, answer))
             return
         if kind == "subscribe-to-notifications":
             self._start(self._subscribe(answer))
@@ -201,7 +216,7 @@ class WebBluetooth:
                 continue
             if queue is not self._to_page:
                 continue
-            self.packets[1] += 1
+            self._count(1, packet)
             self._reading = asyncio.Queue()
             self._reading.put_nowait(packet)
             with contextlib.suppress(BrowserError, TimeoutError):  # the connection has dropped meanwhile

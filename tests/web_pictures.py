@@ -2,7 +2,7 @@
 
 import asyncio
 
-import test_web_page as tests
+import web_room as tests
 from browser import Browser
 
 FOLDER = tests.ROOT / "docs/images"

@@ -172,6 +172,18 @@ function usePanel(declared) {
 
 document.addEventListener("visibilitychange", () => document.hidden && controls.stop());
 
+// Where a page has no time at all, as on a locked phone: after a few seconds the board looks for it again.
+let pausedAt = 0;
+document.addEventListener("freeze", () => {
+  controls.stop();
+  pausedAt = Date.now();
+  tell("Paused by the browser.");
+});
+document.addEventListener("resume", () => {
+  show(`the browser had paused this page for ${Math.round((Date.now() - pausedAt) / 1000)} s`, "event");
+  tell(link?.connected ? `Connected to ${link.name}.` : "Not connected.");
+});
+
 // -- values: those of objects, of text that is one as JSON, and of text as "left=1 right=-2"
 
 const numbers = new Plot(at("plot"), at("legend"));
