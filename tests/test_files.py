@@ -9,7 +9,7 @@ from hashlib import sha256
 import picolink
 import pytest
 import virtual_time
-from picolink import files
+from picolink import files, sorting
 from picolink.radio import memory
 
 CONTENT = random.Random(1).randbytes(50_000)
@@ -304,16 +304,16 @@ def test_room_is_asked_for_again_when_the_file_there_is_another_one(ends, monkey
 
 
 def test_no_memory_for_a_while_costs_nothing(ends, monkeypatch):
-    real = files._Port.readable
+    real = sorting.Sorter.readable
     times = []
 
-    def readable(port):
+    def readable(sorter):
         times.append(None)
         if len(times) % 7 == 3:
             raise MemoryError
-        return real(port)
+        return real(sorter)
 
-    monkeypatch.setattr(files._Port, "readable", readable)
+    monkeypatch.setattr(sorting.Sorter, "readable", readable)
     play(ends.receive(), ends.send())
     assert (ends.there / "log.csv").read_bytes() == CONTENT
 
@@ -443,10 +443,10 @@ def test_a_file_that_arrives_damaged_is_not_kept(ends):
         async with ends.link("connect") as link:
             answers = files._port(link)
             await answers.send(files._OFFER, 1, 4, b"log.csv")
-            assert (await answers.take(files._SENDER))[0] == files._HAVE
+            assert (await answers.next(files._SENDER))[0] == files._HAVE
             await answers.send(files._DATA, 1, 0, b"1234")
             await answers.send(files._END, 1, 4, sha256(b"1235").digest())
-            assert b"damaged" in await answers.take(files._SENDER)
+            assert b"damaged" in await answers.next(files._SENDER)
 
     play(ends.receive(), send())
     assert ends.there_is() == []

@@ -5,6 +5,7 @@ import asyncio
 import picolink
 import pytest
 import virtual_time
+from picolink import sorting
 from picolink.radio import memory
 
 
@@ -29,9 +30,11 @@ async def flood(link):
         number += 1
 
 
-async def swallow(link, got):
+async def swallow(link, got, commit=False):
     async for message in link:
         got.append(int.from_bytes(message[:4], "little"))
+        if commit:
+            link.commit()
 
 
 def test_values_overtake_and_messages_lose_nothing(engine):
@@ -234,5 +237,94 @@ def test_closing_waits_for_a_value_and_tells_of_one_that_is_lost(engine):
             if not wanted:
                 assert await b.newest(1).recv(timeout_ms=1000) == b"last"
             await b.close(timeout_ms=0)
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("commit", [False, True])
+def test_values_and_a_file_and_messages_on_one_link(engine, commit, tmp_path):
+    content = bytes(range(256)) * 100
+    (tmp_path / "sent").write_bytes(content)
+
+    async def main():
+        a, b = await pair(engine, memory.Air(delay_ms=20), b_commit=commit)
+        got, ages = [], []
+        loop = asyncio.get_running_loop()
+        reading = asyncio.create_task(swallow(b, got, commit))  # waits before anybody takes a channel
+
+        async def receive():
+            async for path in picolink.receive_files(b, str(tmp_path / "there")):
+                return path
+            return None
+
+        async def look(position):
+            while True:
+                ages.append(loop.time() * 1000 - int(await position.recv()))
+
+        async def drive(stick):
+            while True:
+                stick.send(b"%d" % (loop.time() * 1000))
+                await asyncio.sleep(0.005)
+
+        await asyncio.sleep(0.1)
+        tasks = [asyncio.create_task(work) for work in (receive(), look(b.newest(2)), drive(a.newest(2)))]
+        await asyncio.sleep(0.1)
+        await a.send(bytes(4))
+        await picolink.send_file(a, tmp_path / "sent", "got")
+        await a.send(b"\1\0\0\0")
+        await a.flush()
+        assert await tasks[0] == f"{tmp_path}/there/got"
+        rtt_ms = a.stats["rtt_ms"]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(a.close(), b.close())
+        await reading
+        assert (tmp_path / "there/got").read_bytes() == content
+        assert got == [0, 1]
+        assert len(ages) > 20
+        assert sorted(ages)[int(0.95 * len(ages))] <= 2 * rtt_ms
+
+    virtual_time.run(main())
+
+
+def test_a_channel_is_for_one_thing(engine):
+    async def main():
+        a, b = await pair(engine, memory.Air())
+        a.newest(15)
+        with pytest.raises(ValueError, match="channel 15 of this link is used for something else: a Newest"):
+            await picolink.send_file(a, __file__)
+        picolink.receive_files(b, "")
+        with pytest.raises(ValueError, match="channel 15"):
+            b.newest(15)
+        await asyncio.gather(a.close(), b.close())
+
+    virtual_time.run(main())
+
+
+def test_no_memory_behind_a_message_loses_neither(engine, monkeypatch):
+    async def main():
+        a, b = await pair(engine, memory.Air())
+        value = b.newest(1)
+        await a.send(b"message")
+        await a.flush()
+        a.newest(1).send(b"value")
+        await a.flush()
+        real = sorting.Sorter.readable
+        times = []
+
+        def readable(sorter):
+            times.append(None)
+            if len(times) == 3:
+                raise MemoryError
+            return real(sorter)
+
+        waiting = asyncio.create_task(value.recv(timeout_ms=5000))
+        await asyncio.sleep(0.1)
+        times.clear()
+        monkeypatch.setattr(sorting.Sorter, "readable", readable)
+        assert await b.recv() == b"message"
+        assert await waiting == b"value"
+        assert len(times) > 3
+        await asyncio.gather(a.close(), b.close())
 
     virtual_time.run(main())

@@ -5,11 +5,12 @@ import os
 import struct
 from hashlib import sha256
 
+from . import flags as fl
+from . import sorting
 from .errors import FileError, LinkClosedError
-from .runtime import const, sleep_ms
+from .runtime import const, sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 CHANNEL = const(15)
-_TYPE = const(0x30)  # of a message, in its record's first byte: 0 for bytes
 
 # Each message begins with its kind, the number of the transfer and a value.
 _HEADER = "<BHI"
@@ -42,102 +43,54 @@ _NOBODY = "no answer: the program there has to call picolink.receive_files()"
 
 
 class _Port:
-    """Stands where a link reads from its engine, and takes out what is on the channel of files.
+    """What comes on the channel of files, for its two sides.
 
-    closed: why the link is over, for a person.   sending: a lock: one file at a time.
+    sending: a lock: one file at a time.   receives: whether somebody receives files.
     """
 
     def __init__(self, link):
         link._policy.check_open()
-        self._engine = link._engine
         self._link = link
-        self._next = None  # a message of another channel, for the program
-        self._held = None  # one of files, which waits until the one before it is taken
-        self._commits = link._policy.commits
-        self._handed = False  # has the program got messages that it has not committed?
         self._boxes = [None, None]
-        self._news = (asyncio.Event(), asyncio.Event())
-        self.closed = None
+        self._held = None  # one for who receives, behind that in its box
         self.sending = asyncio.Lock()
         self.receives = False
-        link._engine = self
-        self._task = asyncio.create_task(self._read())
 
-    def __getattr__(self, name):
-        return getattr(self._engine, name)
+    def ready(self):
+        """See picolink.sorting.Sorter."""
+        return self._held is None
 
-    def readable(self):
-        """As the engine's."""
-        while self._next is None and self._held is None:
-            try:
-                message = self._engine.recv()
-            except ValueError:
-                continue  # not what it says it is: no picolink sends such a one
-            if not message:
-                return False
-            if message[0] & 15 != CHANNEL:
-                self._next = message
-            elif not message[0] & _TYPE:
-                self._sort(message[1])
-        return self._next is not None
-
-    def recv(self):
-        """As the engine's."""
-        message = self.readable() and self._next
-        if not message:
-            return None
-        self._next = None
-        self._handed = True
-        return message
-
-    def commit(self):
-        """As the engine's; but not while a message is here that the program has not got."""
-        if self._next is None:
-            self._handed = False
-            self._engine.commit()
-
-    def _sort(self, data):
-        if not isinstance(data, bytes) or len(data) < _SIZE:
+    def take(self, kind, data):
+        """See picolink.sorting.Sorter."""
+        if kind != fl.BYTES or len(data) < _SIZE:
             return  # nobody sends that
+        boxes = self._boxes
         side = _SENDER if data[0] >= _HAVE else _RECEIVER
-        if side == _RECEIVER and self.receives and self._boxes[side] is not None:
-            self._held = data
+        if side == _RECEIVER and self.receives and boxes[side] is not None:
+            if data != boxes[side]:
+                self._held = data
             return
         # Of answers, and of what nobody receives, only the last one counts: they never hold up the rest.
-        self._boxes[side] = data
-        self._news[side].set()
-        if self._commits and not self._handed:
-            self.commit()  # else nothing comes any more when the ring is full; a file begins again by itself
-            self._link._wake.set()
+        boxes[side] = data
+        self._link._tell_readers()
 
-    async def _read(self):
-        """While the program does not read."""
-        try:
-            while True:
-                try:
-                    await self._link._wait_message(LinkClosedError, None)
-                except MemoryError:
-                    pass  # nothing was taken
-                await sleep_ms(_LOOK_MS)  # there is one for the program, which others come behind
-        except LinkClosedError as e:
-            self.closed = str(e)
-        finally:
-            self.closed = self.closed or "the link is closed"
-            for news in self._news:
-                news.set()
+    def _has_come(self, side):
+        self._link._engine.readable()
+        return self._boxes[side] is not None
 
-    async def take(self, side, timeout_ms=None):
+    async def next(self, side, timeout_ms=None):
         """The next message for this side. Raises LinkClosedError, asyncio.TimeoutError."""
-        boxes = self._boxes
-        news = self._news[side]
-        alarm = self._link._alarm(news, timeout_ms)
-        while boxes[side] is None:
-            if self.closed:
-                raise LinkClosedError(self.closed)
-            news.clear()
-            await self._link._wait(news, alarm)
-        data = boxes[side]
-        boxes[side] = None
+        link = self._link
+        until = None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
+        while True:
+            try:
+                left_ms = None if until is None else ticks_diff(until, ticks_ms())
+                await link._wait_message(LinkClosedError, left_ms, lambda: self._has_come(side))
+                break
+            except MemoryError:
+                await sleep_ms(_LOOK_MS)  # nothing was taken
+        data = self._boxes[side]
+        self._boxes[side] = None
         if side == _RECEIVER:
             self._go_on()
         return data
@@ -146,8 +99,7 @@ class _Port:
         held = self._held
         if held is not None:
             self._held = None
-            self._sort(held)
-            self._link._readable.set()  # who waits for a message looks again
+            self.take(fl.BYTES, held)
 
     def receive(self, on):
         """Whether somebody receives files."""
@@ -156,6 +108,10 @@ class _Port:
 
     def look(self):
         """The answer that has come, or None."""
+        try:
+            self._link._engine.readable()
+        except MemoryError:
+            return None  # nothing was taken
         data = self._boxes[_SENDER]
         self._boxes[_SENDER] = None
         return data
@@ -166,8 +122,10 @@ class _Port:
 
 
 def _port(link):
-    port = link._engine
-    return port if isinstance(port, _Port) else _Port(link)
+    port = sorting.taker(link, CHANNEL, _Port)
+    if port is None:
+        port = link._engine.takers[CHANNEL] = _Port(link)
+    return port
 
 
 async def _hashes(file, size, count):
@@ -255,7 +213,7 @@ async def _answer(link, port, number, timeout_ms):
     await link.flush(timeout_ms)
     while True:
         try:
-            answer = await port.take(_SENDER, _ANSWER_MS)
+            answer = await port.next(_SENDER, _ANSWER_MS)
         except asyncio.TimeoutError:
             return None
         answer = _refusal(answer, number)
@@ -314,7 +272,7 @@ class FileReceiver:
     async def __anext__(self):
         try:
             while True:
-                message = await self._port.take(_RECEIVER)
+                message = await self._port.next(_RECEIVER)
                 path = await self._handle(message)
                 if path:
                     return path
@@ -533,7 +491,7 @@ async def fetch_file(link, name, path, progress=None, timeout_ms=None):
             await link.flush(timeout_ms)
             try:
                 while True:
-                    message = await port.take(_RECEIVER, _ANSWER_MS)
+                    message = await port.next(_RECEIVER, _ANSWER_MS)
                     missing = 0
                     if message[0] == _ABSENT and struct.unpack_from(_HEADER, message)[1] == number:
                         raise FileError(_text(message))

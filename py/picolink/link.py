@@ -344,13 +344,13 @@ class Link:
             policy.leave_line(place)
 
     async def _wait_message(self, ended, timeout_ms, readable=None):
-        """Wait until the engine has a message, or `readable` says so. Raises `ended` after the last."""
+        """Wait until the engine has a message, or until `readable` says so. Raises `ended` after the last."""
         until = None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
         if not self._burst:
             await self._pause()  # before a message is taken: cancelled in here, none is lost
         policy = self._policy
-        readable = readable or self._engine.readable
-        while not readable():
+        # The engine may change while this waits: picolink.sorting.
+        while not (readable or self._engine.readable)():
             if policy.life:
                 self._check_readable(ended)
             elif self._engine.ended:

@@ -4,42 +4,10 @@ from . import flags as fl
 from .errors import LinkClosedError
 from .policy import payload_of
 from .runtime import DONE, const
+from .sorting import taker
 from .wire import HEADER
 
 _AHEAD = const(16)  # values on their way at once, at most: packets of a window
-
-
-class Sorter:
-    """The engine, as who reads ordinary messages sees it: without the values of newest channels, which come
-    to these.
-
-    channels: {number: Newest}.   All else is the engine's.
-    """
-
-    def __init__(self, engine):
-        self.channels = {}
-        self._engine = engine
-
-    def __getattr__(self, name):
-        return getattr(self._engine, name)
-
-    def readable(self):
-        """As the engine's, of the next ordinary message; all values before it have been taken."""
-        engine = self._engine
-        while first := engine.readable():
-            channel = self.channels.get(first & 15)
-            if channel is None:
-                return first
-            channel._take(engine.recv()[1])
-        return 0
-
-    def recv(self):
-        """As the engine's: the next ordinary message. Values behind it are taken, too."""
-        if not self.readable():
-            return None
-        message = self._engine.recv()
-        self.readable()
-        return message
 
 
 class Values:
@@ -176,8 +144,12 @@ class Newest:
         self._is_new = False
         return self._latest
 
-    def _take(self, value):
-        """A value has come."""
+    def ready(self):
+        """See picolink.sorting.Sorter."""
+        return True
+
+    def take(self, _kind, value):
+        """See picolink.sorting.Sorter: a value has come."""
         self._latest = value
         if not self._is_new:
             self._is_new = True
@@ -194,13 +166,12 @@ def open_channel(link, channel):
         raise TypeError("channel must be an int, not %r" % (channel,))
     if not 0 <= channel <= 15:
         raise ValueError("channel must be 0 to 15, not %d" % channel)
-    policy = link._policy
-    if not policy.values:
-        Values(policy)
-        link._engine = Sorter(link._engine)
-        link.send_nowait = policy.send_nowait
-    channels = link._engine.channels
-    if channel not in channels:
-        channels[channel] = Newest(channel, policy, link)
-        policy.values.channels.append(channels[channel])
-    return channels[channel]
+    found = taker(link, channel, Newest)
+    if found is None:
+        policy = link._policy
+        if not policy.values:
+            Values(policy)
+            link.send_nowait = policy.send_nowait
+        found = link._engine.takers[channel] = Newest(channel, policy, link)
+        policy.values.channels.append(found)
+    return found
