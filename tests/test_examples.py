@@ -31,3 +31,25 @@ def test_a_robot_stops_300_ms_after_the_last_value(engine):
             await asyncio.wait_for(disconnected, 10)  # seconds later
 
     asyncio.run(main())
+
+
+def test_the_same_program_on_both_boards():
+    async def main():
+        async with Room() as room:
+            one, other = boards = [room.board(name) for name in ("one", "other")]
+            for board in boards:
+                await board.start(EXAMPLES / "same_program.py")
+
+            async def blink():
+                for board in boards:
+                    await board.line("LED on", 30)
+
+            await blink()
+            room.radio.drop()
+            await asyncio.gather(*(board.line("picolink: connected", 30) for board in boards))
+            await blink()
+            await other.restart()
+            await one.line("picolink: peer restarted", 30)
+            await blink()
+
+    asyncio.run(main())

@@ -35,6 +35,16 @@ def connect(name, radio=None, **options):
     return _link((radio or _radio.default()).connect(name), options)
 
 
+def meet(name, radio=None, services=(), **options):
+    """A link of boards that run the same program: who advertises and who connects settles itself.
+
+    In turn each advertises `name` and looks for it, until they have met; and again after each drop. It takes
+    about a second, and meanwhile the radio listens half of the time. A board, PC or page that connects to
+    `name` finds such a board, too.   Arguments and errors as advertise(); a PC cannot meet.
+    """
+    return _link((radio or _radio.default()).meet(name, services), options)
+
+
 def connect_sync(name, radio=None, **options):
     """On a PC: as connect(), for programs without asyncio: see picolink.blocking.BlockingLink."""
     from .blocking import BlockingLink

@@ -16,6 +16,7 @@ __version__: str
 class _Radio(Protocol):
     def advertise(self, name: str, services: Iterable[Any]) -> Any: ...
     def connect(self, name: str) -> Any: ...
+    def meet(self, name: str, services: Iterable[Any] = ()) -> Any: ...
 
 def advertise(
     name: str,
@@ -34,6 +35,20 @@ def advertise(
 def connect(
     name: str,
     radio: _Radio | None = None,
+    *,
+    engine: Literal["native", "python"] | None = None,
+    tx_size: int = 8192,
+    rx_size: int = 8192,
+    on_event: Callable[[str, str], object] = ...,
+    timeout_ms: int | None = None,
+    remember: bool = False,
+    commit: bool = False,
+    key: bytes | bytearray | memoryview | str | bool = False,
+) -> Link: ...
+def meet(
+    name: str,
+    radio: _Radio | None = None,
+    services: Iterable[Any] = (),
     *,
     engine: Literal["native", "python"] | None = None,
     tx_size: int = 8192,

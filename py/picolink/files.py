@@ -56,11 +56,11 @@ class _Port:
         self.sending = asyncio.Lock()
         self.receives = False
 
-    def ready(self):
+    def _ready(self):
         """See picolink.sorting.Sorter."""
         return self._held is None
 
-    def take(self, kind, data):
+    def _take(self, kind, data):
         """See picolink.sorting.Sorter."""
         if kind != fl.BYTES or len(data) < _SIZE:
             return  # nobody sends that
@@ -99,7 +99,7 @@ class _Port:
         held = self._held
         if held is not None:
             self._held = None
-            self.take(fl.BYTES, held)
+            self._take(fl.BYTES, held)
 
     def receive(self, on):
         """Whether somebody receives files."""

@@ -144,11 +144,11 @@ class Newest:
         self._is_new = False
         return self._latest
 
-    def ready(self):
+    def _ready(self):
         """See picolink.sorting.Sorter."""
         return True
 
-    def take(self, _kind, value):
+    def _take(self, _kind, value):
         """See picolink.sorting.Sorter: a value has come."""
         self._latest = value
         if not self._is_new:

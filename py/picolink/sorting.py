@@ -4,7 +4,7 @@
 class Sorter:
     """Stands where a link reads from its engine, and hands over what comes on channels that are taken.
 
-    takers: {channel: taker}. A taker has ready(), whether it can take a message now, and take(kind, data);
+    takers: {channel: taker}. A taker has _ready(), whether it can take a message now, and _take(kind, data);
         while it cannot, all that comes behind waits, too.
     All else is the engine's.
     """
@@ -26,7 +26,7 @@ class Sorter:
             taker = self.takers.get(first & 15)
             if taker is None:
                 return first
-            if not taker.ready():
+            if not taker._ready():
                 return 0
             try:
                 data = engine.recv()[1]
@@ -35,7 +35,7 @@ class Sorter:
             if self._commits and not self._handed:
                 engine.commit()  # else nothing comes any more when the ring is full
                 self._link._wake.set()
-            taker.take(first >> 4 & 7, data)
+            taker._take(first >> 4 & 7, data)
         return 0
 
     def recv(self):

@@ -4,8 +4,9 @@
     picolink.radio.bleak     Bluetooth of a PC, through bleak: a PC's default; it can only connect
     picolink.radio.memory    no radio at all, but links of one program hear each other: for tests
 
-A radio has advertise(name, services) and connect(name). Each gives a role: how a connection comes, for one
-link. A link takes its role as it is, so a new radio needs only this:
+A radio has advertise(name, services), connect(name), and, for boards that do both in turn (picolink.meeting),
+meet(name, services). Each gives a role: how a connection comes, for one link. A link takes its role as it is,
+so a new radio needs only this:
 
 name        str
 identity    8 bytes that name this board, the same after each restart

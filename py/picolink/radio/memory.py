@@ -15,6 +15,7 @@ import struct
 
 from .. import wire
 from ..lifecycle import CLOSED, READY
+from ..meeting import meet
 from ..runtime import const, sleep_ms, ticks_add, ticks_diff, ticks_ms
 from .board import Board
 
@@ -58,6 +59,10 @@ class Air:
         """As advertise()."""
         return self.board("connects to " + wire.checked_name(name)).connect(name)
 
+    def meet(self, name, services=()):  # noqa: ARG002
+        """As advertise(), each time for another board: one that restarts is air.board(address).meet(name)."""
+        return self.board("%d meets %s" % (len(self._boards), wire.checked_name(name))).meet(name)
+
     def drop(self):
         """All connections are lost, and both sides know it at once."""
         for role in self._roles:
@@ -82,6 +87,9 @@ class _BoardRadio:
 
     def connect(self, name):
         return _Connects(name, self)
+
+    def meet(self, name, services=()):  # noqa: ARG002
+        return _Meets(name, self)
 
 
 class _Role:
@@ -189,46 +197,59 @@ class _Role:
 
 
 class _Advertises(_Role):
-    def __init__(self, name, radio):
-        super().__init__(name, radio)
-        self.advertising = False
+    advertising = False
 
     async def establish(self):
         self.policy.limit(ticks_ms(), _ADVERTISE_MS)
-        self.advertising = True
         try:
-            while self.handle < 0:
-                await sleep_ms(_LOOK_MS)
+            await self.wait(_ADVERTISE_MS * 2)
         except asyncio.CancelledError:
             if self.policy.life < CLOSED and self.handle < 0:
                 self.policy.nobody(ticks_ms(), self.name)
             raise
+
+    async def wait(self, ms):
+        """Advertise for so long. Returns whether somebody has connected."""
+        until = ticks_add(ticks_ms(), ms)
+        self.advertising = True
+        try:
+            while self.handle < 0 and ticks_diff(until, ticks_ms()) > 0:
+                await sleep_ms(_LOOK_MS)
         finally:
             self.advertising = False
+        return self.handle >= 0
 
 
 class _Connects(_Role):
     async def establish(self):
-        other = await self._find()
-        other.advertising = False
-        other.join(self)
-        self.join(other)
-        self.policy.call(self.air.mtu)
-
-    async def _find(self):
         while True:
             self.policy.limit(ticks_ms(), _SEEK_MS + 1000)
-            until = ticks_add(ticks_ms(), _SEEK_MS)
             others = set()
-            while ticks_diff(until, ticks_ms()) > 0:
-                for role in self.air._roles:
-                    if self.air.in_range and getattr(role, "advertising", False):
-                        if self._is_wanted(role):
-                            return role
-                        if role.name != self.name:
-                            others.add(role.name)
-                await sleep_ms(_LOOK_MS)
+            if await self.look(_SEEK_MS, others):
+                return
             self.policy.not_found(ticks_ms(), self.name, others)
+
+    async def look(self, ms, others):
+        """Look for the board of this name for so long, and connect to it. Returns whether it did."""
+        until = ticks_add(ticks_ms(), ms)
+        while ticks_diff(until, ticks_ms()) > 0:
+            for role in self.air._roles:
+                if self.air.in_range and getattr(role, "advertising", False):
+                    if self._is_wanted(role):
+                        role.advertising = False
+                        role.join(self)
+                        self.join(role)
+                        self.policy.call(self.air.mtu)
+                        return True
+                    if role.name != self.name:
+                        others.add(role.name)
+            await sleep_ms(_LOOK_MS)
+        return False
 
     def _is_wanted(self, role):
         return role.name == self.name and not self.policy.shuns(ticks_ms(), role.radio.address)
+
+
+class _Meets(_Advertises, _Connects):
+    async def establish(self):
+        await meet(self, self.policy)

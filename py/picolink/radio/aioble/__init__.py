@@ -16,6 +16,22 @@ def advertise(name, services=()):
 
 def connect(name):
     """The role that looks for the board that advertises `name`, and connects. Raises as advertise()."""
+    _need_central()
+    from .central import Central
+
+    return Central(name)
+
+
+def meet(name, services=()):
+    """The role that advertises `name` and looks for it, in turn. Arguments and errors as advertise()."""
+    _need("advertise", "Service", "Characteristic", "register_services")
+    _need_central()
+    from .both import Both
+
+    return Both(name, services)
+
+
+def _need_central():
     device = _need("scan", "Device").Device
     try:
         device.connect(None, 0, 0, 0, 0).close()  # a coroutine only takes its arguments until it is awaited
@@ -24,9 +40,6 @@ def connect(name):
             "aioble is too old: picolink needs 0.6, which MicroPython has from 1.24 on. Install a newer "
             "MicroPython"
         )
-    from .central import Central
-
-    return Central(name)
 
 
 def _need(*names):

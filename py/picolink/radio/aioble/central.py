@@ -23,16 +23,27 @@ _ENODEV = const(19)
 class Central(Role):
     def __init__(self, name):
         super().__init__(name)
-        self._notify_handle = self._write_handle = -1
-        self.irq = self.irq  # in this object, where it is found at once
+        self._peer_notify = self._peer_write = -1  # handles
+        self.irq = self.on_central  # in this object, where it is found at once
 
     async def establish(self):
         policy = self._policy
         aioble.config(mtu=wire.MTU)
-        addr_type, addr = policy.peer or await self._find()
+        address = policy.peer
+        while not address:
+            policy.limit(ticks_ms(), _SCAN_MS + 1000)
+            others = set()
+            address = await self.find(_SCAN_MS, others)
+            if not address:
+                policy.not_found(ticks_ms(), self.name, others)
+        await self.join(address, _CONNECT_MS)
+
+    async def join(self, address, limit_ms):
+        """Connect to the board with this address, and subscribe.   limit_ms: to be connected."""
+        policy = self._policy
         # A fresh Device each time: aioble's keep the connection of a failed attempt.
-        device = aioble.Device(addr_type, addr)
-        policy.limit(ticks_ms(), _CONNECT_MS)
+        device = aioble.Device(*address)
+        policy.limit(ticks_ms(), limit_ms)
         try:
             # On BTstack aioble's scan_duration_ms is what sets the supervision timeout.
             connection = await device.connect(None, _SUPERVISION_MS, _INTERVAL_US, 2 * _INTERVAL_US)
@@ -65,28 +76,28 @@ class Central(Role):
             if self.handle >= 0 and self.irq_errors == errors:  # nothing was missed
                 self._policy.tell("refused", "the other board does not offer picolink's service")
             raise OSError(_ENODEV)
-        self._notify_handle = notify._value_handle
-        self._write_handle = write._value_handle
+        self._peer_notify = notify._value_handle
+        self._peer_write = write._value_handle
         await notify.subscribe(notify=True)
 
-    async def _find(self):
-        """The address of the first board in sight that offers the service under the name."""
-        while True:
-            self._policy.limit(ticks_ms(), _SCAN_MS + 1000)
-            others = set()
-            try:
-                async with aioble.scan(_SCAN_MS, _SCAN_US, _SCAN_US, active=True) as scanner:
-                    async for result in scanner:
-                        name = self._name_of(result)
-                        address = result.device.addr_type, bytes(result.device.addr)
-                        if name == self.name and not self._policy.shuns(ticks_ms(), address):
-                            return address
-                        if name not in (None, self.name) and len(others) < _OTHERS:
-                            others.add(name)
-            except BaseException:
-                aioble.central._active_scanner = None  # else aioble waits for the end of what never began
-                raise
-            self._policy.not_found(ticks_ms(), self.name, others)
+    async def find(self, ms, others):
+        """The address of the first board in sight that offers the service under the name, or None.
+
+        ms: how long to look.   others: a set, for names of other boards.
+        """
+        try:
+            async with aioble.scan(ms, _SCAN_US, _SCAN_US, active=True) as scanner:
+                async for result in scanner:
+                    name = self._name_of(result)
+                    address = result.device.addr_type, bytes(result.device.addr)
+                    if name == self.name and not self._policy.shuns(ticks_ms(), address):
+                        return address
+                    if name not in (None, self.name) and len(others) < _OTHERS:
+                        others.add(name)
+        except BaseException:
+            aioble.central._active_scanner = None  # else aioble waits for the end of what never began
+            raise
+        return None
 
     def _name_of(self, result):
         """The name under which it offers picolink's service, or None."""
@@ -95,13 +106,15 @@ class Central(Role):
         except ValueError:  # a stranger whose name is not UTF-8, or whose services make no sense
             return None
 
-    def irq(self, event, data):
+    def on_central(self, event, data):
         if event != _IRQ_GATTC_NOTIFY:
-            return super().irq(event, data)
-        if data[0] != self.handle or data[1] != self._notify_handle:
+            return self.on_connection(event, data)
+        if data[0] != self.handle or data[1] != self._peer_notify:
             return False
         self._feed(data[2], ticks_ms())
         return True
 
-    def transmit(self, packet):
-        core.ble.gattc_write(self.handle, self._write_handle, packet, 0)
+    def write(self, packet):
+        core.ble.gattc_write(self.handle, self._peer_write, packet, 0)
+
+    transmit = write

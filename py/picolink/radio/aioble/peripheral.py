@@ -21,7 +21,7 @@ class Peripheral(Role):
         super().__init__(name)
         self._services = services
         self._notify_handle = self._write_handle = -1
-        self.irq = self.irq  # in this object, where it is found at once
+        self.irq = self.on_peripheral  # in this object, where it is found at once
 
     def _register(self):
         """Offer the service: once for each link, and again after the host stack was stopped."""
@@ -42,34 +42,51 @@ class Peripheral(Role):
         except OSError:
             return False
 
-    async def establish(self):
-        policy = self._policy
+    def prepare(self):
+        """Offer the service, unless it is offered."""
         if self._write_handle < 0 or not core.ble.active():
             self._register()
         elif not self._is_registered():
-            policy.tell(
+            self._policy.tell(
                 "not connected",
                 "this program has registered services, which took picolink's away. It is back, and those are "
                 "gone: hand them over instead, picolink.advertise(..., services=[...])",
             )
             self._register()
+
+    async def establish(self):
+        policy = self._policy
+        self.prepare()
         policy.limit(ticks_ms(), _ADVERTISE_MS)
+        try:
+            await self.wait(None)
+        except asyncio.CancelledError:
+            if policy.life < CLOSED and self.handle < 0:
+                policy.nobody(ticks_ms(), self.name)
+            raise
+
+    async def wait(self, ms):
+        """Advertise, for so long at most. Returns whether a central has connected."""
         name = self.name.encode()  # aioble counts the characters of a str
         about = None
         if len(name) <= wire.ABOUT_NAME:
             about = (wire.COMPANY, wire.about(self.identity))
-        connection = await aioble.advertise(_ADVERTISE_US, name=name, services=[SERVICE], manufacturer=about)
+        try:
+            connection = await aioble.advertise(
+                _ADVERTISE_US, name=name, services=[SERVICE], manufacturer=about, timeout_ms=ms
+            )
+        except asyncio.TimeoutError:
+            return False
         if connection is None:  # aioble has swallowed a cancellation, by the limit or by close()
-            if policy.life < CLOSED:
-                policy.nobody(ticks_ms(), self.name)
             raise asyncio.CancelledError
         core.ble.gap_advertise(None)  # BTstack would begin again by itself after a drop
         # From here on writes are taken; the first one says that the central is ready.
         self.adopt(connection)
+        return True
 
-    def irq(self, event, data):
+    def on_peripheral(self, event, data):
         if event != _IRQ_GATTS_WRITE:
-            return super().irq(event, data)
+            return self.on_connection(event, data)
         if data[0] != self.handle or data[1] != self._write_handle:
             return False
         policy = self._policy
@@ -81,5 +98,7 @@ class Peripheral(Role):
             policy.wake.set()
         return True
 
-    def transmit(self, packet):
+    def notify(self, packet):
         core.ble.gatts_notify(self.handle, self._notify_handle, packet)
+
+    transmit = notify

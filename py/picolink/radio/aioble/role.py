@@ -130,6 +130,11 @@ class Role:
     def restart(self):
         core.stop()  # connecting starts it again
 
+    def check_stray(self):
+        """Raises OSError if a connection has come just as nobody waited for one any more."""
+        if self._arrived >= 0:
+            raise OSError(_ENOTCONN)
+
     def adopt(self, connection):
         """Take over aioble's new connection. Raises OSError when it has dropped meanwhile."""
         handle = connection._conn_handle
@@ -144,7 +149,7 @@ class Role:
             self.handle = -1
         raise OSError(_ENOTCONN)
 
-    def irq(self, event, data):
+    def on_connection(self, event, data):
         """One Bluetooth event. Returns True when nobody else needs to see it."""
         # Connections are followed here: aioble learns of a drop only when its tasks run.
         global _gone

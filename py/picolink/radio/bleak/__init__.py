@@ -38,6 +38,12 @@ class Radio:
 
         return Central(name, self)
 
+    def meet(self, name, services=()):
+        """Raises NotImplementedError, as advertise()."""
+        raise NotImplementedError(
+            "a PC cannot meet, it only connects: picolink.connect(%r) finds a board that meets" % name
+        )
+
     def watch(self, see):
         """`async with` this: meanwhile see(name, address, signal, about) is called for each board heard.
 
@@ -59,6 +65,11 @@ def advertise(name, services=()):
 def connect(name):
     """As Radio.connect(), with the first adapter. Raises ImportError without bleak."""
     return _of_this_pc().connect(name)
+
+
+def meet(name, services=()):
+    """As Radio.meet()."""
+    return _of_this_pc().meet(name, services)
 
 
 def _of_this_pc():
