@@ -7,7 +7,8 @@
  *
  * At every step the promises of docs/protocol.md are checked as far as the program has left them standing:
  *   - nobody has forged, or both sides have a key (fuzz_keyed.c): every message arrives once, in order,
- * unchanged; of a board that has restarted or to one: as the section "Promises" says, exactly;
+ * unchanged, newest values before messages that wait; of a board that has restarted or to one: as the section
+ * "Promises" says, exactly;
  *   - whatever has happened: when the forger has gone, both directions carry messages again within 10 s and
  * the time in which passes what is queued already, and by which a clock has gone back. The sides hang up as a
  * link does, after the end of a connection. Except, as the section "Forgers" says: after an END; in place of
@@ -38,6 +39,7 @@ enum {
     LATE_BYTES = 32000, /* docs/protocol.md, "Limits": later packets than this may be mistaken */
     LATE_STARTS = 60,
     LEAST_MTU = KEYED ? 50 : 23,
+    NEWEST = 0x40, /* in the first byte of a record */
 };
 
 static const uint8_t identities[3][PICOLINK_IDENTITY_BYTES] = {"near", "far", "strange"};
@@ -60,9 +62,10 @@ static struct {
     uint32_t in_air[2];
     packet_t last[2]; /* the packet last handed out by each side */
 
-    /* What each side has sent, and which message the other one will read next. */
+    /* What each side has sent, in the order of the stream, and which message the other one will read next. */
     uint16_t sizes[2][SENT];
     uint8_t firsts[2][SENT];
+    uint8_t patterns[2][SENT];
     uint32_t sent[2];
     uint32_t life[2]; /* the first message since this side's last restart */
     uint32_t next[2];
@@ -85,11 +88,11 @@ static struct {
     bool arrived[2]; /* what was sent after the forger had gone */
 } world;
 
-/* Byte i of message n is pattern[(7 n + 100 side) % 256 + i]. */
+/* Byte i of the message that this side sent as its nth is pattern[(7 n + 100 side) % 256 + i]. */
 static uint8_t pattern[256 + PICOLINK_RING_MAX];
 
-static const uint8_t *payload(unsigned who, uint32_t number) {
-    return pattern + ((7 * number + 100 * who) & 0xFF);
+static uint8_t pattern_of(unsigned who, uint32_t n) {
+    return (uint8_t)(7 * n + 100 * who);
 }
 
 /* What each side said last, behind everything else. */
@@ -119,6 +122,18 @@ static void start(unsigned who, uint32_t mtu) {
     side_start(&sides[who], mtu, world.now);
 }
 
+/* The record at this offset of a ring. Returns the offset of the next one. */
+static uint32_t record(const picolink_ring_t *ring, uint32_t at, uint32_t *first, uint32_t *size) {
+    uint32_t header = 2;
+    *first = ring->bytes[at & ring->mask];
+    *size = ring->bytes[(at + 1) & ring->mask];
+    for (uint32_t shift = 7; *size >> shift; shift += 7) {
+        *size = (*size & ((1u << shift) - 1)) | (uint32_t)ring->bytes[(at + header) & ring->mask] << shift;
+        header++;
+    }
+    return (at + header + *size) & 0xFFFF;
+}
+
 /* A message from this side that the peer's ring can never hold. */
 static bool too_large(unsigned from, uint32_t number) {
     uint32_t size = world.sizes[from][number];
@@ -138,19 +153,12 @@ static void new_streams(unsigned who) {
     const picolink_engine_t *engine = sides[who].engine;
     unsigned from = !who;
     uint32_t waiting = 0;
-    for (uint32_t at = engine->read; at != engine->whole;) {
-        uint32_t size = engine->rx.bytes[(at + 1) & engine->rx.mask];
-        uint32_t header = 2;
-        for (uint32_t shift = 7; size >> shift; shift += 7) {
-            size = (size & ((1u << shift) - 1)) | (uint32_t)engine->rx.bytes[(at + header) & engine->rx.mask]
-                                                      << shift;
-            header++;
-        }
-        if (engine->rx.bytes[at & engine->rx.mask] == 0x30) {
+    for (uint32_t at = engine->read; at != engine->whole; waiting++) {
+        uint32_t first, size;
+        at = record(&engine->rx, at, &first, &size);
+        if (first == 0x30) {
             break;
         }
-        at = (at + header + size) & 0xFFFF;
-        waiting++;
     }
     waiting -= world.old_end[who] - world.old_first[who];
     for (; waiting; waiting--) {
@@ -206,17 +214,41 @@ static bool pull(unsigned from) {
     return size > 0;
 }
 
+/* Messages that wait, without a byte on the air yet: a newest value goes before them. */
+static uint32_t waiting(unsigned who) {
+    const picolink_engine_t *engine = sides[who].engine;
+    uint32_t count = 0;
+    for (uint32_t at = engine->tail; at != engine->head;) {
+        uint32_t first, size;
+        uint32_t next = record(&engine->tx, at, &first, &size);
+        uint32_t sent = (engine->high - engine->tail) & 0xFFFF;
+        count += ((at - engine->tail) & 0xFFFF) >= sent && !(first & NEWEST);
+        at = next;
+    }
+    return count;
+}
+
+static void insert(unsigned who, uint32_t at, uint32_t first, uint32_t size) {
+    uint32_t behind = world.sent[who] - at;
+    memmove(&world.sizes[who][at + 1], &world.sizes[who][at], behind * sizeof(world.sizes[who][0]));
+    memmove(&world.firsts[who][at + 1], &world.firsts[who][at], behind);
+    memmove(&world.patterns[who][at + 1], &world.patterns[who][at], behind);
+    world.sizes[who][at] = (uint16_t)size;
+    world.firsts[who][at] = (uint8_t)first;
+    world.patterns[who][at] = pattern_of(who, world.sent[who]);
+    world.sent[who]++;
+}
+
 static void send(unsigned who, uint32_t first, uint32_t size) {
     if (world.sent[who] == SENT) {
         return;
     }
-    uint32_t number = world.sent[who];
+    uint32_t at = world.sent[who] - (first & NEWEST ? waiting(who) : 0);
     size = size > PICOLINK_RING_MAX ? PICOLINK_RING_MAX : size;
-    if (side_send(&sides[who], first, payload(who, number), size) == PICOLINK_SEND_QUEUED) {
+    const uint8_t *payload = pattern + pattern_of(who, world.sent[who]);
+    if (side_send(&sides[who], first, payload, size) == PICOLINK_SEND_QUEUED) {
         CHECK(first < 0x80 && (first & 0x30) != 0x30 && size + 2 <= ring_of(who, 0));
-        world.sizes[who][number] = (uint16_t)size;
-        world.firsts[who][number] = (uint8_t)first;
-        world.sent[who]++;
+        insert(who, at, first, size);
         world.bytes_sent += size + 4;
     }
 }
@@ -246,7 +278,7 @@ static bool recv(unsigned who) {
         CHECK(number < world.sent[from]);
         CHECK((uint32_t)size == world.sizes[from][number]);
         CHECK(first == world.firsts[from][number]);
-        CHECK(!memcmp(side_message, payload(from, number), (uint32_t)size));
+        CHECK(!memcmp(side_message, pattern + world.patterns[from][number], (uint32_t)size));
     }
     return true;
 }
