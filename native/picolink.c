@@ -247,17 +247,20 @@ static uint32_t make_way(picolink_engine_t *engine, uint32_t total) {
     uint32_t head = engine->head;
     uint32_t at = tail;
     uint32_t before = 0;
-    while (at != head) {
-        uint32_t first = *ring_at(ring, at);
-        if (distance(tail, at) < distance(tail, engine->high)) {
+    /* To the end: a message may wait before a value when both were sent to a peer that has restarted. */
+    for (uint32_t record = tail; record != head;) {
+        uint32_t first = *ring_at(ring, record);
+        bool begun = distance(tail, record) < distance(tail, engine->high);
+        record = advanced(record, record_total(ring, record));
+        if (begun) {
             before = first;
-        } else if (!(first & RECORD_NEWEST)) {
-            if (before & RECORD_NEWEST) {
-                return NEVER;
-            }
-            break;
         }
-        at = advanced(at, record_total(ring, at));
+        if (begun || first & RECORD_NEWEST) {
+            at = record;
+        }
+    }
+    if (at != head && before & RECORD_NEWEST) {
+        return NEVER;
     }
     uint32_t nxt = engine->nxt;
     engine->head = advanced(head, total); /* for a moment */

@@ -3680,6 +3680,23 @@ def test_a_newest_value_waits_while_something_is_sent_again(Engine):
     same(engine.send(b"x", 1, NEWEST), True)
 
 
+def test_newest_values_keep_their_order_when_sent_anew(Engine):
+    """To a peer that has restarted: a message that was sent before a value waits before it."""
+    peer = Peer(new(Engine))
+    peer.settle()
+    engine = peer.engine
+    engine.send(b"o" * 50)
+    peer.hears(0)
+    true(engine.send(b"\x01", 3, NEWEST), "room in the next packet")
+    peer.hears(0)
+    again = Peer(engine, session=0x99AABBCC)
+    again.greet(100)
+    again.hears(100)
+    again.says(b"", 100)
+    true(engine.send(b"\x02", 3, NEWEST), "room in the next packet")
+    same(values(again.hears(100)[5]), [(0, 50, 0x6F), (0x43, 1, 1), (0x43, 1, 2)])
+
+
 def test_newest_values_in_every_place_of_the_ring(Engine):
     wire = linked(Engine, 247, 256, 256)
     a, b = wire.sides

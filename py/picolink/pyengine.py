@@ -1059,16 +1059,19 @@ class Engine:
         head = self._head
         sent = (self._high - tail) & _OFFSET
         before = 0
-        while at != head:
-            first = ring[at & mask]
-            if (at - tail) & _OFFSET < sent:
+        record = tail
+        # To the end: a message may wait before a value when both were sent to a peer that has restarted.
+        while record != head:
+            first = ring[record & mask]
+            begun = (record - tail) & _OFFSET < sent
+            size = ring[(record + 1) & mask]
+            record = (record + (size + 2 if size < 0x80 else self._record_total(ring, record))) & _OFFSET
+            if begun:
                 before = first
-            elif not first & _NEWEST:
-                if before & _NEWEST:
-                    return -1
-                break
-            size = ring[(at + 1) & mask]
-            at = (at + (size + 2 if size < 0x80 else self._record_total(ring, at))) & _OFFSET
+            if begun or first & _NEWEST:
+                at = record
+        if at != head and before & _NEWEST:
+            return -1
         nxt = self._nxt
         self._head = (head + total) & _OFFSET  # for a moment
         reached = self.state == OPEN and nxt == self._high and self._sendable() > (at - nxt) & _OFFSET

@@ -39,7 +39,8 @@ enum {
     LATE_BYTES = 32000, /* docs/protocol.md, "Limits": later packets than this may be mistaken */
     LATE_STARTS = 60,
     LEAST_MTU = KEYED ? 50 : 23,
-    NEWEST = 0x40, /* in the first byte of a record */
+    END = 0x30, /* first bytes of a record */
+    NEWEST = 0x40,
 };
 
 static const uint8_t identities[3][PICOLINK_IDENTITY_BYTES] = {"near", "far", "strange"};
@@ -134,10 +135,13 @@ static uint32_t record(const picolink_ring_t *ring, uint32_t at, uint32_t *first
     return (at + header + *size) & 0xFFFF;
 }
 
-/* A message from this side that the peer's ring can never hold. */
-static bool too_large(unsigned from, uint32_t number) {
-    uint32_t size = world.sizes[from][number];
+/* Whether the peer's ring can never hold a message of this side. */
+static bool never_fits(unsigned from, uint32_t size) {
     return size + (size < 0x80 ? 2 : size < 0x4000 ? 3 : 4) > ring_of(!from, 1);
+}
+
+static bool too_large(unsigned from, uint32_t number) {
+    return never_fits(from, world.sizes[from][number]);
 }
 
 /* The peer of this side has restarted, and the side has noticed: what each of them reads from here on. */
@@ -156,7 +160,7 @@ static void new_streams(unsigned who) {
     for (uint32_t at = engine->read; at != engine->whole; waiting++) {
         uint32_t first, size;
         at = record(&engine->rx, at, &first, &size);
-        if (first == 0x30) {
+        if (first == END) {
             break;
         }
     }
@@ -214,18 +218,21 @@ static bool pull(unsigned from) {
     return size > 0;
 }
 
-/* Messages that wait, without a byte on the air yet: a newest value goes before them. */
-static uint32_t waiting(unsigned who) {
+/* Where a newest value goes: before the messages that wait, without a byte on the air, behind all values. */
+static uint32_t place_of_newest(unsigned who) {
     const picolink_engine_t *engine = sides[who].engine;
-    uint32_t count = 0;
+    uint32_t waiting = 0;
     for (uint32_t at = engine->tail; at != engine->head;) {
+        bool begun = ((at - engine->tail) & 0xFFFF) < ((engine->high - engine->tail) & 0xFFFF);
         uint32_t first, size;
-        uint32_t next = record(&engine->tx, at, &first, &size);
-        uint32_t sent = (engine->high - engine->tail) & 0xFFFF;
-        count += ((at - engine->tail) & 0xFFFF) >= sent && !(first & NEWEST);
-        at = next;
+        at = record(&engine->tx, at, &first, &size);
+        waiting = begun || first & NEWEST ? 0 : waiting + (first != END && !never_fits(who, size));
     }
-    return count;
+    uint32_t place = world.sent[who];
+    for (; waiting; waiting -= !too_large(who, place)) {
+        place--;
+    }
+    return place;
 }
 
 static void insert(unsigned who, uint32_t at, uint32_t first, uint32_t size) {
@@ -243,7 +250,7 @@ static void send(unsigned who, uint32_t first, uint32_t size) {
     if (world.sent[who] == SENT) {
         return;
     }
-    uint32_t at = world.sent[who] - (first & NEWEST ? waiting(who) : 0);
+    uint32_t at = first & NEWEST ? place_of_newest(who) : world.sent[who];
     size = size > PICOLINK_RING_MAX ? PICOLINK_RING_MAX : size;
     const uint8_t *payload = pattern + pattern_of(who, world.sent[who]);
     if (side_send(&sides[who], first, payload, size) == PICOLINK_SEND_QUEUED) {
