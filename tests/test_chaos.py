@@ -177,6 +177,7 @@ def test_a_run_with_a_forger_names_what_he_says_and_repeats(forged_seed):
 def test_a_fault_that_a_forger_needs_is_found_within_300_seeds(fault, error, tmp_path):
     core, *others = c_engine.CORE
     _, right, wrong = test_fuzz.FAULTS[fault]
+    assert right in core.read_text()
     tmp_path.joinpath(core.name).write_text(core.read_text().replace(right, wrong))
     library = c_engine.extension(tmp_path, (tmp_path / core.name, *others))
     spec = importlib.util.spec_from_file_location("_picolink", library)
