@@ -114,8 +114,6 @@ def cpu(
     settings = radio_settings(interval_ms=interval_ms, pdus_per_event=pdus_per_event)
     cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]
     if firmware:
-        if keyed:
-            raise click.UsageError("--key is not for --firmware")
         from . import cpu_firmware
 
         console = new_console()
@@ -123,9 +121,9 @@ def cpu(
             raise click.UsageError("--profile needs the ELF file of the firmware: a UF2 file has no names")
         try:
             if profile:
-                results = cpu_firmware.profile(console, firmware, settings)
+                results = cpu_firmware.profile(console, firmware, settings, keyed)
             else:
-                results = cpu_firmware.measure(console, firmware, settings, cases)
+                results = cpu_firmware.measure(console, firmware, settings, cases, keyed)
         except BoardError as error:
             raise click.ClickException(str(error)) from None
         _publish(console, results, out, plot and profile)

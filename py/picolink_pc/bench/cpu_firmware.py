@@ -43,16 +43,18 @@ def measure(
     firmware: "Firmware",
     settings: RadioSettings,
     cases: list[tuple[str, str | None, str | None]],
+    keyed: bool = False,
 ) -> list[Result]:
     """Tables of CPU, and of heap and start.
 
-    cases: engine, sender, reader, as cpu.measure takes them.  Raises BoardError.
+    cases: engine, sender, reader, as cpu.measure takes them.  keyed: the link has a key.
+    Raises BoardError.
     """
-    return play(_measure(console, firmware, settings, cases), firmware)
+    return play(_measure(console, firmware, settings, cases, keyed), firmware)
 
 
 async def _measure(
-    console: Console, firmware: "Firmware", settings: RadioSettings, cases: list[tuple]
+    console: Console, firmware: "Firmware", settings: RadioSettings, cases: list[tuple], keyed: bool
 ) -> list[Result]:
     most = ceiling(settings, both_ways=True)
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -62,7 +64,7 @@ async def _measure(
         Progress(*columns, console=console) as progress,
     ):
         for engine, sender, reader in progress.track(cases):
-            found = await _run(firmware, settings, engine, sender, reader)
+            found = await _run(firmware, settings, engine, sender, reader, keyed)
             rate = min(board["rate"] for board in found.values())
             both = {role: board["cpu"] for role, board in found.items()}
             central = found["central"]
@@ -78,7 +80,8 @@ async def _measure(
             )
             if engine not in [row["engine"] for row in links]:
                 links.append({"engine": engine, **central["link"]})
-    without = "" if firmware.miss_cycles else "-without-misses"
+    kind = "-key" * keyed + ("" if firmware.miss_cycles else "-without-misses")
+    with_key = ", with a key" * keyed
     parameters = {
         "firmware": firmware.path.name,
         "miss_cycles": firmware.miss_cycles,
@@ -93,8 +96,9 @@ async def _measure(
     ]
     return [
         Result(
-            name=f"cpu-firmware{without}",
-            title=f"CPUs of emulated Pico Ws at full rate both ways, {settings.interval_ms:g} ms interval",
+            name=f"cpu-firmware{kind}",
+            title=f"CPUs of emulated Pico Ws at full rate both ways, {settings.interval_ms:g} ms interval"
+            + with_key,
             parameters=parameters,
             columns={
                 **CASE_COLUMNS,
@@ -106,8 +110,8 @@ async def _measure(
             notes=["Waiting for flash, and cycles: of the central.", *notes],
         ),
         Result(
-            name=f"cpu-firmware-link{without}",
-            title="A link on an emulated Pico W: heap left, and time to connect",
+            name=f"cpu-firmware-link{kind}",
+            title="A link on an emulated Pico W: heap left, and time to connect" + with_key,
             parameters=parameters,
             columns={
                 "engine": "engine",
@@ -122,13 +126,18 @@ async def _measure(
     ]
 
 
-def profile(console: Console, firmware: "Firmware", settings: RadioSettings) -> list[Result]:
-    """A table of where the CPU of the central is at full speed.  firmware: has its ELF file."""
+def profile(
+    console: Console, firmware: "Firmware", settings: RadioSettings, keyed: bool = False
+) -> list[Result]:
+    """A table of where the CPU of the central is at full speed.
+
+    firmware: has its ELF file.  keyed: the link has a key.
+    """
     sampled = dataclasses.replace(firmware, sample_cycles=_SAMPLE_CYCLES)
 
     async def run() -> dict[str, Row]:
         with emulated_time.told(console, firmware, _CASE_S):
-            return await _run(sampled, settings, "native", "send", "async for")
+            return await _run(sampled, settings, "native", "send", "async for", keyed)
 
     central = play(run(), sampled)["central"]
     symbols = Symbols(firmware.elf)
@@ -138,8 +147,9 @@ def profile(console: Console, firmware: "Firmware", settings: RadioSettings) -> 
     total = functions.total()
     return [
         Result(
-            name="cpu-firmware-profile",
-            title="Where the CPU of an emulated Pico W is at full rate both ways, by function",
+            name="cpu-firmware-profile" + "-key" * keyed,
+            title="Where the CPU of an emulated Pico W is at full rate both ways, by function"
+            + ", with a key" * keyed,
             parameters={"firmware": firmware.elf.name, "miss_cycles": firmware.miss_cycles, "samples": total},
             columns={"function": "function", "share": "% of the busy time"},
             rows=[
@@ -157,13 +167,19 @@ def profile(console: Console, firmware: "Firmware", settings: RadioSettings) -> 
 
 
 async def _run(
-    firmware: "Firmware", settings: RadioSettings, engine: str, sender: str | None, reader: str | None
+    firmware: "Firmware",
+    settings: RadioSettings,
+    engine: str,
+    sender: str | None,
+    reader: str | None,
+    keyed: bool,
 ) -> dict[str, Row]:
     """What each board has shown."""
     async with Room(settings, firmware=firmware) as room:
         boards = [room.board(role) for role in ROLES]
         for board in boards:
-            await board.start(_PROGRAM, board.name, engine, sender or "-", reader or "-", str(_MS))
+            way = sender or "-", reader or "-"
+            await board.start(_PROGRAM, board.name, engine, *way, str(_MS), *("key",) * keyed)
         shown = await asyncio.gather(*(_watch(board, firmware.miss_cycles) for board in boards))
         return dict(zip(ROLES, shown, strict=True))
 

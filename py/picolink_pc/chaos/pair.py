@@ -25,6 +25,8 @@ ROLES = ("peripheral", "central")
 SUPERVISION_S = 2.0
 """Without a sign of each other for so long the connection is over: picolink.radio.aioble asks for that."""
 
+LONGEST_PAUSE_MS = 80
+
 _PROGRAM = Path(__file__).parent / "programs" / "board.py"
 _OPEN = {"peripheral": "advertise", "central": "connect"}
 _KEPT_LINES = 1000
@@ -58,6 +60,7 @@ class Pair:
     engines: of each role, "native" or "python".
     pc: is the central a PC, with bleak?  Then cutting its power ends its program and its adapter.
     firmware: for emulated Pico Ws; `play` has to run what uses them.
+    longest_pause_ms: between bursts of messages; the mean is half of it.
 
     counts: how often each fault has struck.   stats: each board's link.stats at the end.
     again_s: seconds from the moment when boards could connect again until both had read a message.
@@ -72,6 +75,7 @@ class Pair:
         engines: dict[str, str],
         pc: bool = False,
         firmware: "Firmware | None" = None,
+        longest_pause_ms: int = LONGEST_PAUSE_MS,
     ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.again_s: dict[str, list[float]] = {"drop": [], "restart": []}
@@ -82,6 +86,7 @@ class Pair:
         self._engines = engines
         self._pc = pc
         self._emulated = firmware is not None
+        self._longest_pause_ms = longest_pause_ms
         self._room = Room(settings, on_line=self._on_line, firmware=firmware)
         self._lives = dict.fromkeys(ROLES, 0)
         self._oracles = {role: Oracle(f"{name}, to the {role}") for role in ROLES}
@@ -231,9 +236,8 @@ class Pair:
     # -- what the boards say ------------------------------------------------------------------------------
 
     async def _start(self, role: str) -> None:
-        await self._boards[role].start(
-            _PROGRAM, _OPEN[role], self._name, str(self._lives[role]), str(self._stop or "-")
-        )
+        life, stop, pause = str(self._lives[role]), str(self._stop or "-"), str(self._longest_pause_ms)
+        await self._boards[role].start(_PROGRAM, _OPEN[role], self._name, life, stop, "lost", pause)
 
     def _expect_messages(self, connect: bool) -> None:
         """From now on. connect: only after a new handshake."""

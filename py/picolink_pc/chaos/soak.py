@@ -18,7 +18,7 @@ from ..percentile import percentile
 from ..radio.air import RadioSettings
 from ..run import firmware_options
 from .on_boards import LOSS
-from .pair import ROLES, BrokenPromiseError, Pair
+from .pair import LONGEST_PAUSE_MS, ROLES, BrokenPromiseError, Pair
 
 if TYPE_CHECKING:
     from ..emulator.firmware import Firmware
@@ -68,10 +68,24 @@ class Duration(click.ParamType):
 @click.option("--duration", type=Duration(), default="1h", show_default=True, help="90s, 20m, 8h ...")
 @click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="For the faults.")
+@click.option(
+    "--longest-pause",
+    type=click.IntRange(min=0),
+    default=LONGEST_PAUSE_MS,
+    show_default=True,
+    metavar="MS",
+    help="Between bursts of 1 to 20 messages; 0: none, so the full rate; 200: about 50 messages/s each way.",
+)
 @firmware_options
 @report_options
 def soak(
-    duration: int, engine: str, seed: int, firmware: "Firmware | None", out: Path | None, plot: bool
+    duration: int,
+    engine: str,
+    seed: int,
+    longest_pause: int,
+    firmware: "Firmware | None",
+    out: Path | None,
+    plot: bool,
 ) -> None:
     """Two virtual boards for a long time, with faults: heap, latency.
 
@@ -87,7 +101,7 @@ def soak(
     """
     console = new_console()
     settings = RadioSettings(loss=LOSS, seed=seed)
-    pair = Pair("Soak", seed, settings, dict.fromkeys(ROLES, engine), firmware=firmware)
+    pair = Pair("Soak", seed, settings, dict.fromkeys(ROLES, engine), False, firmware, longest_pause)
     try:
         errors = play(_run(pair, duration, random.Random(seed), console, firmware), firmware)
     except BoardError as error:
@@ -105,7 +119,13 @@ def soak(
     result = Result(
         name="soak-firmware" if firmware else "soak",
         title=f"Two {boards} for {duration / 60:.3g} minutes, with faults",
-        parameters={"engine": engine, "seed": seed, "loss": LOSS, "interval_ms": settings.interval_ms},
+        parameters={
+            "engine": engine,
+            "seed": seed,
+            "loss": LOSS,
+            "interval_ms": settings.interval_ms,
+            "longest_pause_ms": longest_pause,
+        },
         columns={
             "minutes": "minutes",
             "messages": "messages so far",

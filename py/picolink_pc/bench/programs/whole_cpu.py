@@ -1,4 +1,5 @@
-# A link at full speed, for whoever looks at the CPU meanwhile:  whole_cpu.py ROLE ENGINE SENDER READER MS
+# A link at full speed, for whoever looks at the CPU meanwhile:
+# whole_cpu.py ROLE ENGINE SENDER READER MS [key]
 # SENDER, READER: as in cpu_load.py; "-": does not.  Prints, a word and JSON each:
 #
 #   open    ms from the call to the connection; heap that is free before and with the link, in bytes
@@ -63,11 +64,12 @@ async def drain(link):
 _TASKS = {"send": send, "send_nowait": send_nowait, "async for": async_for, "recv": recv, "drain": drain}
 
 
-async def main(role, engine, sender, reader, ms):
+async def main(role, engine, sender, reader, ms, key=None):
     global _received
     open_link = picolink.advertise if role == "peripheral" else picolink.connect
     began = time.ticks_ms()
-    async with open_link("CPU", engine=engine) as link:
+    keys = {"key": bytes(range(32))} if key else {}
+    async with open_link("CPU", engine=engine, **keys) as link:
         took = time.ticks_diff(time.ticks_ms(), began)
         gc.collect()
         tell("open", {"ms": took, "up_ms": time.ticks_ms(), "free": _free, "free_open": gc.mem_free()})

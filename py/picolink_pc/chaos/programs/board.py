@@ -1,7 +1,8 @@
 # Sends messages of random sizes with random pauses until the file STOP is there ("-": until a line comes on
 # standard input), and prints what comes of it:
-# board.py ROLE NAME LIFE STOP [whole]
-# whole: no packet is lost or damaged above the radio. With "-" an r on standard input switches the radio off.
+# board.py ROLE NAME LIFE STOP [PACKETS [PAUSE]]
+# PACKETS: "whole": none is lost or damaged above the radio.  PAUSE: the longest between bursts, in ms.
+# With "-" an r on standard input switches the radio off.
 #
 #   got US LIFE FIRST NEXT     these messages were read: numbers FIRST up to NEXT, from that life of the peer
 #   damaged US TEXT            a message that was never sent
@@ -27,7 +28,6 @@ from picolink.policy import Policy
 
 _LOST = 0.02
 _DAMAGED = 0.002  # of the packets that come, above the radio
-_LONGEST_PAUSE_MS = 80
 _LINE = 200  # latencies in one line of output
 
 
@@ -76,14 +76,14 @@ def told_to(stop):
         return False
 
 
-async def send(link, life, stop):
+async def send(link, life, stop, longest_pause_ms):
     number = 0
     while not told_to(stop):
         # Bursts without a pause, and pauses in which the link has nothing to do.
         for _ in range(random.choice((1, 1, 1, 20))):
             await link.send(messages.pack(life, number, now_us(), messages.size_of(number)))
             number += 1
-        await asyncio.sleep_ms(random.randint(0, _LONGEST_PAUSE_MS))
+        await asyncio.sleep_ms(random.randint(0, longest_pause_ms))
     await link.send(messages.pack(life, number, now_us(), messages.LEAST))
     await link.flush()
     print("sent %d" % (number + 1))
@@ -125,12 +125,12 @@ async def watch(latencies):
         print("heap %d %d %s" % (now_us(), gc.mem_alloc(), told))
 
 
-async def main(role, name, life, stop, packets="lost"):
+async def main(role, name, life, stop, packets="lost", pause="80"):
     latencies = []
     lost = [0, 0] if packets == "whole" else lose_packets()
     async with getattr(picolink, role)(name, on_event=on_event) as link:
         watching = asyncio.create_task(watch(latencies))
-        await asyncio.gather(send(link, int(life), stop), receive(link, latencies))
+        await asyncio.gather(send(link, int(life), stop, int(pause)), receive(link, latencies))
         watching.cancel()
         stats = link.stats
         stats["lost above the radio"], stats["damaged above the radio"] = lost
