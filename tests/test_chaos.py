@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from picolink import flags, policy, pyengine
 from picolink_pc import c_engine
 from picolink_pc.bench import report
+from picolink_pc.boards import BoardError, VirtualBoard
 from picolink_pc.chaos import chaos as command
 from picolink_pc.chaos import simulated
 from picolink_pc.chaos.oracle import Oracle
@@ -392,6 +393,16 @@ def test_a_short_soak(tmp_path):
     assert rows[-1]["messages"] > 50
     assert all(row["peripheral"] > 0 and row["central"] > 0 for row in rows)
     assert (tmp_path / "soak.png").stat().st_size > 1000
+
+
+def test_a_soak_tells_its_boards_how_long_they_pause(monkeypatch):
+    async def refuse(_board, _program, *words):
+        raise BoardError(f"started with {words}")
+
+    monkeypatch.setattr(VirtualBoard, "start", refuse)
+    for options, pause in (((), 80), (("--longest-pause", "0"), 0)):
+        outcome = CliRunner().invoke(soak, options)
+        assert outcome.output.endswith(f"'lost', '{pause}')\n")
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from picolink_pc import advice
+from picolink_pc import advice, products
 from picolink_pc.boards import Room
 from picolink_pc.emulator import Emulator
 from picolink_pc.emulator.firmware import MISS_CYCLES
 from picolink_pc.prove import figures, folder, measure, prove
 from picolink_pc.prove.measure import QUICK, Figures
+from picolink_pc.prove.session import PortBoard
 from picolink_pc.radio_door import RadioDoor
 from virtual_port import VirtualPort
 
@@ -110,6 +111,36 @@ def test_a_board_and_this_pc_are_proven(on_ports, tmp_path, monkeypatch):
     there = {name for name in figures.FIGURES if told["figures"].get(name) is not None}
     assert there == {name for name in figures.FIGURES if not re.search("(idle|free|grown)_central", name)}
     assert all(works for _, works in figures.shown(told["figures"], told["broken"]))
+
+
+LISTENS = """
+import sys, beside
+print("says", sys.argv[1], beside.WORD)
+while True:
+    print("typed", sys.stdin.read(1))
+"""
+
+
+@pytest.mark.slow
+def test_a_board_at_an_emulated_usb_port_is_watched_interrupted_and_reset(tmp_path):
+    # A plain Pico: firmware of a Pico W cannot be built from what is packaged.
+    program, module = tmp_path / "listens.py", tmp_path / "beside.py"
+    program.write_text(LISTENS)
+    module.write_text("WORD = 'word'\n")
+    with Emulator(products.firmware("RPI_PICO")) as pico:
+        board = PortBoard(pico.port, "central")
+        board.connect()
+        for life, reset in enumerate((board.soft_reset, board.hard_reset, board.interrupt)):
+            board.start(program, (str(life),), (module,))
+            assert board.wait_line("says") == f"{life} word"
+            board.type("x")
+            assert board.wait_line("typed") == "x"
+            reset()
+            assert not board.running
+            if reset == board.hard_reset:
+                pico.wait_for("reset")
+        board.close()
+        assert pico.run("print(1 + 1)") == "2\n"
 
 
 def test_boards_at_usb_are_named_by_the_end_of_their_number(tmp_path):
