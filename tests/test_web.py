@@ -320,3 +320,45 @@ def test_npm_packs_it_and_it_imports_in_an_empty_folder(tmp_path):
     command = ["node", "--input-type=module", "-e", program]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "{ works: true }\n"
+
+
+@pytest.mark.slow
+def test_types_are_those_of_the_calls(tmp_path):
+    """tsc takes a program that uses every call, by the package's name, and finds its mistakes."""
+    tsc = engines.product(ROOT / "build/out/web-tests/node_modules/typescript/bin/tsc", "test")
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules/picolink").symlink_to(WEB)
+    sample = (TESTS / "web/types.ts").read_text()
+    (tmp_path / "types.ts").write_text(sample)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    options = {
+        "noEmit": True,
+        "strict": True,
+        "exactOptionalPropertyTypes": True,
+        "noUncheckedIndexedAccess": True,
+    }
+    options |= {
+        "module": "nodenext",
+        "target": "es2022",
+        "lib": ["es2022", "dom"],
+        "types": [],
+        "skipDefaultLibCheck": True,
+    }
+    (tmp_path / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "files": ["types.ts"]}))
+    command = ["node", tsc, "--project", tmp_path]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("", 0)
+    for file in (ROOT / "web/src").glob("*.d.ts"):
+        declared = names_of(r"^export (?:function|class|const|interface|type) \*?(\w+)", file.read_text())
+        bodies = "".join(names_of(r"(?s)^export (?:interface|class) [^{]*\{(.*?)^\}", file.read_text()))
+        members = names_of(r"^  (?:readonly )?(\w+)\??[(:]", bodies)
+        assert declared
+        for name in {*declared, *members} - {"constructor"}:
+            assert re.search(rf"\b{name}\b", sample), f"{name} of {file.name} is not in types.ts"
+        values = names_of(r"^export (?:function|class|const) (\w+)", file.read_text())
+        module = WEB / file.name.replace(".d.ts", ".js")
+        script = f"console.log(Object.keys(await import('{module}')).join())"
+        done = subprocess.run(
+            ["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True
+        )
+        assert set(values) <= set(done.stdout.strip().split(",")), file.name
