@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import re
 
 import pytest
@@ -13,6 +14,7 @@ from web_room import (
     EXCHANGE,
     KEY,
     REMOTE_CONTROL,
+    ROOT,
     TESTS,
     bluetooth,
     boards,
@@ -229,5 +231,43 @@ def test_a_joystick_falls_back_when_the_link_is_lost(browser):
             assert len([line for line in board.output if line.startswith("stopped")]) == 1
             assert page.errors == []
             await page.close()
+
+    run(main())
+
+
+FILES = """
+const { fetchFile, sendFile } = await import("./picolink-files.js");
+const link = await connect(undefined, options);
+let state = SEED;
+const next = () => (state = (state * 1103515245 + 12345) % 2147483648) >> 16;
+const bytes = Uint8Array.from({ length: 100_000 }, next);
+const seen = [];
+await sendFile(link, bytes, "from a page.bin", { progress: (done) => seen.push(done) });
+window.sent = true;
+const back = await fetchFile(link, "from a page.bin");
+const { connections } = link.stats;
+await link.leave();
+return [back.length, back.every((byte, i) => byte === bytes[i]), seen.at(-1), connections];
+"""
+
+
+def test_a_file_of_100_kb_to_a_board_and_back_with_a_drop(browser):
+    """With examples/files.py."""
+    browser, run = browser
+
+    async def main():
+        async with bluetooth(browser, ROOT / "examples/files.py", name="Files") as (
+            room,
+            page,
+            _adapter,
+            board,
+        ):
+            seed = str(random.Random(1).randrange(1 << 30))
+            work = asyncio.create_task(page.run(script(FILES.replace("SEED", seed), bluetooth=True)))
+            await board.line("connected")
+            await asyncio.sleep(1)
+            room.radio.drop()
+            await board.line("new file: files/from a page.bin")
+            assert await work == [100_000, True, 100_000, 2]
 
     run(main())

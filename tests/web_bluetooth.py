@@ -84,8 +84,9 @@ class WebBluetooth:
             self._browser._handlers[None, "BluetoothEmulation.characteristicOperationReceived"],
         ):
             handlers.clear()
-        if self._client:
-            await self._client.disconnect()
+        client, self._client = self._client, None  # that it ends is told to nobody
+        if client:
+            await client.disconnect()
         await self._do("disable")
 
     def _start(self, work):
