@@ -73,7 +73,7 @@ def test_two_boards_meet_and_again_after_drops_and_restarts():
             await asyncio.sleep(random.random())
             a.start()
             await a.open()
-            await exchange(a, b, "again %d" % number)
+            await exchange(a, b, f"again {number}")
         assert a.link.stats["connections"] == 1
         assert b.link.stats["connections"] == 31
         await close_all(a, b)
@@ -173,7 +173,9 @@ def test_phases_differ():
 
     class Role:
         name = "A"
-        phases = []
+
+        def __init__(self):
+            self.phases = []
 
         async def look(self, ms, _others):
             self.phases.append(("look", ms))
