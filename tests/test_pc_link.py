@@ -110,6 +110,23 @@ def test_greeting_with_the_unchanged_example(room):
     room(scenario)
 
 
+def test_a_board_that_meets_is_found_and_found_again(room):
+    async def scenario(room, radio):
+        board = room.board("Twin")
+        await board.start(EXAMPLES / "same_program.py")
+        side = Side("Twins", radio, timeout_ms=20_000)
+        async with side.link as link:
+            lamp = link.newest(1)
+            lamp.send(True)
+            await board.line(r"\[LED on\]")
+            assert isinstance(await lamp.recv(timeout_ms=5000), bool)
+            room.radio.drop()
+            await side.until("disconnected")
+            assert isinstance(await lamp.recv(timeout_ms=20_000), bool)
+
+    room(scenario)
+
+
 @pytest.mark.parametrize("engine", ["native", "python"])
 def test_full_speed_is_that_of_the_radio(room, engine):
     """Of 1,327 messages/s each way; on a PC that is busy with other tests less."""

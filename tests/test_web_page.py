@@ -350,6 +350,22 @@ def test_5000_messages_each_way_over_web_bluetooth_with_drops(browser):
     run(main())
 
 
+def test_a_page_connects_to_a_board_that_meets(browser, tmp_path):
+    browser, run = browser
+    meets = tmp_path / "meets.py"
+    meets.write_text(ECHO.read_text().replace("picolink.advertise", "picolink.meet"))
+
+    async def main():
+        async with bluetooth(browser, meets, "Echo", name="Echo") as (room, page, _adapter, _board):
+            work = asyncio.create_task(page.run(script(EXCHANGE.replace("COUNT", "3000"), bluetooth=True)))
+            await asyncio.sleep(1)
+            room.radio.drop()
+            result = await work
+            assert (result["wrong"], result["count"]) == (-1, 3000)
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [({"choose": "nothing"}, "No board was chosen."), ({"state": "absent"}, "has no Bluetooth")],

@@ -23,6 +23,7 @@ _COMMANDS = {
     "cpu": (".bench.cpu", "How busy picolink keeps a Pico's CPU at the radio's full rate."),
     "sweep": (".bench.sweep", "What would two boards do? Simulated in virtual time."),
     "newest": (".bench.newest", "How old the newest value is at its reader, beside a channel at full rate."),
+    "meet": (".bench.meet", "How long boards with the same program take to meet."),
     "heap": (".bench.heap", "A million messages through one link, and the heap meanwhile."),
     "logging": (".bench.logging", "What becomes of a link while a board logs to its file system."),
     "costs": (".bench.costs", "For maintainers: the cycles that the sweep computes with."),
@@ -43,6 +44,7 @@ def bench() -> None:
     picolink bench cpu       how busy a Pico is at the radio's full rate
     picolink bench sweep     what your boards would do, in a simulation
     picolink bench newest    how old the newest value is at its reader
+    picolink bench meet      how long boards with the same program take to meet
     picolink bench heap      a million messages, and the heap meanwhile
     picolink bench logging   a board that logs to its file system while it is linked
 

@@ -1,10 +1,12 @@
 """`picolink bench newest`: how old the newest value is at the reader, while a channel runs at full rate."""
 
+import asyncio
 from pathlib import Path
 
 import click
 
-from .. import c_engine
+from .. import c_engine, extras
+from ..boards import Board, BoardError, Room
 from ..percentile import percentile
 from ..radio.air import RadioSettings
 from ..simulation.board import NO_TRAFFIC, Traffic
@@ -13,6 +15,7 @@ from ..simulation.simulation import Setup, Simulation
 from ..simulation.values import ValuesBoard
 from . import cycles
 from .report import Result, Row, new_console, out_option, publish
+from .traffic import ROLES
 
 _WAYS = ((15.0, 0.0, 0), (15.0, 0.2, 0), (100.0, 0.0, 0), (15.0, 0.0, 3), (15.0, 0.2, 3))
 """Interval (ms), share of PDUs lost, s out of range in the middle."""
@@ -22,6 +25,8 @@ _AGAIN_S = 20  # to connect again after an outage, and to settle
 _BYTES = 18
 _EVERY_MS = 1
 _SENDER, _READER = 1, 0
+_PROGRAM = Path(__file__).parent / "programs" / "newest.py"
+_LIMIT_S = 120
 
 _COLUMNS = {
     "load": "ordinary messages",
@@ -46,6 +51,24 @@ _NOTES = [
     "ordinary: from the moment that the program wanted to send a message until it was read.",
     "round trip: the engine's. p95 in round trips: the goal is 2.",
     "after the outage: from the greeting until the reader saw a value younger than 2 round trips.",
+]
+
+
+_BOARDS_COLUMNS = {
+    "load": "beside it",
+    **{
+        key: _COLUMNS[key]
+        for key in ("interval", "loss", "outage", "rtt", "age_p50", "age_p95", "trips", "after", "late_p50")
+    },
+    "late_p95": _COLUMNS["late_p95"],
+    "last": _COLUMNS["last"],
+}
+
+_BOARDS_NOTES = [
+    "Virtual boards in real time: values of 16 bytes set every 5 ms, native engine.",
+    "age: of the value that the reader sees, looked at every 5 ms, without the outage.",
+    "ordinary: messages of 18 bytes from send() until they were read: 20 a second beside a file, else all.",
+    *_NOTES[3:],
 ]
 
 
@@ -138,22 +161,83 @@ def simulate(interval: float, loss: float, outage: int, load: bool, seconds: int
     }
 
 
+async def on_boards(beside: str, interval: float, loss: float, outage: int, seconds: int, seed: int) -> Row:
+    """One row: values from the peripheral, beside a "file" or "messages" at full rate."""
+    async with Room(RadioSettings(interval_ms=interval, loss=loss, seed=seed)) as room:
+        sender, reader = (room.board(role) for role in ROLES)
+        for board in (sender, reader):
+            await board.start(_PROGRAM, board.name, beside, str(seconds), str(outage))
+
+        async def figures(board: Board, what: str) -> list[int]:
+            return [int(word) for word in (await board.line(f"^{what} ", _LIMIT_S + seconds)).split()[1:]]
+
+        (trip,) = await figures(sender, "rtt")
+        ages = await figures(reader, "ages")
+        late = await figures(reader, "late")
+        after = None
+        if outage:
+            room.radio.in_range = False
+            await asyncio.sleep(outage)
+            room.radio.in_range = True
+            (after,) = await figures(reader, "young")
+        (last,) = await figures(reader, "last")
+    return {
+        "load": "a file" if beside == "file" else "messages at full rate",
+        "interval": interval,
+        "loss": round(100 * loss, 6),
+        "outage": outage,
+        "rtt": trip,
+        "age_p50": ages[0],
+        "age_p95": ages[1],
+        "trips": ages[1] / trip if trip else None,
+        "after": after,
+        "late_p50": late[0],
+        "late_p95": late[1],
+        "last": bool(last),
+    }
+
+
+def _publish_boards(seconds: int, seed: int, out: Path | None) -> None:
+    extras.require("virtual", "virtual boards")
+    console = new_console()
+    try:
+        with console.status("measuring"):
+            rows = [
+                asyncio.run(on_boards(beside, *way, seconds, seed))
+                for beside in ("file", "messages")
+                for way in _WAYS
+            ]
+    except BoardError as error:
+        raise click.ClickException(str(error)) from None
+    parameters = {"seconds": seconds, "seed": seed, "value_bytes": 16}
+    title = "Age of the newest value on virtual boards"
+    publish(
+        console, [Result("newest-boards", title, parameters, _BOARDS_COLUMNS, rows, _BOARDS_NOTES)], out, {}
+    )
+
+
 @click.command()
 @click.option(
     "--seconds", type=click.IntRange(5, 3600), default=_SECONDS, show_default=True, help="Of each row."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@click.option("--boards", is_flag=True, help="Virtual boards in real time, beside a file and messages.")
 @out_option
-def newest(seconds: int, seed: int, out: Path | None) -> None:
+def newest(seconds: int, seed: int, boards: bool, out: Path | None) -> None:
     """How old the newest value is at its reader, beside a channel at full rate.
 
     \b
     picolink bench newest              a value set 200 times a second, beside a
                                        channel at full rate, and alone
+    picolink bench newest --boards     virtual boards: beside a file, and beside
+                                       a channel at full rate
 
-    Simulated in virtual time: the same command always gives the same figures.  The engines are the real ones
-    and so are the decisions; radio and Bluetooth stack are models of a Pico W's.
+    Without --boards simulated in virtual time: the same command always gives the same figures.  The engines
+    are the real ones, and so are the decisions; radio and Bluetooth stack are models of a Pico W's.
     """
+    if boards:
+        _publish_boards(seconds, seed, out)
+        return
     try:
         c_engine.engine_class()
     except c_engine.CompileError as error:
