@@ -190,6 +190,64 @@ def test_keys_restart_switch_off_and_move_boards(run):
     ]
 
 
+def test_a_board_restarts_when_its_program_changes_and_the_other_keeps_its_link(run, tmp_path):
+    told = []
+    program = tmp_path / "b.py"
+    source = (EXAMPLES / "pico_b.py").read_text()
+
+    def save(text):
+        new = tmp_path / "new"
+        new.write_text(text)
+        new.replace(program)  # as editors do
+
+    async def restarted(times):
+        async with asyncio.timeout(30):
+            while told.count("b was restarted.") < times:
+                await asyncio.sleep(0.02)
+
+    async def scenario():
+        async with Room() as room:
+            a, b = boards = [room.board("a"), room.board("b")]
+            save(source)
+            programs = [EXAMPLES / "pico_a.py", program]
+            async with Session(room, boards, programs, told.append) as session:
+                await session.start(False, watch=True)
+                ending = asyncio.create_task(session.wait(None))
+                await a.line("received: Hello from Pico B!")
+                program.touch()
+                await restarted(1)
+                await b.line("received")
+                save("print('ends at once')")
+                await restarted(2)
+                await b.line("ends at once")
+                save("this is no program")
+                await restarted(3)
+                await b.line("SyntaxError")
+                save(source.replace("Hello from", "New words of"))
+                await a.line("peer restarted", 60)
+                await a.line("received: New words of Pico B!")
+                assert a.running
+                assert not ending.done()
+                await session.take(":off b")
+                save("print('not now')")
+                await a.line("disconnected", 60)
+                assert not b.running
+                await session.take(":restart b")
+                await b.line("not now")
+                await session.take(":quit")
+                await ending
+                assert session.exit_code == 1
+
+    run(scenario())
+    changes = [line for line in told if "failed" not in line]
+    assert changes == [
+        *["b.py has changed.", "b was restarted."] * 4,
+        "b is off.",
+        "b.py has changed.",
+        "b was restarted.",
+    ]
+
+
 def test_only_the_board_that_is_away_is_out_of_range(run):
     async def scenario():
         async with Room() as room:

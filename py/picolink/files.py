@@ -31,6 +31,7 @@ _RECEIVER = const(0)
 _SENDER = const(1)
 
 _PIECE = const(1024)  # bytes of a file in one message
+_SMALL = const(224)  # likewise beside newest values, which wait for the message that is on its way
 _SYNC = const(32768)  # so often what has come is made safe; each time costs about one erasure
 _NAME = const(100)  # characters
 _DEPTH = const(5)  # folders
@@ -176,7 +177,8 @@ async def _send(link, port, file, name, number, progress, timeout_ms):
             whole = sha256()
         answer = None
         while offset < size and answer is None:
-            n = file.readinto(view[_SIZE : _SIZE + min(_PIECE, size - offset)])
+            piece = _SMALL if link._policy.values else _PIECE
+            n = file.readinto(view[_SIZE : _SIZE + min(piece, size - offset)])
             if not n:
                 raise FileError("the file has become shorter")
             struct.pack_into(_HEADER, buf, 0, _DATA, number, offset)

@@ -218,6 +218,7 @@ async def offer_radio(room: Room, doors: contextlib.AsyncExitStack) -> None:
     metavar="S",
     help="Switch the boards off after this time.",
 )
+@click.option("--watch", is_flag=True, help="Restart a board when the file of its program changes.")
 @click.option(
     "--stdin",
     "from_script",
@@ -232,6 +233,7 @@ def run(
     engine: str | None,
     interpreter: str | None,
     seconds: float | None,
+    watch: bool,
     from_script: bool,
     capture: Path | None,
     micropython: Path | None,
@@ -243,6 +245,7 @@ def run(
     \b
     picolink run examples/pico_a.py examples/pico_b.py
     picolink run --loss 0.1 --engine python examples/pico_a.py examples/pico_b.py
+    picolink run --watch examples/pico_a.py examples/pico_b.py
     picolink run --firmware picolink-0.1.0-RPI_PICO_W.uf2 examples/pico_a.py examples/pico_b.py
 
     Meanwhile, in other terminals, this PC can be the other end of a virtual board:
@@ -259,12 +262,18 @@ def run(
     :BOARD                                 lines go to this board from now on; at first to the first one
     :quit                                  all off
 
+    With --watch a board restarts when the file of its program changes, as if its power was cut; the others
+    keep running, and see what they would see of a real board.  It goes on until Ctrl-C, also when programs
+    have ended.  What a program imports is not watched.
+
     Pins and the LED of a virtual board (machine.Pin) print their changes; Timer and WDT work.
     A board is a MicroPython process that finds picolink; its program is the same as for a real board.
     The radio is that of a Pico W unless options say otherwise.  Ctrl-C switches the boards off.
     """
     if from_script and firmware:
         raise click.UsageError("--stdin is for virtual boards: emulated ones have a time of their own")
+    if watch and firmware:
+        raise click.UsageError("--watch is for virtual boards: emulated ones have a time of their own")
     console = Console(highlight=False)
     names = _board_names(programs)
     width = max(map(len, names))
@@ -293,7 +302,7 @@ def run(
             boards = [room.board(name, engine) for name in names]
             async with Session(room, boards, programs, tell) as session:
                 try:
-                    await session.start(typed)
+                    await session.start(typed, watch)
                     await session.wait(seconds)
                 finally:
                     exit_codes.append(session.exit_code)

@@ -24,6 +24,10 @@ COMMANDS = {
 }
 
 
+# To look at a few files costs nothing; a library that asks the system would be one more compiled package.
+_LOOK_S = 0.25
+
+
 def help_lines(names: list[str]) -> list[str]:
     """What a person can type, for a person."""
     example = f"{PREFIX}restart {names[-1]}"
@@ -61,22 +65,28 @@ class Session:
         self._chosen = boards[0]
         self._tell = tell
         self._ends: dict[str, asyncio.Task] = {}
-        self._reading: list[asyncio.Task] = []
+        self._others: list[asyncio.Task] = []
         self._to_start = set(self._boards)
         self._off: set[str] = set()
         """Boards that a person has switched off, and may switch on again."""
         self._over = asyncio.Event()
+        self._watches = False
 
     async def __aenter__(self) -> "Session":
         return self
 
     async def __aexit__(self, *_exception) -> None:
         # What ends now does not fail.
-        for task in (*self._reading, *self._ends.values()):
+        for task in (*self._others, *self._ends.values()):
             task.cancel()
 
-    async def start(self, typed: bool) -> None:
-        """Switch all boards on.  typed: does standard input go to them?"""
+    async def start(self, typed: bool, watch: bool = False) -> None:
+        """Switch all boards on.
+
+        typed: does standard input go to them?   watch: restart each one when the file of its program changes,
+        and go on when all programs have ended.
+        """
+        self._watches = watch
         for name, board in self._boards.items():
             if typed:
                 board.allow_typing()
@@ -84,7 +94,9 @@ class Session:
             self._to_start.discard(name)
             self._watch(name)
         if typed:
-            self._reading.append(asyncio.create_task(self._read()))
+            self._others.append(asyncio.create_task(self._read()))
+        if watch:
+            self._others.append(asyncio.create_task(self._restart_what_changes()))
 
     async def wait(self, seconds: float | None) -> None:
         """Until all programs have ended, for `seconds` at most, or until a person has had enough."""
@@ -108,7 +120,7 @@ class Session:
         return [name for name, board in self._boards.items() if board.running or name in self._to_start]
 
     def _end_if_over(self) -> None:
-        if not self._off and not self._running():
+        if not self._off and not self._watches and not self._running():
             self._over.set()
 
     async def _read(self) -> None:
@@ -152,6 +164,20 @@ class Session:
             for board in self._boards:
                 await self._do(verb, board)
 
+    async def _restart_what_changes(self) -> None:
+        runs = seen = {path: _state(path) for path in self._programs.values()}
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            before, seen = seen, {path: _state(path) for path in runs}
+            # An editor may write a file in parts, or replace it: it has to stay the same for a moment.
+            changed = {path for path, state in seen.items() if state and state == before[path] != runs[path]}
+            runs = runs | {path: seen[path] for path in changed}
+            for path in changed:
+                self._tell(f"{path.name} has changed.")
+            for name, path in self._programs.items():
+                if path in changed and name not in self._off:
+                    await self._do("restart", name)
+
     async def _do(self, verb: str, name: str) -> None:
         board = self._boards[name]
         if verb in ("away", "back"):
@@ -168,6 +194,15 @@ class Session:
             self._off.add(name)
             await board.kill()
             self._tell(f"{name} is off.")
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does; None: there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _read_in_thread(loop: asyncio.AbstractEventLoop, read: asyncio.Queue[bytes]) -> None:
