@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the C engine, then compares it with the Python engine:  build/fuzz.sh
+# Fuzzes the C engine and the reader of objects, then compares both with those in Python:  build/fuzz.sh
 #   FUZZ_RUNS=N     inputs for each target of libFuzzer, and a hundredth of it for the comparison; default 10,000,000
 # Targets: tests/fuzz/fuzz_*.c. What is found on the way stays in build/out/fuzz/ for the next run.
 #   build/fuzz.sh minimize   makes tests/fuzz/corpus/ anew: the smallest inputs that reach what build/out/fuzz/ reaches
@@ -22,10 +22,12 @@ compile() {
         clang "${flags[@]}" "$coverage" -c "$ROOT/tests/fuzz/fuzz_$target.c" -o "$fuzz/$target.o"
         clang "${flags[@]}" -fsanitize=fuzzer "$fuzz"/{"$target",side,crc32,aes,sha256,picolink}.o -o "$fuzz/fuzz_$target"
     done
+    clang "${flags[@]}" -fsanitize=fuzzer -I"$ROOT/tests/fuzz/micropython" \
+        "$ROOT"/{tests/fuzz/fuzz_objects,native/objects,native/msgpack}.c -o "$fuzz/fuzz_objects"
 }
 
 minimize() {
-    for target in feed structured; do # "keyed" has the inputs of "structured"
+    for target in feed structured objects; do # "keyed" has the inputs of "structured"
         local made=$fuzz/minimized/$target kept=$ROOT/tests/fuzz/corpus/$target
         rm -rf "$made"
         mkdir -p "$made"
@@ -35,7 +37,7 @@ minimize() {
     done
 }
 
-mkdir -p "$fuzz"/corpus/{feed,structured}
+mkdir -p "$fuzz"/corpus/{feed,structured,objects}
 step "Fuzz targets with sanitizers" fuzz-compile compile
 if [ "${1:-}" = minimize ]; then
     step "The smallest corpus" fuzz-minimize minimize

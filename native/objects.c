@@ -133,8 +133,8 @@ static bool get_int(mp_obj_t value, picolink_item_t *item) {
 static bool pack_into(out_t *out, mp_obj_t value, size_t depth) {
     picolink_item_t item = {PICOLINK_UINT, 0, 0};
     const mp_obj_type_t *type = mp_obj_get_type(value);
-    mp_buffer_info_t bytes = {NULL, 0, 0};
     byte head[PICOLINK_MSGPACK_HEAD];
+    mp_buffer_info_t bytes = {head, 0, 0}; /* none, but somewhere */
     if (type == INT) {
         if (!get_int(value, &item)) {
             return false;

@@ -1,8 +1,11 @@
 """A short run of the fuzz targets: the corpus, and a fixed number of changes of it. Long: make fuzz."""
 
+from itertools import islice
+
 import engines
 import pytest
-from fuzz import differential, inputs
+from fuzz import differential, inputs, object_differential
+from picolink import objects
 from picolink_pc import c_engine
 
 pytestmark = pytest.mark.slow
@@ -84,6 +87,20 @@ FAULTS = {
 }
 
 
+OBJECT_FAULTS = {
+    "announced items are not counted": ("msgpack.c", "return owed <= left;", "return true;"),
+    "announced bytes are not there": ("msgpack.c", "if (low > left) {", "if (false) {"),
+    "a number that is cut off": ("msgpack.c", " || width > left", ""),
+    "no end of depth": ("objects.c", "unpack_next(reader, depth - 1)", "unpack_next(reader, depth)"),
+    "a dict with room for fewer": ("objects.c", "mp_obj_new_dict(left)", "mp_obj_new_dict(left / 2)"),
+    "more than there is room for": (
+        "objects.c",
+        "out->room >= size && out->size <= out->room - size",
+        "true",
+    ),
+}
+
+
 def check(target, library, changed=0):
     """Run a target with sanitizers in a process of its own, which ends at a finding."""
     return engines.python_with_sanitizers("-c", CHECK, target, library, changed)
@@ -93,6 +110,17 @@ def check(target, library, changed=0):
 def test_no_finding(target):
     process = check(target, differential.build(target, sanitized=True), CHECKED)
     assert process.returncode == 0, process.stderr
+
+
+def test_no_finding_in_objects():
+    process = check(inputs.OBJECTS, object_differential.build(sanitized=True), CHECKED)
+    assert process.returncode == 0, process.stderr
+
+
+def test_objects_in_c_and_python_are_the_same():
+    corpus = inputs.corpus(inputs.OBJECTS)
+    for data in (*corpus, *islice(inputs.mutants(corpus, 3), CHECKED)):
+        object_differential.compare(data)
 
 
 @pytest.mark.parametrize("target", inputs.TARGETS)
@@ -116,6 +144,26 @@ def test_a_fault_is_found(fault, tmp_path):
     process = check(target, library)
     assert process.returncode != 0
     assert "failed check" in process.stderr or "Sanitizer" in process.stderr
+
+
+@pytest.mark.parametrize("fault", OBJECT_FAULTS)
+def test_a_fault_in_objects_is_found(fault, tmp_path):
+    name, right, wrong = OBJECT_FAULTS[fault]
+    sources = []
+    for path in object_differential.SOURCES:
+        text = path.read_text()
+        assert path.name != name or right in text
+        sources.append(tmp_path / path.name)
+        sources[-1].write_text(text.replace(right, wrong) if path.name == name else text)
+    process = check(inputs.OBJECTS, object_differential.build(True, tmp_path, sources), CHECKED)
+    assert process.returncode != 0
+    assert "failed check" in process.stderr or "Sanitizer" in process.stderr
+
+
+def test_a_difference_in_objects_is_found(monkeypatch):
+    monkeypatch.setattr(objects, "_DEPTH", 17)
+    with pytest.raises(AssertionError, match="C gives -1"):
+        object_differential.compare(b"\x91" * 16 + b"\x90")
 
 
 def test_a_difference_is_found():

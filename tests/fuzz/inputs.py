@@ -9,6 +9,8 @@ HERE = Path(__file__).parent
 TARGETS = ("feed", "structured")
 KEYED = "keyed"
 """A target, too, with the inputs of "structured"; the Python engine is not compared on it."""
+OBJECTS = "objects"
+"""A target without an engine: objects that have come."""
 
 # Programs for fuzz_structured.c: rings, options and sessions, then steps.
 _TALK = "610210 710314 6014 e2 f2"  # each side sends, four connection events, both read
@@ -48,8 +50,18 @@ def _vectors() -> Iterator[bytes]:
         yield data
 
 
+def _objects() -> Iterator[bytes]:
+    """What tests/vectors has of objects."""
+    for path in sorted((HERE.parent / "vectors/objects").glob("*.json")):
+        for _, call, (argument,), _ in json.loads(path.read_text())["steps"]:
+            if call != "pack" and len(argument) < 2000:
+                yield bytes.fromhex(argument)
+
+
 def seeds(target: str) -> list[bytes]:
     """Inputs that are made, not found."""
+    if target == OBJECTS:
+        return list(_objects())
     return list(_vectors()) if target == "feed" else [bytes.fromhex(program) for program in _PROGRAMS]
 
 

@@ -1,4 +1,4 @@
-"""Many inputs for every fuzz target, then for the comparison of both engines: what "make fuzz" runs.
+"""Many inputs for every fuzz target, then for the comparison of C and Python: what "make fuzz" runs.
 
     python tests/fuzz/long_run.py RUNS
 
@@ -16,11 +16,12 @@ sys.path.insert(0, str(HERE))
 
 import differential  # noqa: E402
 import inputs  # noqa: E402
+import object_differential  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 
 OUT = HERE.parents[1] / "build/out/fuzz"
 # Bytes of an input: longer ones cost more than they find.
-LONGEST = {"feed": 1024, "structured": 80, inputs.KEYED: 80}
+LONGEST = {"feed": 1024, "structured": 80, inputs.KEYED: 80, inputs.OBJECTS: 120}
 
 
 def fuzz(target: str, runs: int, progress: Progress) -> str:
@@ -54,7 +55,7 @@ def fuzz(target: str, runs: int, progress: Progress) -> str:
 
 
 def compare(target: str, count: int, progress: Progress) -> str:
-    """Compare both engines on all inputs that libFuzzer has kept, and on changes of them."""
+    """Compare C and Python on all inputs that libFuzzer has kept, and on changes of them."""
     kept = inputs.corpus(target) + inputs.corpus(target, OUT / "corpus")
     count += len(kept)
     calls = 0
@@ -62,16 +63,20 @@ def compare(target: str, count: int, progress: Progress) -> str:
     for data in progress.track(
         islice(chain(kept, changed), count), total=count, description=f"C and Python, {target}"
     ):
-        calls += differential.compare(target, data)
-    return f"C and Python engine on {target}: {count:,} inputs, {calls:,} calls, no difference"
+        if target == inputs.OBJECTS:
+            object_differential.compare(data)
+        else:
+            calls += differential.compare(target, data)
+    counted = f"{calls:,} calls, " if calls else ""
+    return f"C and Python on {target}: {count:,} inputs, {counted}no difference"
 
 
 def main(runs: int) -> None:
     columns = TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns) as progress:
-        for target in (*inputs.TARGETS, inputs.KEYED):
+        for target in (*inputs.TARGETS, inputs.KEYED, inputs.OBJECTS):
             progress.console.print(fuzz(target, runs, progress))
-        for target in inputs.TARGETS:
+        for target in (*inputs.TARGETS, inputs.OBJECTS):
             progress.console.print(compare(target, runs // 100, progress))
 
 
