@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .. import device, products
 from ..emulator import CYCLE_COUNTER, Emulator, EmulatorError, packages
+from . import objects
 from .report import Result, Row, new_console, publish, report_options
 
 SIZES = (1, 18, 20, 100, 236, 1000)
@@ -40,6 +41,9 @@ ENGINES = {
     "python-crc": "JSON, Python CRC",
 }
 """What the program on the board calls it -> what people call it."""
+
+_OBJECTS = {"picolink.pyengine": "picolink.objects"}
+"""Engine -> the module with its objects, where that is another one."""
 
 
 @dataclass
@@ -293,6 +297,12 @@ def _memory(board: Board) -> Result:
     )
 
 
+def _modules(board: Board) -> dict[str, str]:
+    """Those with objects, by name on the board."""
+    engines = [engine for engine in board.engines if not engine.endswith("-crc")]
+    return {_OBJECTS.get(engine, engine): ENGINES[engine] for engine in engines}
+
+
 def _firmware_sizes() -> list[str]:
     """What the size report of the firmware's build says, if there is one."""
     report = products.OUT / "firmware" / "RPI_PICO" / "size.txt"
@@ -343,7 +353,8 @@ def engine(
     The way of a message: send() puts it into a ring, pull_into() makes a packet of what is there, the radio
     carries the packet, feed() takes it in, recv() or recv_into() gives the message.  There is no radio here:
     packets go straight from one engine to another.  Beside both engines stands what programs do without
-    picolink: JSON in a frame with a checksum.
+    picolink: JSON in a frame with a checksum.  Objects have a table of their own: pack() and unpack() of a
+    reading beside json.
     """
     console = new_console()
     if port is not None:
@@ -363,8 +374,10 @@ def engine(
             with making as board:
                 if keyed:
                     _give_key(board)
-                memory = _memory(board)
-                results += [_measure(board, tuple(sizes or SIZES), progress), memory]
+                others = [_memory(board)]
+                if not keyed:
+                    others.append(objects.measure(board, _modules(board)))
+                results += [_measure(board, tuple(sizes or SIZES), progress), *others]
     drawings = {}
     if plot and not keyed:
         from .plots import draw_cycles

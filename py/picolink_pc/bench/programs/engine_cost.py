@@ -260,6 +260,37 @@ def packets(module, messages, size, rounds, meter):
     print(json.dumps([total / rounds for total in sums]))
 
 
+def objects(pack, unpack, rounds, meter):
+    """Print what a reading of four fields costs to pack and to unpack, and its bytes: [pack, unpack, bytes].
+
+    pack, unpack: module and function, with a dot between them.
+    """
+    pack, unpack = [_function(each) for each in (pack, unpack)]
+    reading = {"temperature": 21.5, "humidity": 48, "pressure": 1013.25, "heating": True}
+    packed = pack(reading)
+    if unpack(packed) != reading:
+        raise RuntimeError("the reading came out wrong")
+    start, since = meter
+    empty, _ = _loops(meter)
+    sums = [0, 0]
+    gc.disable()
+    for _ in range(rounds):
+        gc.collect()
+        began = start()
+        pack(reading)
+        sums[0] += since(began) - empty
+        began = start()
+        unpack(packed)
+        sums[1] += since(began) - empty
+    gc.enable()
+    print(json.dumps([total / rounds for total in sums] + [len(packed)]))
+
+
+def _function(path):
+    module, name = path.rsplit(".", 1)
+    return getattr(__import__(module, None, None, (name,)), name)
+
+
 def memory(module, meter):
     """Print bytes of heap that the module takes when imported, and an engine; and what a collection costs."""
     gc.collect()
