@@ -1,8 +1,9 @@
-"""Pictures for docs/pc.md: what the commands of the terminal show of a virtual board.
+"""Pictures for docs/pc.md and README.md: what commands of the terminal show of virtual boards.
 
     build/out/venv/bin/python build/screens.py
 
-writes docs/images/scan.svg, chat.svg and monitor.svg. It needs tmux: sudo apt install tmux. About a minute.
+writes docs/images/scan.svg, chat.svg, monitor.svg and example-*.svg. It needs tmux: sudo apt install tmux.
+About four minutes.
 """
 
 import io
@@ -24,7 +25,7 @@ _HERE = Path(__file__).parent.parent
 _PAGE = _HERE / "docs" / "pc.md"  # which has the program, too
 _IMAGES = _HERE / "docs" / "images"
 _COLUMNS = 90
-_WAIT_S = 30
+_WAIT_S = 90
 
 
 class Terminal:
@@ -70,13 +71,68 @@ class Terminal:
         ).stdout
 
 
-def draw(screen: str, name: str) -> None:
-    """screen: with its colours.   name: of the command, and of the picture."""
+def draw(screen: str, name: str, title: str | None = None) -> None:
+    """screen: with its colours.   name: of the picture.   title: by default the command of that name."""
     console = Console(record=True, width=_COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(screen.rstrip()))
     file = _IMAGES / f"{name}.svg"
-    file.write_text(screen_svg.svg(console, f"picolink {name}"), encoding="utf-8")
+    file.write_text(screen_svg.svg(console, title or f"picolink {name}"), encoding="utf-8")
     print(file.relative_to(_HERE))
+
+
+_EXAMPLES = (
+    (
+        "sensor display",
+        24,
+        (
+            (r"display +\d+ s", 6, ":off display"),
+            ("display is off", 70, ":restart display"),
+            ("left out", 5, None),
+        ),
+    ),
+    ("battery base", 16, ((r"(?s)(awake.*){2}", 0, None),)),
+    (
+        "chat chat",
+        26,
+        (
+            ("Who", 0, "Ann"),
+            ("You can|Ann", 0, ":chat 2"),
+            ("now go to chat 2", 0, "Bob"),
+            (r"(?s)(can talk.*){2}", 0, "Is it warm there?"),
+            ("Bob: Is it", 0, ":chat 1"),
+            ("now go to chat 1", 0, "21.5 degrees!"),
+            ("Ann: 21.5", 0, None),
+        ),
+    ),
+)
+"""Programs, lines of the screen, and steps: until what is seen, seconds, what is typed then."""
+
+
+def _draw_examples(picolink: str, home: dict[str, str]) -> None:
+    for names, lines, steps in _EXAMPLES:
+        files = [f"{name}.py" for name in names.split()]
+        command = [picolink, "run", *(str(_HERE / "examples" / file) for file in files)]
+        with Terminal(command, home, lines) as terminal:
+            for pattern, seconds, typed in steps:
+                terminal.until(pattern)
+                time.sleep(seconds)
+                if typed is not None:
+                    terminal.type(typed)
+            screen = terminal.until(".")
+        draw(screen, f"example-{names.split()[0]}", f"picolink run {' '.join(files)}")
+
+
+def _draw_files(picolink: str, home: dict[str, str]) -> None:
+    folder = Path(home["HOME"])
+    (folder / "settings.json").write_text('{"interval s": 60}\n')
+    copy = shlex.join([picolink, "copy"])
+    commands = (
+        f"cd {folder}; {copy} settings.json Files: --radio virtual; {copy} Files:log.csv . --radio virtual"
+    )
+    with Terminal([picolink, "run", str(_HERE / "examples/files.py")], home, 12) as board:
+        board.until("advertising")
+        with Terminal(["sh", "-c", f"{commands}; cat log.csv; sleep 60"], home, 12) as terminal:
+            draw(terminal.until("settings.json\n"), "example-files", "picolink copy")
 
 
 def main() -> None:
@@ -107,6 +163,8 @@ def main() -> None:
             with Terminal([picolink, "monitor", *virtual, "--plot"], home, 24) as terminal:
                 time.sleep(20)  # curves take their time
                 draw(terminal.until("temperature"), "monitor")
+        _draw_examples(picolink, home)
+        _draw_files(picolink, home)
 
 
 if __name__ == "__main__":

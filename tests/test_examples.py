@@ -1,6 +1,7 @@
 """The examples do what they say, on virtual boards."""
 
 import asyncio
+import itertools
 import re
 from pathlib import Path
 
@@ -51,5 +52,88 @@ def test_the_same_program_on_both_boards():
             await other.restart()
             await one.line("picolink: peer restarted", 30)
             await blink()
+
+    asyncio.run(main())
+
+
+def faster(tmp_path, name, **constants):
+    """The example, with other values of its constants."""
+    text = (EXAMPLES / name).read_text()
+    for constant, value in constants.items():
+        text, count = re.subn(rf"^{constant} = [\d_]+", f"{constant} = {value}", text, flags=re.MULTILINE)
+        assert count == 1
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def shown(output):
+    """What display.py has printed: (number, left out before it) of each reading."""
+    left_out = 0
+    for line in output:
+        if match := re.match(r"\((\d+) readings were left out\)", line):
+            left_out = int(match[1])
+        elif match := re.match(r"(\d+) s: ", line):
+            yield int(match[1]), left_out
+            left_out = 0
+
+
+def test_a_sensor_keeps_some_readings_while_the_display_is_off_and_says_how_many_it_left_out(tmp_path):
+    """50 times as fast, and with room for fewer."""
+
+    async def main():
+        async with Room() as room:
+            sensor, display = room.board("sensor"), room.board("display")
+            await sensor.start(faster(tmp_path, "sensor.py", EVERY_S=0.02, KEPT=10, MOST=5))
+            await display.start(EXAMPLES / "display.py")
+            for _ in range(20):
+                await display.line(" s: ")
+            await display.kill()
+            await sensor.line("disconnected")
+            began = len(display.output)
+            await asyncio.sleep(2)  # a hundred readings
+            await display.restart()
+            for _ in range(40):
+                await display.line(" s: ")
+            return list(shown(display.output[began:]))
+
+    readings = asyncio.run(main())
+    print(readings)
+    for (before, _), (number, left_out) in itertools.pairwise(readings):
+        assert number == before + 1 + left_out
+    assert max(left_out for _, left_out in readings) > 10  # more than between two that are kept
+
+
+def test_a_reading_is_safe_before_the_battery_board_sleeps(tmp_path):
+    async def main():
+        async with Room() as room:
+            battery, base = room.board("battery"), room.board("base")
+            await battery.start(faster(tmp_path, "battery.py", SLEEP_MS=500, PATIENCE_MS=2000))
+            first = await battery.line("awake for")
+            await base.start(EXAMPLES / "base.py")
+            awake = await battery.line("^safe; awake for")
+            await battery.line("deep sleep for 500 ms")
+            return first, awake, [line for line in base.output if line.startswith("safe: ")]
+
+    first, awake, safe = asyncio.run(main())
+    print(awake)
+    assert first.startswith("kept; awake for")
+    assert len(safe) >= 2  # what was kept, and the new one
+
+
+def test_two_people_chat():
+    async def main():
+        async with Room() as room:
+            ann, bob = room.board("ann"), room.board("bob")
+            for board, name in (ann, "Ann"), (bob, "Bob"):
+                board.allow_typing()
+                await board.start(EXAMPLES / "chat.py")
+                board.type(name)
+            await ann.line("^You can talk")
+            await bob.line("^You can talk")
+            bob.type("21.5 °C here")
+            await ann.line("^Bob: 21.5 °C here$")
+            ann.type("Hello Bob!")
+            await bob.line("^Ann: Hello Bob!$")
 
     asyncio.run(main())

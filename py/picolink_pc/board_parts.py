@@ -2,7 +2,7 @@
 
 import ast
 
-HAS = ("Pin", "Signal", "Timer", "WDT")
+HAS = ("Pin", "Signal", "Timer", "WDT", "deepsleep")
 """Of `machine`, for programs."""
 
 _ELSEWHERE = {"mem8", "mem16", "mem32", "idle", "time_pulse_us", "PinBase"}

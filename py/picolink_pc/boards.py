@@ -45,6 +45,11 @@ _LINE_OCTETS = 1 << 20
 _PROMPT_S = 0.2
 """A line that goes on for so long without its end waits for a person."""
 
+_ASLEEP = 77
+"""The exit code of a program that sleeps: standin_sleep.py."""
+
+_SLEEP = re.compile(r"\(deep sleep for (\d+) ms\)")
+
 ENGINES = ("native", "python")
 
 INTERPRETERS = ("micropython", "cpython")
@@ -133,6 +138,7 @@ class VirtualBoard(Board):
         self._reader: asyncio.Task | None = None
         self._program: tuple[str, ...] = ()
         self._typing = False
+        self._cut = asyncio.Event()
 
     def allow_typing(self) -> None:
         """From the next start on, the program's input() waits for `type`; else it finds the end of its input.
@@ -168,9 +174,15 @@ class VirtualBoard(Board):
         if self.running:
             raise BoardError(f"{self.name} is running already")
         self._program = program
+        self._cut.clear()
+        await self._switch_on()
+        self.running = True
+        self._reader = asyncio.create_task(self._live())
+
+    async def _switch_on(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
             *self._power.command,
-            *program,
+            *self._program,
             env=os.environ | self._power.on(),
             cwd=self._folder,  # aioble may leave a file where it runs
             stdin=asyncio.subprocess.PIPE if self._typing else asyncio.subprocess.DEVNULL,
@@ -179,15 +191,26 @@ class VirtualBoard(Board):
             limit=_LINE_OCTETS,
             **process_options(),
         )
-        self.running = True
-        self._reader = asyncio.create_task(self._read(self._process))
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        async for raw in _lines_and_prompts(process.stdout) if self._typing else process.stdout:
-            self._print(raw.decode(errors="replace").rstrip("\r\n"))
-        await process.wait()
-        self._power.off()
+    async def _live(self) -> None:
+        while True:
+            output = self._process.stdout
+            async for raw in _lines_and_prompts(output) if self._typing else output:
+                self._print(raw.decode(errors="replace").rstrip("\r\n"))
+            await self._process.wait()
+            self._power.off()
+            if not await self._wakes():
+                break
+            await self._switch_on()
         self._end()
+
+    async def _wakes(self) -> bool:
+        """False: its program has ended, or its power was cut in its sleep."""
+        if self._process.returncode != _ASLEEP or not (sleep := _SLEEP.fullmatch(self.output[-1])):
+            return False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._cut.wait(), int(sleep[1]) / 1000)
+        return not self._cut.is_set()
 
     async def exit_code(self, timeout: float | None = None) -> int:
         """Wait until the program ends by itself: its exit code, negative: the signal that ended it.
@@ -206,6 +229,7 @@ class VirtualBoard(Board):
         """Cut the power: the program ends at once and nothing is said on the air."""
         if self._process is None:
             return
+        self._cut.set()
         if os.name == "nt":
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

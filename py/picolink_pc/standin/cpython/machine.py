@@ -1,9 +1,11 @@
 """What boards in CPython have of MicroPython's module of the same name."""
 
 import os
+import sys
 import threading
 
 import interrupts
+import standin_sleep
 import standin_timer
 from standin_pins import Pin, Signal  # noqa: F401
 from standin_timer import Timer  # noqa: F401
@@ -26,6 +28,13 @@ class WDT:
         if self._timer:
             self._timer.cancel()
         self._timer = timer
+
+
+def deepsleep(time_ms=None):
+    """The PC switches the board on again."""
+    code = standin_sleep.begin(time_ms)
+    sys.stdout.flush()
+    os._exit(code)
 
 
 standin_timer.pause = lambda ms: threading.Event().wait(ms / 1000)

@@ -1,10 +1,12 @@
 # Simulator code for virtual boards, never installed on a board: takes the place of MicroPython's `machine`.
 #
 # Pins print their changes. The watchdog switches the virtual board off where a real one restarts the board.
+# Deep sleep is the PC's business: it switches the board on again.
 
 import _standin
 import micropython
 import standin_pins
+import standin_sleep
 import standin_timer
 from umachine import *  # noqa: F403 - all of MicroPython's own
 
@@ -20,6 +22,10 @@ class WDT:
 
     def feed(self):
         _standin.alarm(self._seconds)
+
+
+def deepsleep(time_ms=None):
+    _standin.leave(standin_sleep.begin(time_ms))
 
 
 def _schedule(function, argument):
