@@ -132,7 +132,7 @@ def _draw_files(picolink: str, home: dict[str, str]) -> None:
     with Terminal([picolink, "run", str(_HERE / "examples/files.py")], home, 12) as board:
         board.until("advertising")
         with Terminal(["sh", "-c", f"{commands}; cat log.csv; sleep 60"], home, 12) as terminal:
-            draw(terminal.until("settings.json\n"), "example-files", "picolink copy")
+            draw(terminal.until(r",files/settings.json"), "example-files", "picolink copy")
 
 
 def main() -> None:

@@ -221,6 +221,11 @@ def test_engine_costs_on_a_virtual_board(tmp_path):
     assert rows["native"]["heap_into"] == 0 < rows["Python"]["heap_into"]
     for row in rows.values():
         assert row["whole"] > 0
+    native, python, by_json = report.load(tmp_path / "objects-virtual.json").rows
+    assert [native["module"], python["module"], by_json["module"]] == ["native", "Python", "json"]
+    assert native["bytes"] == python["bytes"] < by_json["bytes"]
+    assert native["both"] > 0
+    assert native["pack_heap"] < by_json["pack_heap"]
 
 
 def test_engine_costs_with_a_key_on_a_virtual_board(tmp_path):
