@@ -24,8 +24,7 @@ _FLAGS = (
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
-    # Hidden pages get a turn a minute after 1 s, not after 5 minutes.
-    "--enable-features=WebBluetooth,IntensiveWakeUpThrottling:grace_period_seconds/1",
+    "--enable-features=WebBluetooth",
     "--remote-debugging-port=0",
 )
 _LIMIT_S = 60

@@ -10,11 +10,13 @@ from picolink import key as keys
 from picolink_pc.radio.air import RadioSettings
 from web_room import (
     CONNECT,
+    COUNT,
     ECHO,
     EXCHANGE,
     KEY,
     REMOTE_CONTROL,
     ROOT,
+    TAKE_NUMBERS,
     TESTS,
     bluetooth,
     boards,
@@ -27,8 +29,6 @@ from web_room import (
 )
 
 pytestmark = pytest.mark.slow
-
-COUNT = TESTS / "programs/web_count.py"
 
 
 @pytest.mark.parametrize(("mtu", "interval_ms"), [(23, 15), (185, 30), (517, 48.75), (247, 60)])
@@ -85,20 +85,6 @@ def test_a_wrong_key_is_told_on_the_page(browser):
     run(main())
 
 
-async def numbers_go_on(page, least):
-    """From 0 on, none lost, none twice; and so far."""
-    await page.until(f"numbers.at(-1) >= {least}", 60)
-    got = await page.run("return numbers")
-    assert got == list(range(len(got)))
-
-
-TAKE_NUMBERS = """
-const link = window.link = await connect(options.bluetooth ? undefined : "Count", options);
-const numbers = (window.numbers = []);
-(async () => { for await (const number of link) numbers.push(number); })();
-"""
-
-
 @pytest.mark.parametrize("way", ["picolink web", "Web Bluetooth"])
 def test_a_hidden_page_keeps_its_link(browser, way):
     """Its own timers have a turn a second then, those of a worker have theirs. docs/web.md has 10 minutes."""
@@ -117,7 +103,9 @@ def test_a_hidden_page_keeps_its_link(browser, way):
         assert await page.run("return [document.hidden, link.stats.connections]") == [True, 1]
         await other.close()
         await page.do("Page.bringToFront")
-        await numbers_go_on(page, then + 20)
+        await page.until(f"numbers.at(-1) >= {then} + 20")
+        got = await page.run("return numbers")
+        assert got == list(range(len(got)))
 
     async def main():
         if way == "picolink web":

@@ -13,6 +13,7 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 REMOTE_CONTROL = ROOT / "examples/remote_control.py"
 ECHO = TESTS / "programs/web_echo.py"
+COUNT = TESTS / "programs/web_count.py"
 KEY = "picolink-key-" + "00" * 32 + "-190a55ad"
 ADDRESS = "28:CD:C1:00:02:01"
 
@@ -90,6 +91,13 @@ const { connections } = link.stats;
 await link.leave();
 const wrong = got.findIndex((m, i) => text(m) !== "message " + i);
 return { wrong, count: got.length, seconds, connections, told };
+"""
+
+
+TAKE_NUMBERS = """
+const link = window.link = await connect(options.bluetooth ? undefined : "Count", options);
+const numbers = (window.numbers = []);
+(async () => { for await (const number of link) numbers.push(number); })();
 """
 
 
