@@ -99,6 +99,7 @@ def test_both_ways_at_once(run, pair, stack, engines, mtu):
                 result = await finish(board, expected)
                 assert result["messages_received"] == expected
                 assert result["irq_errors"] == result["corrupt"] == 0
+                assert (result["rssi"] is None) == (board is a)  # who has scanned knows it
                 real = stack["micropython"] or "firmware" in stack  # which has its own
                 connected = [line for line in board.output if "event connected" in line]
                 assert real or f"MTU {mtu}" in connected[0]

@@ -116,6 +116,7 @@ def test_a_board_that_meets_is_found_and_found_again(room):
         await board.start(EXAMPLES / "same_program.py")
         side = Side("Twins", radio, timeout_ms=20_000)
         async with side.link as link:
+            assert -80 < link.stats["rssi"] < -30
             lamp = link.newest(1)
             lamp.send(True)
             await board.line(r"\[LED on\]")

@@ -8,7 +8,7 @@ class BlockingLink:
     engine: Literal["native", "python"]
     connected: bool
     channel: int
-    stats: dict[str, int]
+    stats: dict[str, Any]
 
     def __init__(self, name: str, radio: Any, options: dict[str, Any]) -> None: ...
     def open(self, timeout_ms: int | None = None) -> Self: ...

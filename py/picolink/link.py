@@ -61,7 +61,7 @@ class Link:
 
     Attributes: name, engine ("native" or "python"), connected (bool), channel (of the message last
     received), stats (a dict of counters: docs/protocol.md, "Errors and counters", and docs/reliability.md,
-    "What it tells").
+    "What it tells"; "rssi": dBm, int, or None).
     """
 
     def __init__(
@@ -326,6 +326,7 @@ class Link:
         if name == "stats":
             stats = self._policy.stats()
             stats["irq_errors"] = self._role.irq_errors
+            stats["rssi"] = self._role.rssi
             return stats
         if name == "connected":
             return self._policy.connection == lc.CONNECTED

@@ -28,7 +28,7 @@ class Link:
     engine: Literal["native", "python"]
     connected: bool
     channel: int
-    stats: dict[str, int]
+    stats: dict[str, Any]
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class _Role:
     TEND_MS = 20
     folder = ""
     irq_errors = 0
+    rssi = None
 
     def __init__(self, name: str, folder: Path, who: str) -> None:
         self.name = wire.checked_name(name)

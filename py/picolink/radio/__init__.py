@@ -14,6 +14,7 @@ TROUBLES    tuple of exceptions that establish() raises when it has to be tried 
 handle      int: of the connection; negative when there is none, or no longer one
 folder      str, where a partner is remembered, with a separator at its end; "": where the program runs
 irq_errors  int: exceptions that were kept from the caller of this radio
+rssi        int, dBm: how strong the other board was when this one found it last; None: not known
 serve(policy)   called once, before all else, by the link: with its picolink.policy.Policy, whose `transmit`
             this sets
 claim()     coroutine: the link opens. Raises RuntimeError when the radio can serve no other link now

@@ -97,6 +97,7 @@ class _Role:
     TEND_MS = _LOOK_MS
     folder = ""
     irq_errors = 0
+    rssi = None
 
     def __init__(self, name, radio):
         self.name = wire.checked_name(name)

@@ -91,6 +91,7 @@ class Central(Role):
                     name = self._name_of(result)
                     address = result.device.addr_type, bytes(result.device.addr)
                     if name == self.name and not self._policy.shuns(ticks_ms(), address):
+                        self.rssi = result.rssi
                         return address
                     if name not in (None, self.name) and len(others) < _OTHERS:
                         others.add(name)

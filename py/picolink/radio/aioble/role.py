@@ -85,6 +85,7 @@ class Role:
         self.identity = _identity()
         self.handle = -1
         self.irq_errors = 0
+        self.rssi = None
         self.ticks = 0
         self.interrupted = False  # by Ctrl-C, in the handler of Bluetooth events
         self._policy = None

@@ -35,6 +35,7 @@ class Central:
     TROUBLES = (OSError, asyncio.TimeoutError, MemoryError)
     TEND_MS = 20
     irq_errors = 0
+    rssi = None
 
     def __init__(self, name, radio):
         self.name = wire.checked_name(name)
@@ -112,6 +113,7 @@ class Central:
             name = advertised.local_name
             if name == self.name:
                 if not found.done() and not policy.shuns(ticks_ms(), device.address):
+                    self.rssi = advertised.rssi
                     found.set_result(device)
             elif name and len(others) < _OTHERS:
                 others.add(name)

@@ -13,7 +13,8 @@ def tell(what):
     print(what, time.time_ns() // 1_000_000)
 
 
-def on_event(event, _detail):
+def on_event(event, detail):
+    print(event, detail) if event != "connected" else None
     if event == "connected":
         tell("connected")
 
