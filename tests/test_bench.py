@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from picolink_pc.bench import docs, engine, heap, link, report, traffic
+from picolink_pc.bench import docs, engine, heap, link, meet, report, traffic
 from picolink_pc.boards import BoardError, Room
 from picolink_pc.percentile import percentile
 from picolink_pc.radio.air import RadioSettings
@@ -257,6 +257,15 @@ def test_a_short_run_looks_at_the_heap_of_both_boards(tmp_path):
     rows = report.load(tmp_path / "heap.json").rows
     assert [row["messages"] for row in rows] == list(range(200, 4001, 200))
     assert all(row[role] > 0 for row in rows for role in traffic.ROLES)
+
+
+@pytest.mark.slow
+def test_boards_meet_and_are_timed(tmp_path):
+    outcome = CliRunner().invoke(meet.meet, ["--meetings", "2", "--pairs", "2", "--out", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    rows = report.load(tmp_path / "meet.json").rows
+    assert [row["meetings"] for row in rows] == [2, 2, 2]
+    assert all(0 < row["p50"] <= row["most"] for row in rows)
 
 
 def test_results_get_into_the_pages_with_or_without_their_table_and_notes(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ def test_the_calls_that_help_names_are_there(capsys):
     assert {name for name in re.findall(r"picolink\.(\w+)", text) if hasattr(picolink, name)} == {
         "advertise",
         "connect",
+        "meet",
     }
     assert re.findall(r"picolink (\w+)$", text, re.MULTILINE) == ["doctor"] and "doctor" in cli.main.modules
 

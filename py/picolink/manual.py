@@ -1,7 +1,7 @@
 """What picolink.help() prints; loaded for that only."""
 
 TEXT = """\
-Messages between two boards, in order, none lost:
+Messages between two boards, none lost. On both: picolink.meet("A"); or on one
   async with picolink.advertise("A") as link:  the other: picolink.connect("A")
   await link.send({"t": 21.5})           bytes, str, objects; waits for room
   link.send_nowait("hello")              False when it would have to wait
