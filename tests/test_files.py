@@ -328,7 +328,7 @@ def test_nobody_receives(ends):
     async def deaf():
         async with ends.link("advertise") as link:
             async for message in link:
-                assert message[0] == files._OFFER
+                assert message[0] == files.OFFER
 
     play(deaf(), ends.send_in_vain("has to call picolink.receive_files"))
 
@@ -420,7 +420,7 @@ def test_hostile_answers_never_raise_or_wedge(ends, seed):
                     offer = await link.recv()
                 except picolink.LinkClosedError:
                     return
-                if offer[0] != files._OFFER:
+                if offer[0] != files.OFFER:
                     continue
                 number = struct.unpack_from("<BHI", offer)[1]
                 draw = random.Random(seed)
@@ -441,12 +441,12 @@ def test_hostile_answers_never_raise_or_wedge(ends, seed):
 def test_a_file_that_arrives_damaged_is_not_kept(ends):
     async def send():
         async with ends.link("connect") as link:
-            answers = files._port(link)
-            await answers.send(files._OFFER, 1, 4, b"log.csv")
-            assert (await answers.next(files._SENDER))[0] == files._HAVE
-            await answers.send(files._DATA, 1, 0, b"1234")
-            await answers.send(files._END, 1, 4, sha256(b"1235").digest())
-            assert b"damaged" in await answers.next(files._SENDER)
+            answers = files.port_of(link)
+            await answers.send(files.OFFER, 1, 4, b"log.csv")
+            assert (await answers.next(files.SENDER))[0] == files.HAVE
+            await answers.send(files.DATA, 1, 0, b"1234")
+            await answers.send(files.END, 1, 4, sha256(b"1235").digest())
+            assert b"damaged" in await answers.next(files.SENDER)
 
     play(ends.receive(), send())
     assert ends.there_is() == []

@@ -7,11 +7,11 @@ from pathlib import Path
 import picolink
 import pytest
 from picolink.blocking import BlockingLink
-from picolink.files import FileReceiver
 from picolink.link import Link
 from picolink.newest import Newest
 from picolink.policy import Policy
 from picolink.radio import bleak, memory
+from picolink.receiving import FileReceiver
 
 PACKAGE = Path(picolink.__file__).parent
 
@@ -61,7 +61,7 @@ def actual(function):
     [
         ("__init__.pyi", None, picolink),
         ("link.pyi", "Link", Link),
-        ("files.pyi", "FileReceiver", FileReceiver),
+        ("receiving.pyi", "FileReceiver", FileReceiver),
         ("newest.pyi", "Newest", Newest),
         ("blocking.pyi", "BlockingLink", BlockingLink),
         ("radio/bleak/__init__.pyi", None, bleak),

@@ -76,7 +76,7 @@ def receive_files(link, folder, allow=None, programs=False, give=False, progress
     progress: called as progress(name, done, size).
     While a file comes, it is beside the old one and ends in ".part".
     """
-    from .files import FileReceiver
+    from .receiving import FileReceiver
 
     return FileReceiver(link, folder, allow, programs, give, progress)
 
@@ -86,9 +86,9 @@ def fetch_file(link, name, path, progress=None, timeout_ms=None):
 
     name: there.   path: here.   The rest is as with send_file(); progress(name, done, size).
     """
-    from . import files
+    from . import receiving
 
-    return files.fetch_file(link, name, path, progress, timeout_ms)
+    return receiving.fetch_file(link, name, path, progress, timeout_ms)
 
 
 def try_program(path, within_ms=60_000):

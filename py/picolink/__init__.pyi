@@ -7,9 +7,9 @@ from typing import Any, Literal, Protocol
 from .blocking import BlockingLink
 from .errors import FileError as FileError
 from .errors import LinkClosedError as LinkClosedError
-from .files import FileReceiver
 from .link import Link as Link
 from .link import Message
+from .receiving import FileReceiver
 
 __version__: str
 

@@ -15,7 +15,7 @@ async def main(engine, folder):
     async with picolink.advertise("Files", engine=None if engine == "any" else engine) as link:
         receiving = asyncio.create_task(receive(link, folder))
         async for message in link:
-            print("got", message.decode())
+            print("got", message)
         await receiving
     print("closed")
 

@@ -34,7 +34,7 @@ async def main(role, how="handed over"):
     async with getattr(picolink, role)("Own", on_event=note, **options) as link:
         if role == "connect":
             for number in range(COUNT):
-                assert await link.recv() == str(number).encode()
+                assert await link.recv() == str(number)
             await link.send("thanks")
             await link.flush()  # close() would give up before the other board notices what it did to itself
         else:

@@ -8,7 +8,7 @@ import sys
 import time
 
 import picolink
-from picolink import files  # noqa: F401 - loaded before the heap is looked at
+from picolink import receiving  # noqa: F401 - loaded before the heap is looked at
 
 _PIECE = 1024
 _END = 1  # a channel
