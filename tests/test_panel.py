@@ -1,6 +1,7 @@
 """What a board declares: Python and JavaScript read the same; the gateway tells Home Assistant."""
 
 import json
+import random
 from pathlib import Path
 
 import engines
@@ -27,18 +28,70 @@ def test_python_reads_a_panel(case):
     assert read(case["panel"]) == {key: case[key] for key in case if key in ("items", "error")}
 
 
+def read_in_javascript(file):
+    """What came of each panel in a file, by its name; all that was printed."""
+    engines.product(TESTS.parent / "build/out/web/panel.js", "web")
+    done = engines.run(["node", TESTS / "web/panels.mjs", file], None)
+    lines = done.stdout.rstrip("\n").split("\n")
+    return {
+        name: json.loads(found) for name, _, found in (line.partition("\t") for line in lines)
+    }, done.stderr
+
+
 @pytest.fixture(scope="module")
 def in_javascript():
-    engines.product(TESTS.parent / "build/out/web/panel.js", "web")
-    done = engines.run(["node", TESTS / "web/panels.mjs", PANELS], None)
-    return dict(line.split("\t") for line in done.stdout.splitlines()), done
+    return read_in_javascript(PANELS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_javascript_reads_the_same(in_javascript, case):
-    found, done = in_javascript
-    expected = {key: case[key] for key in case if key in ("items", "error")}
-    assert json.loads(found.get(case["name"], "null")) == expected, done.stdout + done.stderr
+    found, errors = in_javascript
+    assert found.get(case["name"]) == {key: case[key] for key in case if key in ("items", "error")}, errors
+
+
+WORDS = (
+    "",
+    "x",
+    "sensor",
+    "joystick",
+    "°C",
+    "🚗" * 13,
+    "a" * 41,
+    "7",
+    "a/b",
+    "\n",
+    "\u2028",
+    '"\\',
+    "__proto__",
+)
+NUMBERS = (0, 1, -1, 14, 15, 10**9, 10**9 + 1, 2**40, 0.5, -2.5)
+
+
+def anything(rng, depth=2):
+    kind = rng.randrange(6 if depth else 4)
+    if kind == 4:
+        return [anything(rng, depth - 1) for _ in range(rng.randrange(3))]
+    if kind == 5:
+        return {rng.choice(WORDS[:6]): anything(rng, depth - 1) for _ in range(rng.randrange(3))}
+    return rng.choice((WORDS, NUMBERS, (True, False), (None,))[kind])
+
+
+def test_both_read_panels_with_random_mistakes_alike(tmp_path):
+    rng = random.Random(19)
+    right = CASES[0]["panel"]
+    cases = []
+    for number in range(3000):
+        items = [dict(item) for item in rng.sample(right, rng.randrange(4))]
+        for item in items:
+            if rng.random() < 0.3:
+                field = rng.choice([*item, "channel", "unit", "min", "zz", "__proto__"])
+                item[field] = anything(rng)
+        cases.append({"name": str(number), "panel": items if rng.random() < 0.95 else anything(rng)})
+    (tmp_path / "panels.json").write_text(json.dumps(cases))
+    found, errors = read_in_javascript(tmp_path / "panels.json")
+    expected = {case["name"]: read(case["panel"]) for case in cases}
+    assert found == expected, errors
+    assert 1000 < sum("items" in each for each in expected.values()) < 2500
 
 
 def test_a_panel_goes_through_the_air_and_a_broker_unchanged():
