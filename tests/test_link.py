@@ -18,6 +18,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 NUMBERS = PROGRAMS / "numbers.py"
 EXAMPLES = PROGRAMS.parents[1] / "examples"
 BOARD_B = pytest.param("B", marks=pytest.mark.board_central)
+MEETING = pytest.param(("meet", "meet"), marks=pytest.mark.board_central, id="meeting")  # a PC cannot
 PAIRS = [("native", "native"), ("python", "python"), ("native", "python"), ("python", "native")]
 
 
@@ -151,11 +152,12 @@ def test_a_slow_reader_slows_the_sender(run, pair, engines, slow):
 
 
 @pytest.mark.parametrize("engines", PAIRS[:2], ids="-".join)
-def test_a_radio_drop_loses_nothing_and_doubles_nothing(run, pair, engines):
+@pytest.mark.parametrize("roles", [("advertise", "connect"), MEETING], ids="-".join)
+def test_a_radio_drop_loses_nothing_and_doubles_nothing(run, pair, roles, engines):
     async def scenario():
         async with pair(engines) as (room, a, b):
-            await start(a, "advertise", send=2000, expect=2000, pause_ms=2)
-            await start(b, "connect", send=2000, expect=2000, pause_ms=2)
+            await start(a, roles[0], send=2000, expect=2000, pause_ms=2)
+            await start(b, roles[1], send=2000, expect=2000, pause_ms=2)
             await a.line("got 300")
             room.radio.in_range = False
             for board in (a, b):
