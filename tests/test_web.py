@@ -65,7 +65,7 @@ def test_picolink_js_is_small():
     sizes = {name: engines.product(WEB / name, "web").stat().st_size for name in MODULES}
     assert sizes["picolink.js"] <= 20 * KIB
     assert sizes["picolink-objects.js"] <= 4 * KIB
-    assert sizes["picolink-files.js"] <= 8 * KIB
+    assert sizes["picolink-files.js"] <= 6 * KIB
     assert "WebSocket" not in (WEB / "picolink.js").read_text()
 
 

@@ -289,6 +289,26 @@ const programs = {
     await close(a, b);
   },
 
+  async values_on_a_link_whose_program_never_commits() {
+    const [a, b] = await pair(new Air({ delayMs: 1 }), { commit: true, rxSize: 256, txSize: 256 });
+    const [there, here] = [a.newest(1), b.newest(1)];
+    for (let i = 0; i < 100; i++) {
+      there.send(i); // more than a ring holds
+      while ((await here.recv({ timeoutMs: 3000 })) !== i);
+    }
+    await close(a, b);
+  },
+
+  async a_channel_is_for_one_thing() {
+    const [a, b] = await pair(new Air());
+    a.newest(15);
+    await assert.rejects(sendFile(a, random(5), "name"), /channel 15 of this link is used for something else/);
+    const first = receiveFiles(b).next();
+    assert.throws(() => b.newest(15), RangeError);
+    await close(a, b);
+    await first;
+  },
+
   async an_event_handler_that_fails_ends_the_link() {
     const air = new Air();
     const fails = () => {

@@ -230,7 +230,7 @@ class Link {
   }
 
   commit() {
-    if (!this.#engine.commit()) throw new Error("this link was made without commit: true");
+    if (!this.#inside.messages.commit()) throw new Error("this link was made without commit: true");
     this.#ring();
   }
 

@@ -1,5 +1,6 @@
 // Files over a link: py/picolink/files.py, with bytes in memory where that has a file system. docs/files.md has
 // what goes over the air.
+import { taker } from "./picolink-newest.js";
 import { LinkClosedError, TimeoutError } from "./picolink.js";
 
 const CHANNEL = 15;
@@ -12,7 +13,6 @@ const PIECE = 1024; // bytes of a file in one message
 const NAME = 100, DEPTH = 5;
 const ANSWER_MS = 5000;
 const ANSWERS = 6; // so many missing ones in a row: nobody receives
-const LOOK_MS = 20;
 const NOBODY = "no answer: the program there has to call picolink.receive_files()";
 
 /** A file cannot be sent or received: the text says why. */
@@ -20,7 +20,6 @@ export class FileError extends Error {
   name = "FileError";
 }
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const encode = (text) => new TextEncoder().encode(text);
 const decode = (message) => new TextDecoder().decode(message.subarray(HEADER));
 const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -30,103 +29,48 @@ const numberOf = (message) => view(message).getUint16(1, true);
 const valueOf = (message) => view(message).getUint32(3, true);
 const anyNumber = () => crypto.getRandomValues(new Uint16Array(1))[0];
 
-/** Stands where a link reads messages, and takes out those of files. */
+/** What comes on the channel of files, for its two sides. */
 class Port {
-  static #ports = new WeakMap(); // of links
   receives = false;
-  #inside; // the link's
   #link;
-  #messages;
+  #inside; // the link's
   #boxes = [null, null];
-  #held = null; // a message that waits until the one before it is taken
-  #handed = false; // has the program got messages that it has not committed?
-  #closed = null; // why the link is over
-  #news = [() => {}, () => {}];
+  #held = null; // one for who receives, behind that in its box
   #sending = Promise.resolve();
 
   static of(link) {
-    if (!Port.#ports.has(link)) Port.#ports.set(link, new Port(link));
-    return Port.#ports.get(link);
+    link.inside.policy.checkOpen();
+    return taker(link.inside, CHANNEL, Port, () => new Port(link));
   }
 
   constructor(link) {
-    const { inside } = link;
-    inside.policy.checkOpen();
     this.#link = link;
-    this.#inside = inside;
-    this.#messages = inside.messages;
-    inside.messages = this;
-    if (inside.policy.commits) {
-      const commit = link.commit.bind(link);
-      link.commit = () => {
-        this.#handed = false;
-        commit();
-      };
-    }
-    this.#read();
+    this.#inside = link.inside;
   }
 
-  get channels() {
-    return this.#messages.channels; // of newest values
+  ready() {
+    return !this.#held;
   }
 
-  readable() {
-    while (!this.#held) {
-      const first = this.#messages.readable();
-      if (!first || (first & 15) !== CHANNEL) return first;
-      const [kind, message] = this.#messages.recv();
-      if (!(kind & 0x30) && message.length >= HEADER) this.#sort(message); // else nobody sends that
-    }
-    return 0;
-  }
-
-  recv() {
-    if (!this.readable()) return null;
-    this.#handed = true;
-    return this.#messages.recv();
-  }
-
-  #sort(message) {
+  take([first, message]) {
+    if (first & 0x70 || message.length < HEADER) return; // nobody sends that
     const side = message[0] >= HAVE ? SENDER : RECEIVER;
     if (side === RECEIVER && this.receives && this.#boxes[side]) {
-      this.#held = message;
+      if (!same(message, this.#boxes[side])) this.#held = message;
       return;
     }
     // Of answers, and of what nobody receives, only the last one counts: they never hold up the rest.
     this.#boxes[side] = message;
-    this.#news[side]();
-    // Else nothing comes any more when the ring is full; a file begins again by itself.
-    if (this.#inside.policy.commits && !this.#handed) this.#link.commit();
-  }
-
-  /** While the program does not read. */
-  async #read() {
-    try {
-      for (;;) {
-        await this.#inside.wait(() => this.readable());
-        await sleep(LOOK_MS); // there is one for the program, which others come behind
-      }
-    } catch (error) {
-      this.#closed = error;
-      for (const wake of this.#news) wake();
-    }
+    this.#inside.tell();
   }
 
   /** The next message for this side. */
-  async take(side, ms) {
-    const end = performance.now() + (ms ?? Infinity);
-    while (!this.#boxes[side]) {
-      if (this.#closed) throw this.#closed;
-      const left = end - performance.now();
-      if (left <= 0) throw new TimeoutError(`nothing within ${ms} ms`);
-      await new Promise((resolve) => {
-        const timer = left < Infinity ? setTimeout(resolve, left) : undefined;
-        this.#news[side] = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+  async next(side, timeoutMs) {
+    const come = () => {
+      this.#inside.messages.readable();
+      return this.#boxes[side];
+    };
+    await this.#inside.wait(come, timeoutMs);
     const message = this.#boxes[side];
     this.#boxes[side] = null;
     if (side === RECEIVER) this.#goOn();
@@ -136,9 +80,7 @@ class Port {
   #goOn() {
     const held = this.#held;
     this.#held = null;
-    if (!held) return;
-    this.#sort(held);
-    this.#inside.tell(); // who waits for a message looks again
+    if (held) this.take([0, held]);
   }
 
   receive(on) {
@@ -147,6 +89,7 @@ class Port {
   }
 
   look() {
+    this.#inside.messages.readable();
     const message = this.#boxes[SENDER];
     this.#boxes[SENDER] = null;
     return message;
@@ -166,7 +109,7 @@ class Port {
     await this.#link.flush({ timeoutMs });
     for (;;) {
       try {
-        const answer = about(number, await this.take(SENDER, ANSWER_MS));
+        const answer = about(number, await this.next(SENDER, ANSWER_MS));
         if (answer) return answer;
       } catch (error) {
         if (error instanceof TimeoutError) return null;
@@ -350,7 +293,7 @@ export async function* receiveFiles(link, options) {
   const receiver = new Receiver(port, options);
   try {
     for (;;) {
-      const file = await receiver.handle(await port.take(RECEIVER));
+      const file = await receiver.handle(await port.next(RECEIVER));
       if (file) yield file;
     }
   } catch (error) {
@@ -371,7 +314,7 @@ export async function fetchFile(link, name, { progress, maxSize, timeoutMs } = {
       await link.flush({ timeoutMs });
       try {
         for (;;) {
-          const message = await port.take(RECEIVER, ANSWER_MS);
+          const message = await port.next(RECEIVER, ANSWER_MS);
           missing = 0;
           if (message[0] === ABSENT && numberOf(message) === number) throw new FileError(decode(message));
           const file = await receiver.handle(message);

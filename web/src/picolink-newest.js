@@ -5,28 +5,53 @@ const NEWEST = 4, TOO_LARGE = 0x40; // of engine.js
 const HEADER = 4;
 const AHEAD = 16; // values on their way at once, at most
 
-/** The messages of an engine as who reads ordinary ones sees them: values come to their channels. */
-export class Sorter {
-  channels = new Map();
+/** Stands where a link reads from its engine, and hands over what comes on channels that are taken: py/picolink/sorting.py.
+ * A taker has ready(), whether it can take a message now, and take(message). */
+class Sorter {
+  takers = new Map();
   #engine;
+  #link;
+  #handed = false; // has the program got messages that it has not committed?
 
-  constructor(engine) {
-    this.#engine = engine;
+  constructor(link) {
+    this.#engine = link.messages;
+    this.#link = link;
   }
   readable() {
     for (;;) {
       const first = this.#engine.readable();
-      const channel = first && this.channels.get(first & 15);
-      if (!channel) return first;
-      channel.take(this.#engine.recv());
+      const taker = first && this.takers.get(first & 15);
+      if (!taker) return first;
+      if (!taker.ready()) return 0; // all that comes behind waits, too
+      const message = this.#engine.recv();
+      const { commits, bells } = this.#link.policy;
+      if (commits && !this.#handed) {
+        this.#engine.commit(); // else nothing comes any more when the ring is full
+        bells.wake();
+      }
+      taker.take(message);
     }
   }
   recv() {
     if (!this.readable()) return null;
     const message = this.#engine.recv();
-    this.readable(); // values behind it, for who waits for one
+    this.#handed = true;
+    this.readable(); // what is behind it is handed over, too
     return message;
   }
+  commit() {
+    this.#handed = false;
+    return this.#engine.commit();
+  }
+}
+
+/** Who takes this channel of a link, which make() makes if there is none; RangeError if it is not of this class. */
+export function taker(link, channel, kind, make) {
+  if (!(link.messages instanceof Sorter)) link.messages = new Sorter(link);
+  const { takers } = link.messages;
+  if (!takers.has(channel)) takers.set(channel, make());
+  if (takers.get(channel) instanceof kind) return takers.get(channel);
+  throw new RangeError(`channel ${channel} of this link is used for something else`);
 }
 
 /** The newest values of a link's side, for its policy.   channels: Newest objects. */
@@ -88,16 +113,11 @@ export function openChannel(link, channel) {
     throw new RangeError(`a channel is a number from 0 to 15, not ${channel}`);
   }
   const { policy } = link;
-  if (!policy.values) {
-    new Values(policy);
-    link.messages = new Sorter(link.messages);
-  }
-  const { channels } = link.messages;
-  if (!channels.has(channel)) {
-    channels.set(channel, new Newest(channel, policy, link));
-    policy.values.channels.push(channels.get(channel));
-  }
-  return channels.get(channel);
+  return taker(link, channel, Newest, () => {
+    const made = new Newest(channel, policy, link);
+    (policy.values ?? new Values(policy)).channels.push(made);
+    return made;
+  });
 }
 
 /** link.newest(channel): see picolink.d.ts. */
@@ -146,6 +166,10 @@ export class Newest {
     }, timeoutMs);
     this.#isNew = false;
     return this.#latest;
+  }
+
+  ready() {
+    return true;
   }
 
   take([first, bytes]) {
