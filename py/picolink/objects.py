@@ -5,7 +5,13 @@ Loaded only where there is no native module, or to say what is wrong with an obj
 
 import struct
 
-from .runtime import const
+try:
+    from micropython import const
+except ImportError:  # CPython
+
+    def const(value):
+        return value
+
 
 _TEXT = const(1)  # kinds of messages: flags.py
 _OBJECT = const(2)

@@ -467,7 +467,7 @@ class Board:
     def _take_stock(self) -> None:
         """At the end of a life: what has come of the peer's messages, read or unread."""
         had = dict(self._expected)
-        while message := self.engine.recv():
+        while message := self.engine.recv(True):
             number, life = NUMBER.unpack_from(message[1])
             had[life] = number + 1
             self.counts["messages lost unread with a board's memory"] += 1
@@ -536,7 +536,7 @@ class Board:
         if self._scheduler.now_us < not_before_us:
             self._do(self._read_next, not_before_us)
             return 0
-        message = self.engine.recv()
+        message = self.engine.recv(True)
         if message is None:
             self._reading = False
             self.policy.has_read(self._ticks())

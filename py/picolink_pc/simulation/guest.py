@@ -54,7 +54,7 @@ class Guest:
     def _step(self) -> None:
         if not self._board:
             return
-        while message := self._engine.recv():
+        while message := self._engine.recv(True):
             self.got.append(message[1])
         packet = bytearray(236)
         while size := self._engine.pull_into(packet, self._now_ms):
