@@ -10,8 +10,8 @@ build() { # build NAME BOARD MAKE-ARGUMENT...
     local work=$OUT/qemu/$1-build name=$1 board=$2
     shift 2
     rm -rf "$work"
-    # No frozen modules; the heap is a Pico's, more or less.
-    make -C "$port" -j"$JOBS" BOARD="$board" BUILD="$work" PYTHON="$VENV/bin/python" MICROPY_HEAP_SIZE=262144 \
+    # No frozen modules; the heap is a Pico's, with 64 KiB for the tests themselves.
+    make -C "$port" -j"$JOBS" BOARD="$board" BUILD="$work" PYTHON="$VENV/bin/python" MICROPY_HEAP_SIZE=327680 \
         MICROPY_MPYCROSS="$MPY_CROSS" MICROPY_MPYCROSS_DEPENDENCY= MPY_LIB_DIR="$NO_LIB" FROZEN_MANIFEST= "$@"
     mv "$work/firmware.elf" "$OUT/qemu/$name.elf"
 }
