@@ -34,15 +34,7 @@ class Board:
 
 
 def play(main):
-    async def with_air():
-        air = memory.Air()
-        try:
-            await main(air)
-        finally:
-            for role in list(air._roles):  # else a test that fails never ends
-                role.power_off()
-
-    virtual_time.run(with_air())
+    virtual_time.run(main(memory.Air()))
 
 
 async def open_all(*boards):
@@ -114,6 +106,36 @@ def test_pairs_of_other_names_and_a_third_of_the_same_one(keyed):
         assert not third.link.connected
         await third.link.close()
         await asyncio.gather(*(close_all(*pair) for pair in pairs))
+
+    play(main)
+
+
+def test_a_pair_stays_a_pair(monkeypatch, tmp_path):
+    """With remember=True a third board of the same name gets none of the two, also while one has no power."""
+    monkeypatch.setattr(memory._Role, "folder", "")
+
+    def board(air, address):
+        memory._Role.folder = f"{tmp_path}/{address}-"
+        board = Board(air, address, remember=True)
+        board.link._role.folder = memory._Role.folder
+        return board
+
+    async def main(air):
+        a, b = board(air, "a"), board(air, "b")
+        await open_all(a, b)
+        third = Board(air, "c")
+        for number in range(5):
+            await exchange(a, b, str(number))
+            await b.power_off()
+            await asyncio.sleep(5)
+            b = board(air, "b")
+            await b.open()
+        await exchange(a, b, "still")
+        assert not third.link.connected
+        assert third.link.stats["connections"] == 0
+        assert "refused" in [event for event, _ in third.told]
+        await close_all(a, b)
+        await third.link.close()
 
     play(main)
 

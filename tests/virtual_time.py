@@ -31,5 +31,12 @@ class _Loop(asyncio.SelectorEventLoop):
 
 def run(work: Coroutine, start_s: float = 0.0) -> object:
     """As asyncio.run().   start_s: what the clock shows when it begins."""
-    with asyncio.Runner(loop_factory=lambda: _Loop(start_s)) as runner:
-        return runner.run(work)
+    runner = asyncio.Runner(loop_factory=lambda: _Loop(start_s))
+    try:
+        result = runner.run(work)
+    except BaseException:
+        # Not its close(): that cancels what still runs, which links take for a drop, and waits for ever.
+        runner.get_loop().close()
+        raise
+    runner.close()
+    return result
