@@ -60,7 +60,8 @@ def test_bluetooth_is_switched_off_during_use(browser):
             await page.until("told.some((event) => event.startsWith('not found: no board named'))")
             await adapter.switch(on=True)
             result = await exchange
-            assert (result["wrong"], result["count"], result["connections"]) == (-1, 3000, 2)
+            assert (result["wrong"], result["count"]) == (-1, 3000)
+            assert result["connections"] > 1
 
     run(main())
 
@@ -141,7 +142,7 @@ def test_a_frozen_page_goes_on_where_it_was(browser):
             await board.line("disconnected")
             await page.do("Page.setWebLifecycleState", state="active")
             await page.until(logged("the browser had paused this page for"))
-            await page.until("page.link.stats.connections === 2")
+            await page.until("page.link.stats.connections > 1")
             await page.until(says("Connected to Count."))
             log = (
                 "return Array.from(document.querySelectorAll('#log .received'), (p) => Number(p.textContent))"
@@ -262,6 +263,8 @@ def test_a_file_of_100_kb_to_a_board_and_back_with_a_drop(browser):
             await asyncio.sleep(1)
             room.radio.drop()
             await board.line("new file: files/from a page.bin")
-            assert await work == [100_000, True, 100_000, 2]
+            *what, connections = await work
+            assert what == [100_000, True, 100_000]
+            assert connections > 1
 
     run(main())
