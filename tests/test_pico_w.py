@@ -7,7 +7,9 @@ for the Pico W: with one at hand, `picolink demo --firmware` does.
 
 import asyncio
 import dataclasses
+import io
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -599,9 +601,12 @@ def test_the_cpu_benchmark_tells_how_busy_boards_are_with_all_that_runs_on_them(
     )
     monkeypatch.setattr(cpu_firmware, "_PROGRAM", program)
     monkeypatch.setattr(cpu_firmware, "_MS", 200)
+    console = Console(file=io.StringIO(), width=200)
     cpu, link = cpu_firmware.measure(
-        Console(quiet=True), firmware, RadioSettings(), [("native", "send", None), ("native", None, None)]
+        console, firmware, RadioSettings(), [("native", "send", None), ("native", None, None)]
     )
+    (cpu_s,) = re.findall(r"s on the boards took \d+ s here, and (\d+) s of its CPU", console.file.getvalue())
+    assert int(cpu_s) > 0
     row = cpu.rows[0]
     assert (row["sender"], row["reader"], row["rate"]) == ("send", "nothing", 200)
     assert row["peripheral"] == pytest.approx(100, abs=2)
