@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from picolink_pc.boards import INTERPRETERS, play
-from picolink_pc.emulator.firmware import read_firmware
+from picolink_pc.emulator.firmware import read_firmware, with_picolink
 
 _LIMIT_S = 120
 """Generous: a test waits for what it expects, and fails by this only if that never comes."""
@@ -116,7 +116,7 @@ def stack(pytestconfig: pytest.Config) -> dict[str, object]:
     """Arguments for Room: the Bluetooth stack or firmware that pytest was given, or the stand-in."""
     stack = {name: pytestconfig.getoption(name) for name in ("micropython", "aioble")}
     if pytestconfig.getoption("firmware"):
-        stack["firmware"] = read_firmware(pytestconfig.getoption("firmware"))
+        stack["firmware"] = with_picolink(read_firmware(pytestconfig.getoption("firmware")))
     return stack | {"interpreter": pytestconfig.getoption("boards")}
 
 

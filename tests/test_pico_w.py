@@ -27,8 +27,8 @@ from picolink_pc.bench.link import link
 from picolink_pc.boards import BoardError, Room, play
 from picolink_pc.chaos import chaos
 from picolink_pc.demo import busy_percent
-from picolink_pc.emulator import CYCLE_COUNTER, Emulator, EmulatorError, packages
-from picolink_pc.emulator.firmware import Firmware, read_firmware
+from picolink_pc.emulator import CYCLE_COUNTER, Emulator, EmulatorError, filesystem, packages
+from picolink_pc.emulator.firmware import Firmware, read_firmware, with_picolink
 from picolink_pc.emulator.symbols import Symbols
 from picolink_pc.radio.air import RadioSettings
 from picolink_pc.run import run
@@ -37,6 +37,7 @@ from rich.console import Console
 
 pytestmark = pytest.mark.slow
 
+PICO_W = b"Pico W with RP2040"
 PICOLINK = Path(sys.executable).with_name("picolink")
 UNIT_TESTS = Path(__file__).parent / "emulator"
 GSPI = (Path(__file__).parent / "programs" / "gspi.py").read_text()
@@ -375,7 +376,7 @@ def made_up(tmp_path, firmware, *texts):
 
 
 def test_run_shows_what_emulated_boards_print(tmp_path, firmware):
-    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"picolink/__init__.py")
     hello, wrong = tmp_path / "hello.py", tmp_path / "wrong.py"
     hello.write_text("print('hello from', 'the board')\n")
     wrong.write_text("import nothing\n")
@@ -387,7 +388,7 @@ def test_run_shows_what_emulated_boards_print(tmp_path, firmware):
 
 
 def test_run_is_told_what_a_miss_of_the_flash_cache_costs(tmp_path, firmware):
-    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"picolink/__init__.py")
     program = tmp_path / "cycles.py"
     program.write_text(f"from machine import mem32\nprint(mem32[{CYCLE_COUNTER}])\n")
 
@@ -400,7 +401,7 @@ def test_run_is_told_what_a_miss_of_the_flash_cache_costs(tmp_path, firmware):
 
 
 def test_run_takes_one_kind_of_board(tmp_path, firmware):
-    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"picolink/__init__.py")
     arguments = ["--firmware", str(file), "--aioble", str(tmp_path), __file__]
     result = CliRunner().invoke(run, arguments)
     assert result.exit_code == 2
@@ -408,16 +409,29 @@ def test_run_takes_one_kind_of_board(tmp_path, firmware):
 
 
 def test_firmware_says_what_it_is(tmp_path, firmware):
-    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"picolink/__init__.py")
     assert read_firmware(file) == Firmware(file, None, has_picolink=True)
-    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"aioble/__init__.py")
     assert read_firmware(file) == Firmware(file, None, has_picolink=False)
+
+
+def test_stock_firmware_gets_picolink_on_its_filesystem(firmware, monkeypatch):
+    monkeypatch.setattr(filesystem, "PICO_W_BYTES", filesystem.PICO_BYTES)
+    stock = with_picolink(dataclasses.replace(firmware, has_picolink=False))
+    program = "import picolink.engine\nprint(picolink.__file__, picolink.engine.load()[1])\n"
+    assert output_of(stock, program) == ["/lib/picolink/__init__.mpy native"]
+    assert with_picolink(firmware) is firmware
+
+
+def test_firmware_of_a_pico_that_names_the_pico_w_is_none_for_it():
+    with pytest.raises(EmulatorError, match="is not MicroPython for a Pico W"):
+        read_firmware(products.firmware("RPI_PICO"))
 
 
 def test_firmware_that_the_emulator_cannot_run_is_refused(tmp_path, firmware):
     for file, message in (
         (firmware.path, "plain.uf2 is not MicroPython for a Pico W; the emulator has no other radio"),
-        (made_up(tmp_path, firmware, b"Pico W"), "has no aioble inside"),
+        (made_up(tmp_path, firmware, PICO_W), "has no aioble inside"),
         (tmp_path / "nowhere.uf2", r"cannot read .*nowhere\.uf2: No such file or directory"),
         (Path(__file__), r"test_pico_w\.py is not a UF2 file"),
     ):
@@ -574,7 +588,7 @@ def test_a_benchmark_counts_what_emulated_boards_carry(tmp_path, firmware, monke
     ],
 )
 def test_what_does_not_go_with_firmware_is_said(tmp_path, firmware, command, arguments, complaint):
-    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"picolink/__init__.py")
     result = CliRunner().invoke(command, [*arguments, "--firmware", str(file)])
     assert result.exit_code == 2
     assert complaint in result.output
@@ -637,7 +651,7 @@ asyncio.run(main())
 
 
 def test_an_emulated_pico_w_on_a_serial_port_finds_a_virtual_board(tmp_path, firmware):
-    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"aioble/__init__.py")
     program = tmp_path / "pico_a.py"
     program.write_text(ADVERTISE)
     capture = tmp_path / "air.btsnoop"
@@ -655,7 +669,7 @@ def test_an_emulated_pico_w_on_a_serial_port_finds_a_virtual_board(tmp_path, fir
 
 
 def test_a_pair_of_emulated_pico_ws_on_serial_ports_meets(tmp_path, firmware):
-    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"aioble/__init__.py")
     with Emulator(file, radio=True, pair=True) as pico, ThreadPoolExecutor() as threads:
         programs = zip(pico.ports, (PERIPHERAL, CENTRAL), strict=True)
         peripheral, central = (run.result() for run in [threads.submit(on_port, *each) for each in programs])
@@ -669,7 +683,7 @@ def on_port(port, program):
 
 
 def test_emulate_runs_a_program_on_a_pico_w_and_wants_one_for_virtual_boards(tmp_path, firmware):
-    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"aioble/__init__.py")
     script = tmp_path / "script.py"
     script.write_text(GSPI + "print(hex(start()))\n")  # only a Pico W's chip answers
     command = [PICOLINK, "emulate", file, script]
@@ -718,7 +732,7 @@ def test_functions_have_the_names_that_another_reader_of_elf_files_gives_them():
 
 
 def test_a_profile_wants_names(tmp_path, firmware):
-    file = made_up(tmp_path, firmware, b"Pico W", b"picolink/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"picolink/__init__.py")
     result = CliRunner().invoke(cpu, ["--profile", "--firmware", str(file)])
     assert (result.exit_code, "--profile needs" in result.output) == (2, True)
 
@@ -735,7 +749,7 @@ def test_a_board_that_logs_loses_no_message(firmware, monkeypatch, tmp_path):
     monkeypatch.setattr(logging, "_EVERY_MS", (0, 100))
     monkeypatch.setattr(logging, "Stack", lambda **_: traffic.Stack())
     monkeypatch.setattr(logging, "play", lambda work, _firmware: asyncio.run(work))
-    file = made_up(tmp_path, firmware, b"Pico W", b"aioble/__init__.py")
+    file = made_up(tmp_path, firmware, PICO_W, b"aioble/__init__.py")
     outcome = CliRunner().invoke(logging.logging, ["--firmware", str(file), "--out", str(tmp_path)])
     assert outcome.exit_code == 0, outcome.output
     rows = json.loads((tmp_path / "logging-firmware.json").read_text())["rows"]

@@ -101,10 +101,10 @@ _folder = click.Path(exists=True, file_okay=False, path_type=Path)
 def _read_firmware(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> object:
     if path is None:
         return None
-    from .emulator.firmware import read_firmware
+    from .emulator.firmware import read_firmware, with_picolink
 
     try:
-        return read_firmware(path)
+        return with_picolink(read_firmware(path))
     except BoardError as error:
         raise click.ClickException(str(error)) from None
 
@@ -115,7 +115,7 @@ firmware_option = click.option(
     callback=_read_firmware,
     help="Emulated Pico Ws that run this UF2 or ELF file, instead of virtual boards.",
 )
-"""The command gets what emulator.firmware.read_firmware returns, or None."""
+"""The command gets what emulator.firmware.with_picolink returns, or None."""
 
 
 def stack_options(command: Callable) -> Callable:

@@ -7,9 +7,10 @@ from pathlib import Path
 from .. import products
 from .errors import EmulatorError
 
-# The filesystem of MicroPython's RPI_PICO firmware: the last 1408 KiB of 2 MiB (its mpconfigboard.h).
+# The filesystem is at the end of the flash (mpconfigboard.h of MicroPython's boards).
 _FLASH_SIZE = 2 * 1024 * 1024
-_START = _FLASH_SIZE - 1408 * 1024
+PICO_BYTES = 1408 * 1024
+PICO_W_BYTES = 848 * 1024
 
 # For the unix port of MicroPython, which has the same littlefs. Arguments: image, start, folder.
 _MAKE = """
@@ -59,10 +60,10 @@ flash.file.close()
 """
 
 
-def write_files(flash: Path, files: dict[str, bytes]) -> None:
+def write_files(flash: Path, files: dict[str, bytes], size: int = PICO_BYTES) -> None:
     """Makes the flash file of a board that has these files and no others, for Emulator(..., flash=flash).
 
-    files: content by path on the board, such as "lib/_picolink.mpy".
+    files: content by path on the board, such as "lib/_picolink.mpy".   size: bytes of its filesystem.
     Needs the unix port of MicroPython that `make` builds.  Raises EmulatorError.
     """
     if not products.MICROPYTHON.exists():
@@ -77,7 +78,7 @@ def write_files(flash: Path, files: dict[str, bytes]) -> None:
             file.write_bytes(content)
         program = Path(name, "make.py")
         program.write_text(_MAKE)
-        command = [products.MICROPYTHON, program, flash, str(_START), folder]
+        command = [products.MICROPYTHON, program, flash, str(_FLASH_SIZE - size), folder]
         result = subprocess.run(command, check=False, capture_output=True, text=True)
     if result.returncode:
         raise EmulatorError(f"the board's filesystem could not be made: {result.stdout}{result.stderr}")

@@ -1,12 +1,15 @@
 """Firmware for emulated Pico Ws: what a file holds, and whether the emulator can run it."""
 
+import dataclasses
 import hashlib
 import struct
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import bytecode, products
 from ..uf2 import Uf2Error, make_rp2040, read_uf2
-from . import packages
+from . import filesystem, packages
 from .errors import EmulatorError
 
 _FLASH = range(0x10000000, 0x10000000 + 2 * 1024 * 1024)
@@ -21,7 +24,7 @@ _SEGMENT = struct.Struct("<8I")
 _LOADED = 1
 
 # MicroPython's names of the board, and of what is frozen into the firmware.
-_PICO_W = b"Pico W"
+_PICO_W = b"Pico W with RP2040"
 _PICOLINK = b"picolink/__init__.py"
 _AIOBLE = b"aioble/__init__.py"
 
@@ -66,6 +69,24 @@ def read_firmware(path: Path) -> Firmware:
         file = packages.FOLDER / f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}.uf2"
         file.write_bytes(make_rp2040(ranges))
     return Firmware(file, path if is_elf else None, _PICOLINK in image)
+
+
+def with_picolink(firmware: Firmware) -> Firmware:
+    """The same; without picolink inside, it is on the filesystem, as `picolink install` puts it there.
+
+    Raises EmulatorError.
+    """
+    if firmware.has_picolink:
+        return firmware
+    native = products.native_for("armv6m")
+    if native is None:
+        raise EmulatorError(f"there is no native module for armv6m here: {products.how_to_get('native')}")
+    files = {f"lib/picolink/{name}": content for name, content in bytecode.package().items()}
+    files["lib/_picolink.mpy"] = native.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        flash = Path(folder, "flash.bin")
+        filesystem.write_files(flash, files, filesystem.PICO_W_BYTES)
+        return dataclasses.replace(firmware, flash=flash.read_bytes())
 
 
 def _read_uf2(path: Path) -> list[tuple[int, bytes]]:
