@@ -138,12 +138,12 @@ class Loses(Engine):
 
     read = 0
 
-    def recv(self):
-        message = super().recv()
+    def recv(self, raw=False):
+        message = super().recv(raw)
         if message:
             self.read += 1
             if self.read == 5:
-                return super().recv()
+                return super().recv(raw)
         return message
 
 
@@ -153,8 +153,8 @@ class Doubles(Engine):
     read = 0
     again = None
 
-    def recv(self):
-        message, self.again = self.again or super().recv(), None
+    def recv(self, raw=False):
+        message, self.again = self.again or super().recv(raw), None
         if message:
             self.read += 1
             if self.read == 5:
