@@ -12,7 +12,8 @@ CFLAGS_EXTRA = -Wextra -Wno-unused-parameter -isystem $(MPY_DIR) -DPICOLINK_CRC3
 # There is no C library for loops that look like its functions.
 CFLAGS_EXTRA += -fno-tree-loop-distribute-patterns
 # Smaller again, without a cycle more for a packet.
-CFLAGS_EXTRA += -fno-reorder-blocks -fno-thread-jumps -fno-code-hoisting -fno-tree-scev-cprop -fno-jump-tables -frename-registers
+CFLAGS_EXTRA += -fno-reorder-blocks -fno-thread-jumps -fno-code-hoisting -fno-tree-scev-cprop -fno-jump-tables -frename-registers -fno-move-loop-invariants -fno-tree-dominator-opts
+CFLAGS_EXTRA += -fno-early-inlining -fipa-pta -fno-dse -fno-tree-pre -fno-ipa-sra
 ifeq ($(ARCH),rv32imc)
 CFLAGS_EXTRA += -idirafter $(NEWLIB)
 endif

@@ -25,6 +25,13 @@ static picolink_engine_t *engine_of(mp_obj_t self) {
  * nothing in between.
  */
 
+#if MICROPY_ENABLE_DYNRUNTIME
+/* Global, also where the whole module is one source: mpy_ld wants it so. */
+__attribute__((used)) mp_obj_full_type_t engine_type;
+#else
+extern const mp_obj_type_t engine_type;
+#endif
+
 /* -- arguments ------------------------------------------------------------------------------------------ */
 
 static mp_obj_t new_text(const char *text) {
@@ -287,6 +294,48 @@ static void copy(byte *to, const picolink_message_t *message) {
     }
 }
 
+/* Takes the next message: items[0] is its kind and channel, items[1] the message. False when there is none.
+ */
+static bool take(picolink_engine_t *engine, bool raw, mp_obj_t *items) {
+    picolink_message_t message;
+    while (picolink_peek(engine, &message)) {
+        size_t size = size_of(&message);
+        /* In one block also where the ring wraps. */
+        byte *data;
+        mp_obj_str_t *bytes = picolink_new_bytes(size, &data);
+        /* Only now: when memory runs out above, the message stays. And it may have been read there. */
+        if (!picolink_peek(engine, &message) || size_of(&message) != size) {
+            continue;
+        }
+        items[0] = MP_OBJ_NEW_SMALL_INT(message.kind_and_channel);
+        items[1] = MP_OBJ_FROM_PTR(bytes);
+        copy(data, &message);
+        uint32_t kind = message.kind_and_channel >> 4 & 3;
+        if (kind && !raw) {
+            mp_obj_t value = MP_OBJ_NULL;
+            if (kind == PICOLINK_OBJECT) {
+                const uint8_t *first = message.first;
+                value = picolink_unpack(data, size);
+                if (!picolink_peek(engine, &message) || message.first != first) {
+                    continue; /* it was read in there */
+                }
+            } else if (picolink_is_text(data, size)) {
+                bytes->base.type = &mp_type_str;
+                value = items[1];
+            }
+            if (value == MP_OBJ_NULL) {
+                picolink_release(engine);
+                items[1] = picolink_call(MP_QSTR_objects, MP_QSTR_value_of, 2, items);
+                return true;
+            }
+            items[1] = value;
+        }
+        picolink_release(engine);
+        return true;
+    }
+    return false;
+}
+
 /* recv(raw=False) */
 static mp_obj_t engine_recv(size_t n_args, const mp_obj_t *args) {
     picolink_engine_t *engine = engine_of(args[0]);
@@ -294,41 +343,10 @@ static mp_obj_t engine_recv(size_t n_args, const mp_obj_t *args) {
     if (!picolink_peek(engine, &message)) {
         return none();
     }
-    size_t size = size_of(&message);
-    /* In one block also where the ring wraps. */
-    byte *data;
-    mp_obj_str_t *bytes = picolink_new_bytes(size, &data);
-    mp_obj_t items[] = {MP_OBJ_NEW_SMALL_INT(0), MP_OBJ_FROM_PTR(bytes)};
+    mp_obj_t items[] = {MP_OBJ_NEW_SMALL_INT(0), MP_OBJ_NEW_SMALL_INT(0)};
     mp_obj_tuple_t *pair = MP_OBJ_TO_PTR(mp_obj_new_tuple(2, items));
-    /* Only now: when memory runs out above, the message stays. And it may have been read there. */
-    if (!picolink_peek(engine, &message) || size_of(&message) != size) {
-        return engine_recv(n_args, args);
-    }
-    pair->items[0] = MP_OBJ_NEW_SMALL_INT(message.kind_and_channel);
-    copy(data, &message);
-    uint32_t kind = message.kind_and_channel >> 4 & 3;
-    if (kind && (n_args < 2 || args[1] == mp_const_false)) {
-        mp_obj_t value = MP_OBJ_NULL;
-        if (kind == PICOLINK_OBJECT) {
-            const uint8_t *first = message.first;
-            value = picolink_unpack(data, size);
-            if (!picolink_peek(engine, &message) || message.first != first) {
-                return engine_recv(n_args, args); /* it was read in there */
-            }
-        } else if (picolink_is_text(data, size)) {
-            bytes->base.type = &mp_type_str;
-            value = MP_OBJ_FROM_PTR(bytes);
-        }
-        if (value == MP_OBJ_NULL) {
-            picolink_release(engine);
-            value = picolink_objects_call(MP_QSTR_value_of, 2, pair->items);
-            pair->items[1] = value;
-            return MP_OBJ_FROM_PTR(pair);
-        }
-        pair->items[1] = value;
-    }
-    picolink_release(engine);
-    return MP_OBJ_FROM_PTR(pair);
+    return take(engine, n_args > 1 && args[1] != mp_const_false, pair->items) ? MP_OBJ_FROM_PTR(pair)
+                                                                              : none();
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(engine_recv_obj, 1, 2, engine_recv);
 
@@ -383,21 +401,116 @@ static mp_obj_t engine_acknowledged(mp_obj_t self) {
 }
 
 static mp_obj_t engine_stats(mp_obj_t self) {
-#define STATS_NAME(name) #name " "
-    static const char names[] = PICOLINK_STATS(STATS_NAME);
     const picolink_stats_t *stats = picolink_stats(engine_of(self));
-    const uint32_t *value = (const uint32_t *)stats;
-    mp_obj_t dict = mp_obj_new_dict(sizeof(*stats) / sizeof(*value));
-    for (const char *name = names; *name; value++) {
-        size_t length = 0;
-        while (name[length] != ' ') {
-            length++;
-        }
-        mp_obj_dict_store(dict, mp_obj_new_str(name, length), mp_obj_new_int_from_uint(*value));
-        name += length + 1;
+    mp_obj_t values[sizeof(*stats) / sizeof(uint32_t)];
+    for (size_t i = 0; i < MP_ARRAY_SIZE(values); i++) {
+        values[i] = mp_obj_new_int_from_uint(((const uint32_t *)stats)[i]);
     }
-    return dict;
+    mp_obj_t tuple = mp_obj_new_tuple(MP_ARRAY_SIZE(values), values);
+    return picolink_call(MP_QSTR_flags, MP_QSTR_stats, 1, &tuple);
 }
+
+/* -- the type Path -------------------------------------------------------------------------------------- */
+
+/* What most messages of a link take, without a call of Python: see picolink.engine.new_path(). */
+typedef struct {
+    mp_obj_base_t base;
+    mp_obj_t engine;
+    mp_obj_t path; /* its bytes are `state` */
+    mp_obj_t next, have_read, wake;
+    mp_obj_t send[2], append[2]; /* what is returned when a message is queued, and who else is called */
+    mp_obj_t stop;               /* a StopIteration with the arguments stop_args */
+    mp_obj_t stop_args;
+    uint8_t *state;
+    bool ready; /* __anext__() has a message */
+} path_obj_t;
+
+enum { PATH_ARGUMENTS = 11 };
+enum { SENDS, READS, IDLE, BURST, CHANNEL }; /* places in `state` */
+
+static mp_obj_t path_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
+    if (n_args != PATH_ARGUMENTS || mp_obj_get_type(args[0]) != (const mp_obj_type_t *)&engine_type) {
+        mp_raise_msg(&mp_type_Exception, NULL); /* only picolink.link makes one */
+    }
+    mp_buffer_info_t state;
+    get_buffer(args[1], &state, MP_BUFFER_WRITE);
+    path_obj_t *self = m_malloc(sizeof(path_obj_t));
+    self->base.type = type;
+    memcpy(&self->engine, args, PATH_ARGUMENTS * sizeof(*args));
+    self->state = state.buf;
+    self->ready = false;
+    return MP_OBJ_FROM_PTR(self);
+}
+
+static MP_NOINLINE bool path_takes(path_obj_t *self, mp_obj_t *items) {
+    if (!self->state[READS] || !take(engine_of(self->engine), false, items)) {
+        return false;
+    }
+    self->state[CHANNEL] = MP_OBJ_SMALL_INT_VALUE(items[0]) & PICOLINK_CHANNEL_MAX;
+    return true;
+}
+
+static mp_obj_t path_anext(mp_obj_t self_in) {
+    path_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    mp_obj_t items[2];
+    if (!self->state[BURST] || !path_takes(self, items)) {
+        return mp_call_function_n_kw(self->next, 0, 0, NULL);
+    }
+    self->state[BURST]--;
+    ((mp_obj_tuple_t *)MP_OBJ_TO_PTR(self->stop_args))->items[0] = items[1];
+    self->ready = true; /* nothing can come before it is awaited */
+    return self_in;
+}
+
+/* Of what __anext__() returns; otherwise all messages that are here. */
+static mp_obj_t path_iternext(mp_obj_t self_in) {
+    path_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    if (self->ready) {
+        self->ready = false;
+        nlr_raise(self->stop);
+    }
+    mp_obj_t items[2];
+    if (path_takes(self, items)) {
+        return items[1];
+    }
+    if (self->state[IDLE]) {
+        mp_call_function_n_kw(self->have_read, 0, 0, NULL);
+    }
+    return MP_OBJ_STOP_ITERATION;
+}
+
+/* Queues a message. Python does what is not usual, and finds out what is wrong. */
+static mp_obj_t path_queue(size_t n_args, const mp_obj_t *args, const mp_map_t *kw, const mp_obj_t *ways) {
+    path_obj_t *self = MP_OBJ_TO_PTR(args[0]);
+    mp_obj_t channel = n_args > 2 ? args[2] : MP_OBJ_NEW_SMALL_INT(0);
+    mp_uint_t first = MP_OBJ_SMALL_INT_VALUE(channel);
+    mp_buffer_info_t message;
+    picolink_engine_t *engine = engine_of(self->engine);
+    if (self->state[SENDS] && !engine->ended && !kw->used && n_args <= 3 && mp_obj_is_small_int(channel) &&
+        first <= PICOLINK_CHANNEL_MAX && picolink_is_bytes(args[1], &message)) {
+        if (mp_obj_get_type(args[1]) == &mp_type_str) {
+            first |= PICOLINK_TEXT << 4;
+        }
+        if (picolink_send(engine, first, message.buf, message.len) == PICOLINK_SEND_QUEUED) {
+            if (self->state[IDLE]) {
+                self->state[IDLE] = false;
+                mp_call_function_n_kw(self->wake, 0, 0, NULL);
+            }
+            return ways[0];
+        }
+    }
+    return mp_call_function_n_kw(ways[1], n_args - 1, kw->used, args + 1);
+}
+
+static mp_obj_t path_send(size_t n_args, const mp_obj_t *args, mp_map_t *kw) {
+    return path_queue(n_args, args, kw, ((path_obj_t *)MP_OBJ_TO_PTR(args[0]))->send);
+}
+static MP_DEFINE_CONST_FUN_OBJ_KW(path_send_obj, 2, path_send);
+
+static mp_obj_t path_append(size_t n_args, const mp_obj_t *args, mp_map_t *kw) {
+    return path_queue(n_args, args, kw, ((path_obj_t *)MP_OBJ_TO_PTR(args[0]))->append);
+}
+static MP_DEFINE_CONST_FUN_OBJ_KW(path_append_obj, 2, path_append);
 
 /* -- the module ----------------------------------------------------------------------------------------- */
 
@@ -414,7 +527,7 @@ static mp_obj_t module_unpack(mp_obj_t data) {
     if (is_binary(data, &bytes)) {
         object = picolink_unpack(bytes.buf, bytes.len);
     }
-    return object != MP_OBJ_NULL ? object : picolink_objects_call(MP_QSTR_unpack, 1, &data);
+    return object != MP_OBJ_NULL ? object : picolink_call(MP_QSTR_objects, MP_QSTR_unpack, 1, &data);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(module_unpack_obj, module_unpack);
 
@@ -452,8 +565,17 @@ enum { FUNCTIONS = MP_ARRAY_SIZE(functions) };
 
 /* Global, also where the whole module is one source: mpy_ld wants it so. */
 __attribute__((used)) mp_map_elem_t engine_methods[2 + FUNCTIONS];
-__attribute__((used)) mp_obj_full_type_t engine_type;
 static MP_DEFINE_CONST_DICT(engine_locals, engine_methods);
+
+static const mp_obj_fun_builtin_fixed_t path_anext_obj = {{&mp_type_fun_builtin_1}, {._1 = path_anext}};
+__attribute__((used)) mp_obj_full_type_t path_type;
+__attribute__((used)) mp_map_elem_t path_methods[3];
+static MP_DEFINE_CONST_DICT(path_locals, path_methods);
+
+static void set_method(mp_map_elem_t *method, qstr name, const void *function) {
+    method->key = MP_OBJ_NEW_QSTR(name);
+    method->value = MP_OBJ_FROM_PTR(function);
+}
 
 __attribute__((used)) mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     MP_DYNRUNTIME_INIT_ENTRY
@@ -461,23 +583,27 @@ __attribute__((used)) mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, si
     picolink_objects_init();
 #define NAME(name, arguments, function) name,
     const uint16_t names[] = {METHODS(NAME)}; /* not static: a native module only knows them when it runs */
-    mp_map_elem_t *method = engine_methods;
-    method->key = MP_OBJ_NEW_QSTR(MP_QSTR_send);
-    method->value = MP_OBJ_FROM_PTR(&engine_send_obj);
-    method++;
-    method->key = MP_OBJ_NEW_QSTR(MP_QSTR_recv);
-    method->value = MP_OBJ_FROM_PTR(&engine_recv_obj);
+    set_method(&engine_methods[0], MP_QSTR_send, &engine_send_obj);
+    set_method(&engine_methods[1], MP_QSTR_recv, &engine_recv_obj);
     for (size_t i = 0; i < FUNCTIONS; i++) {
-        method++;
-        method->key = MP_OBJ_NEW_QSTR(names[i]);
-        method->value = MP_OBJ_FROM_PTR(&functions[i]);
+        set_method(&engine_methods[2 + i], names[i], &functions[i]);
     }
+    set_method(&path_methods[0], MP_QSTR_send, &path_send_obj);
+    set_method(&path_methods[1], MP_QSTR_append, &path_append_obj);
+    set_method(&path_methods[2], MP_QSTR___anext__, &path_anext_obj);
+    path_type.base.type = &mp_type_type;
+    path_type.flags = MP_TYPE_FLAG_ITER_IS_ITERNEXT;
+    path_type.name = MP_QSTR_Path;
+    MP_OBJ_TYPE_SET_SLOT(&path_type, make_new, path_make_new, 0);
+    MP_OBJ_TYPE_SET_SLOT(&path_type, iter, path_iternext, 1);
+    MP_OBJ_TYPE_SET_SLOT(&path_type, locals_dict, (void *)&path_locals, 2);
     engine_type.base.type = &mp_type_type;
     engine_type.name = MP_QSTR_Engine;
     MP_OBJ_TYPE_SET_SLOT(&engine_type, make_new, engine_make_new, 0);
     MP_OBJ_TYPE_SET_SLOT(&engine_type, attr, engine_attr, 1);
     MP_OBJ_TYPE_SET_SLOT(&engine_type, locals_dict, (void *)&engine_locals, 2);
     mp_store_global(MP_QSTR_Engine, MP_OBJ_FROM_PTR(&engine_type));
+    mp_store_global(MP_QSTR_Path, MP_OBJ_FROM_PTR(&path_type));
     mp_store_global(MP_QSTR_pack, MP_OBJ_FROM_PTR(&module_pack_obj));
     mp_store_global(MP_QSTR_unpack, MP_OBJ_FROM_PTR(&module_unpack_obj));
     MP_DYNRUNTIME_INIT_EXIT
@@ -493,12 +619,23 @@ static const mp_rom_map_elem_t engine_methods[] = {{MP_ROM_QSTR(MP_QSTR_send), M
                                                    {MP_ROM_QSTR(MP_QSTR_recv), MP_ROM_PTR(&engine_recv_obj)},
                                                    METHODS(METHOD)};
 static MP_DEFINE_CONST_DICT(engine_locals, engine_methods);
-static MP_DEFINE_CONST_OBJ_TYPE(engine_type, MP_QSTR_Engine, MP_TYPE_FLAG_NONE, make_new, engine_make_new,
-                                attr, engine_attr, locals_dict, &engine_locals);
+MP_DEFINE_CONST_OBJ_TYPE(engine_type, MP_QSTR_Engine, MP_TYPE_FLAG_NONE, make_new, engine_make_new, attr,
+                         engine_attr, locals_dict, &engine_locals);
+
+static MP_DEFINE_CONST_FUN_OBJ_1(path_anext_obj, path_anext);
+static const mp_rom_map_elem_t path_methods[] = {
+    {MP_ROM_QSTR(MP_QSTR_send), MP_ROM_PTR(&path_send_obj)},
+    {MP_ROM_QSTR(MP_QSTR_append), MP_ROM_PTR(&path_append_obj)},
+    {MP_ROM_QSTR(MP_QSTR___anext__), MP_ROM_PTR(&path_anext_obj)},
+};
+static MP_DEFINE_CONST_DICT(path_locals, path_methods);
+static MP_DEFINE_CONST_OBJ_TYPE(path_type, MP_QSTR_Path, MP_TYPE_FLAG_ITER_IS_ITERNEXT, make_new,
+                                path_make_new, iter, path_iternext, locals_dict, &path_locals);
 
 static const mp_rom_map_elem_t module_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__picolink)},
     {MP_ROM_QSTR(MP_QSTR_Engine), MP_ROM_PTR(&engine_type)},
+    {MP_ROM_QSTR(MP_QSTR_Path), MP_ROM_PTR(&path_type)},
     {MP_ROM_QSTR(MP_QSTR_pack), MP_ROM_PTR(&module_pack_obj)},
     {MP_ROM_QSTR(MP_QSTR_unpack), MP_ROM_PTR(&module_unpack_obj)},
 };

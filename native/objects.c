@@ -48,10 +48,9 @@ void picolink_objects_init(void) {
 
 #endif
 
-mp_obj_t picolink_objects_call(qstr name, size_t count, const mp_obj_t *args) {
+mp_obj_t picolink_call(qstr module, qstr name, size_t count, const mp_obj_t *args) {
     mp_obj_t package = mp_import_name(MP_QSTR_picolink, mp_const_none, MP_OBJ_NEW_SMALL_INT(0));
-    mp_obj_t module = mp_import_from(package, MP_QSTR_objects);
-    return mp_call_function_n_kw(mp_load_attr(module, name), count, 0, args);
+    return mp_call_function_n_kw(mp_load_attr(mp_import_from(package, module), name), count, 0, args);
 }
 
 mp_obj_str_t *picolink_new_bytes(size_t size, byte **data) {
@@ -220,7 +219,7 @@ void picolink_pack(picolink_packed_t *packed, mp_obj_t object) {
     }
     if (!done) {
         mp_buffer_info_t buffer;
-        mp_obj_t made = picolink_objects_call(MP_QSTR_pack, 1, &object);
+        mp_obj_t made = picolink_call(MP_QSTR_objects, MP_QSTR_pack, 1, &object);
         mp_get_buffer(made, &buffer, MP_BUFFER_READ);
         packed->kept = MP_OBJ_TO_PTR(made);
         packed->bytes = buffer.buf;

@@ -39,7 +39,7 @@ bool picolink_is_bytes(mp_obj_t value, mp_buffer_info_t *bytes);
 /* Whether it is UTF-8 for MicroPython. */
 bool picolink_is_text(const byte *bytes, size_t size);
 
-/* Calls a function of picolink.objects. */
-mp_obj_t picolink_objects_call(qstr name, size_t count, const mp_obj_t *args);
+/* Calls a function of a module of picolink. */
+mp_obj_t picolink_call(qstr module, qstr name, size_t count, const mp_obj_t *args);
 
 #endif

@@ -125,6 +125,7 @@ class Side:
         sent = self.policy.send_first(unhexlify(message), channel)
         if sent:
             self.policy.line.remove(self.place)
+            self.policy.set_path()
         return sent
 
     def recv(self):

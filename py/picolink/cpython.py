@@ -64,6 +64,9 @@ class Flag:
         self._is_set = True
         self._end()
 
+    def end(self):
+        self.set()
+
     def _end(self):
         if self._awaited and not self._awaited.done():
             self._awaited.set_result(None)

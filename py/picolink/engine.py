@@ -30,3 +30,28 @@ def codec():
     except (ImportError, ValueError):
         from .objects import pack, unpack
     return pack, unpack
+
+
+def new_path():
+    """What a link looks at for each message: a byte of each. Who uses them knows their places.
+
+    sends, reads: whether a message may go to the engine, and come from it, without a question.
+    idle: nothing was left to do in the last turn of the policy: who queues something wakes the next one.
+    burst: messages that may be read before others get a turn.   channel: of the message that was read last.
+    """
+    return bytearray(5)
+
+
+def native_path():
+    """The class of what does in one call what most messages need, or None: CPython has none.
+
+    Path(engine, path, anext, have_read, wake, sent, send, taken, send_nowait, end, arguments). It has
+    __anext__(), send(), which returns `sent`, and append(), send_nowait(), which returns `taken`; all else
+    they hand on to those given. And it iterates over the messages that are here, and then calls have_read().
+    wake() is called as Policy.wake.set() is.   end: a StopIteration; its arguments are a tuple of one.
+    """
+    try:
+        from _picolink import Path
+    except (ImportError, ValueError):
+        return None
+    return Path

@@ -33,3 +33,40 @@ BYTES = 0
 TEXT = 1
 OBJECT = 2
 NEWEST = 4  # added to one of the others: only the newest value counts
+
+# Of an engine, in the order of native/picolink.h; the last two are levels.
+COUNTERS = (
+    "messages_sent",
+    "messages_received",
+    "messages_acknowledged",
+    "packets_sent",
+    "packets_received",
+    "acks_alone",
+    "retransmitted",
+    "timeouts",
+    "gaps_resent",
+    "probes",
+    "gaps",
+    "duplicates",
+    "corrupt",
+    "malformed",
+    "stale",
+    "early",
+    "overruns",
+    "strangers",
+    "contradictions",
+    "dropped",
+    "opened",
+    "peer_restarts",
+    "resent",
+    "too_large",
+    "replayed",
+    "unproven",
+    "rtt_ms",
+    "flight_limit",
+)
+
+
+def stats(values):
+    """The stats() of an engine, a dict; the native engine asks for it, too.   values: as many as COUNTERS."""
+    return {COUNTERS[i]: values[i] for i in range(len(COUNTERS))}

@@ -17,9 +17,15 @@ _COUNTER = const(0xFFFFFFFF)
 _LEAVE_MS = const(3000)  # who does not take what is queued for so long does not get it
 _SHUT_MS = const(5000)  # hanging up takes less
 
+_SOON_MS = const(20)  # how exactly waits for a limited time end
 _LONG_MS = const(1 << 28)  # three days
 
 _LOST = "the connection was lost"
+
+# Places in Policy.path.
+_READS = const(1)
+_BURST = const(3)  # messages that may be read before others get a turn
+_CHANNEL = const(4)
 
 # Tasks of a link that have begun and are not over.
 _RUN = const(1)
@@ -79,7 +85,6 @@ class Link:
         engine_class, self.engine = engines.load(engine)
         session = int.from_bytes(os.urandom(4), "little") or 1
         self.name = role.name
-        self.channel = 0
         more = {"tx_size": tx_size, "rx_size": rx_size, "commit": commit}
         if key is not False:
             from . import key as keys
@@ -116,8 +121,8 @@ class Link:
         role.serve(policy)
         self._line = policy.line
         self._timeout_ms = timeout_ms
+        self._alarmed = Flag()  # for _tick()
         self._alarms = []  # of who waits for a limited time: [when it is over, what to set then]
-        self._burst = BURST  # messages that may be read before others get a turn
         self._tasks = []
         self._working = 0  # _RUN, _TICK
         self._is_awaited = False  # does somebody wait for self._readable?
@@ -125,6 +130,28 @@ class Link:
         self.send_nowait = policy.send_nowait
         for name in _METHODS:
             setattr(self, name, getattr(self, name))
+        self._path = path = policy.path
+        path[_BURST] = BURST
+        native = self.engine == "native" and engines.native_path()
+        self._fast = None  # a native Path
+        if native:
+            path[_READS] = True
+            end = StopIteration(None)
+            self._fast = fast = native(
+                self._engine,
+                path,
+                self.__anext__,
+                self._have_read,
+                self._wake.set,
+                DONE,
+                self.send,
+                True,
+                self.send_nowait,
+                end,
+                end.args,
+            )
+            self.send = fast.send
+            self.send_nowait = fast.append
 
     # -- opening and closing ------------------------------------------------------------------------------
 
@@ -217,29 +244,21 @@ class Link:
         link is closed, RuntimeError when it was not opened.
         """
         try:
-            if not self._line and self.send_nowait(message, channel):
+            if not self._line and self._policy.send_nowait(message, channel):
                 return DONE
         except Exception:  # noqa: S110
             pass  # it is for who awaits: raised again there
         return self._send_in_turn(message, channel, timeout_ms)
 
-    async def recv(self, timeout_ms=None):
-        """The next message, as it was sent: bytes, str or an object; its channel is link.channel.
+    def recv(self, timeout_ms=None):
+        """The next message, as it was sent: `await link.recv()` gives bytes, str or an object; its channel is
+        link.channel.
 
         Raises LinkClosedError after the last, and ValueError for one that is not what it says it is, and is
         gone then: no other picolink sends one. If cancelled, it has taken nothing. But see Link on
         asyncio.wait_for().
         """
-        burst = self._burst
-        message = burst and self._engine.recv()
-        if message:
-            self._burst = burst - 1
-        else:
-            await self._wait_message(LinkClosedError, timeout_ms)
-            message = self._engine.recv()
-        first, data = message
-        self.channel = first & 15
-        return data
+        return self._receive(LinkClosedError, timeout_ms)
 
     async def drain(self, timeout_ms=None):
         """Wait for a message, then iterate over all that are here: `for message in await link.drain()`.
@@ -247,23 +266,13 @@ class Link:
         Raises LinkClosedError after the last. Cheaper than `async for` at high rates.
         """
         await self._wait_message(LinkClosedError, timeout_ms)
-        return self._messages()
+        return self._fast if self._path[_READS] else self._messages()
 
     def __aiter__(self):
-        return self
+        return self._fast or self
 
-    async def __anext__(self):
-        # As recv(), in lines of its own: awaiting that would double the CPU time of a message.
-        burst = self._burst
-        message = burst and self._engine.recv()
-        if message:
-            self._burst = burst - 1
-        else:
-            await self._wait_message(StopAsyncIteration, None)
-            message = self._engine.recv()
-        first, data = message
-        self.channel = first & 15
-        return data
+    def __anext__(self):
+        return self._receive(StopAsyncIteration, None)
 
     def newest(self, channel):
         """A channel (int, 0 to 15) of which only the newest value counts, a picolink.newest.Newest: send(),
@@ -328,6 +337,8 @@ class Link:
             stats["irq_errors"] = self._role.irq_errors
             stats["rssi"] = self._role.rssi
             return stats
+        if name == "channel":
+            return self._path[_CHANNEL]
         if name == "connected":
             return self._policy.connection == lc.CONNECTED
         raise AttributeError(name)
@@ -344,10 +355,19 @@ class Link:
         finally:
             policy.leave_line(place)
 
-    async def _wait_message(self, ended, timeout_ms, readable=None):
-        """Wait until the engine has a message, or until `readable` says so. Raises `ended` after the last."""
+    # One coroutine for all of it: another one that it awaits would cost more than most messages do.
+    async def _receive(self, ended, timeout_ms, readable=None):
+        """The next message. With `readable`, only wait until that says so. Raises `ended` after the last."""
+        path = self._path
+        burst = path[_BURST]
+        if not readable:
+            message = burst and self._engine.recv()
+            if message:
+                path[_BURST] = burst - 1
+                path[_CHANNEL] = message[0] & 15
+                return message[1]
         until = None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
-        if not self._burst:
+        if not burst:
             await self._pause()  # before a message is taken: cancelled in here, none is lost
         policy = self._policy
         # The engine may change while this waits: picolink.sorting.
@@ -356,7 +376,7 @@ class Link:
                 self._check_readable(ended)
             elif self._engine.ended:
                 raise ended("the peer has closed the link")
-            self._burst = BURST
+            path[_BURST] = BURST
             policy.has_read(ticks_ms())
             left_ms = _LONG_MS if until is None else ticks_diff(until, ticks_ms())
             if left_ms <= 0:
@@ -371,6 +391,23 @@ class Link:
             finally:
                 self._is_awaited = False
                 self._read.set()
+        if readable:
+            return None
+        message = self._engine.recv()
+        path[_CHANNEL] = message[0] & 15
+        return message[1]
+
+    def _wait_message(self, ended, timeout_ms, readable=None):
+        """Wait until there is a message, or until `readable` says so. Raises `ended` after the last."""
+        return self._receive(ended, timeout_ms, readable or self._is_readable)
+
+    def _is_readable(self):
+        return self._engine.readable()  # another one, perhaps, than when the wait began
+
+    def _read_through(self, sorter):
+        """From now on messages come by way of this one, not straight from the engine."""
+        self._path[_READS] = False
+        self._engine = sorter
 
     def _tell_readers(self):
         """All who wait for a message look again."""
@@ -400,13 +437,14 @@ class Link:
         if ticks_diff(ticks_ms(), alarm[0]) >= 0:
             raise asyncio.TimeoutError
         self._alarms.append(alarm)
+        self._alarmed.end()
         try:
             await event.wait()
         finally:
             self._alarms.remove(alarm)
 
     async def _pause(self):
-        self._burst = BURST
+        self._path[_BURST] = BURST
         self._policy.has_read(ticks_ms())
         await sleep_ms(0)
 
@@ -414,8 +452,11 @@ class Link:
         recv = self._engine.recv
         while message := recv():
             first, data = message
-            self.channel = first & 15
+            self._path[_CHANNEL] = first & 15
             yield data
+        self._have_read()
+
+    def _have_read(self):
         self._policy.has_read(ticks_ms())
 
     # -- the connection -----------------------------------------------------------------------------------
@@ -500,12 +541,14 @@ class Link:
         role = self._role
         run = self._tasks[0]
         now = ticks_ms()
-        tend, ms, ready = role.tend, role.TEND_MS, lc.READY  # kept: each look would cost
+        tend, ready = role.tend, lc.READY  # kept: each look would cost
+        ms = role.TEND_MS
+        soon_ms = min(ms, _SOON_MS)
         try:
             while True:
                 tend()
                 before = now
-                await sleep_ms(ms)
+                await self._alarmed.wait(soon_ms if self._alarms or policy.connection < ready else ms)
                 now = ticks_ms()
                 away_ms = ticks_diff(now, before)
                 if away_ms > LOOK_MS:

@@ -25,6 +25,7 @@ class Values:
         self._send_nowait = policy.send_nowait
         self._send_first = policy.send_first
         policy.values = self
+        policy.set_path()
         # From now on ordinary messages leave room for values.
         policy.send_nowait = self.send_nowait
         policy.send_first = self.send_first
@@ -122,6 +123,7 @@ class Newest:
         kept = min(_AHEAD * (size + HEADER), most)
         if kept > self._kept:
             policy.reserve += kept - self._kept
+            policy.set_path()
             self._kept = kept
         self._kind = kind | fl.NEWEST
         self._value = payload

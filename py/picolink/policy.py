@@ -17,9 +17,13 @@ TICK_MS = const(10)  # how finely times are kept
 LOOK_MS = const(250)  # the longest from one turn to the next
 FULL_MS = const(2)  # how long the host stack gets when it is full: it says nothing when it has room again
 FULL_MAX_MS = const(4)  # or longer, while nothing leaves in that time: a turn costs more than a packet
-PASSING_MS = const(16)  # or still longer, while each packet that comes takes the next one along
+PASSING_MS = const(32)  # or still longer, while each packet that comes takes the next one along
 BURST = const(32)  # messages read in a row before others get a turn
 HANG_UP_MS = const(3000)  # longer than any supervision timeout: a host stack without an answer is stuck
+
+# Places in `path`.
+_SENDS = const(0)
+_IDLE = const(2)
 
 # What a turn says instead of a time.
 HANG_UP = const(-1)
@@ -110,6 +114,7 @@ class Policy:
     reserve: bytes of the ring that ordinary messages leave to them.
     flushes: int, tasks to be told, by `room`, of each message that is acknowledged.
     life, connection: states of picolink.lifecycle.
+    path: see picolink.engine.new_path().
     peer: the address at which the other board was met last; None when it was not found there.
     met: called when the boards have greeted each other, or None.
     commits: whether the program commits what it has read.
@@ -128,6 +133,7 @@ class Policy:
         self.transmit = None
         self.wake = wake
         self.line = []  # who waits in send(), in the order in which they came: see queue_up()
+        self.path = engines.new_path()
         self.heard_at = 0
         self.peer = None
         self.met = None
@@ -151,8 +157,8 @@ class Policy:
         self._size = 0  # of the packet that waits for the host stack
         self._sent_at = 0
         self._at_work = False  # is a turn under way?
-        self._idle = False  # was nothing left to do in the last turn?
         self._due_at = 0  # when the next turn comes, woken or not
+        self._most = -1  # bytes that may be pending when the first in line is woken; below 0: nobody waits
         self._flags = 0  # the engine's, left to the next turn by feed()
         self._passed = 0  # packets that feed() has handed over since the last turn
         self._full = False  # the host stack could not take the last packet
@@ -180,6 +186,7 @@ class Policy:
 
     def _link(self, event):
         self.life = lc.after(self.life, event)
+        self.set_path()
 
     def _connect(self, event):
         self.connection = lc.after(self.connection, event)
@@ -202,8 +209,8 @@ class Policy:
         if self.line and not self._may_overtake(message):
             return False
         taken = engine.send(message, channel)
-        if self._idle:
-            self._idle = False
+        if self.path[_IDLE]:
+            self.path[_IDLE] = False
             self.wake.set()
         return taken
 
@@ -212,16 +219,28 @@ class Policy:
         if self.life or self.engine.ended:
             self.check_open()
         taken = self.engine.send(payload, channel, kind)
-        if self._idle:
-            self._idle = False
+        if self.path[_IDLE]:
+            self.path[_IDLE] = False
             self.wake.set()
         return taken
 
     def wake_idle(self):
         """There is something to say. Handlers may call this."""
-        if self._idle:
-            self._idle = False
+        if self.path[_IDLE]:
+            self.path[_IDLE] = False
             self.wake.set()
+
+    def set_path(self):
+        """Something has changed that decides whether a message may go straight to the engine, or who is first
+        in line."""
+        self.path[_SENDS] = not (self.life or self.line or self.values)
+        if self.line:
+            # It waits for a quarter of the ring: a task's turn costs as much as ten messages. At most for the
+            # whole ring: a message that fills it needs less than HEADER bytes besides.
+            wanted = max(len(self.line[0][0]) + HEADER, self.tx_size // 4) + self.reserve
+            self._most = max(0, self.tx_size - wanted)
+        else:
+            self._most = -1
 
     def note(self, flags):
         """As if the engine had said so: for the next turn."""
@@ -234,6 +253,7 @@ class Policy:
         """
         place = payload_of(message)
         self.line.append(place)
+        self.set_path()
         return place
 
     def leave_line(self, place):
@@ -242,20 +262,12 @@ class Policy:
             if self.line[i] is place:
                 del self.line[i]
                 break
+        self.set_path()
         self._room.set()  # for the next in line
 
     def _may_overtake(self, message):
         """Whether it may be queued now: else a large message would wait for ever while small ones come."""
-        return self._lacks(len(payload_of(message)[0]) + HEADER) <= 0
-
-    def _lacks(self, more=0):
-        """Bytes that are missing until the first in line is woken, and has room behind `more` bytes.
-
-        It waits for a quarter of the ring: a task's turn costs as much as ten messages.
-        """
-        # At most the whole ring: a message that fills it needs less than HEADER bytes besides.
-        wanted = min(max(len(self.line[0][0]) + HEADER, self.tx_size // 4) + self.reserve, self.tx_size)
-        return wanted + more + self.engine.pending() - self.tx_size
+        return self.engine.pending() + len(payload_of(message)[0]) + HEADER <= self._most
 
     def check_open(self):
         """Raises LinkClosedError if nothing more can be sent, RuntimeError if open() was not called."""
@@ -499,7 +511,7 @@ class Policy:
             self._readable.set()
         if flags & fl.WRITABLE:
             self._progress_at = now
-            if self.flushes or (self.line and self._lacks() <= 0):
+            if self.flushes or self.engine.pending() <= self._most:
                 self._flags = fl.WRITABLE
                 return False
         if self._size:
@@ -515,11 +527,11 @@ class Policy:
             self._passed += 1
             self._sent_at = now
             self._size = 0
-            self._idle = True  # before it looks: what is queued from here on wakes the next turn
+            self.path[_IDLE] = True  # before it looks: what is queued from here on wakes the next turn
             if self.values_wait:
                 self.values.hand_over()
             self._size = self.engine.pull_into(self._packet, now)
-            self._idle = not self._size
+            self.path[_IDLE] = not self._size
         except OSError:
             pass  # full; what else it is, the next turn finds out
         except MemoryError:
@@ -527,7 +539,7 @@ class Policy:
 
     def has_read(self, now):
         """The program has read what was there: the peer may have to hear that there is room."""
-        if self._idle:
+        if self.path[_IDLE]:
             self._look(now)
 
     def _look(self, now):
@@ -550,6 +562,7 @@ class Policy:
         """
         self._connect(lc.BEGIN)
         engine = self.engine
+        path = self.path
         packet = self._packet
         transmit = self.transmit
         wait = LOOK_MS
@@ -561,7 +574,7 @@ class Policy:
             self._at_work = False
             now = yield wait
             self._at_work = True  # from here on feed() leaves everything to this turn
-            self._idle = False
+            path[_IDLE] = False
             wait = LOOK_MS
             if self.connection == READY:
                 self._connect(lc.START)
@@ -604,7 +617,7 @@ class Policy:
                 if full:
                     wait = self._pause_full(taken)
                 else:
-                    self._idle = True  # before it looks: what is queued from here on wakes it
+                    path[_IDLE] = True  # before it looks: what is queued from here on wakes it
                     wait = engine.wait(now)
                     if not 0 <= wait < LOOK_MS:
                         wait = LOOK_MS
@@ -652,7 +665,7 @@ class Policy:
         """Wake who waits for what the engine has said."""
         if flags & fl.READABLE:
             self._readable.set()
-        if flags & fl.WRITABLE and (self.flushes or (self.line and self._lacks() <= 0)):
+        if flags & fl.WRITABLE and (self.flushes or self.engine.pending() <= self._most):
             self._room.set()
         if flags > _ROUTINE:
             self._report_rare(flags)

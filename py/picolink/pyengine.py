@@ -14,6 +14,7 @@ from .flags import (
     BYE,
     CLOSED,
     CONTRADICTED,
+    COUNTERS,
     FORGOTTEN,
     GREETING,
     IDLE,
@@ -32,6 +33,7 @@ from .flags import (
     REFUSED,
     TOO_LARGE,
     WRITABLE,
+    stats,
 )
 
 try:
@@ -115,34 +117,6 @@ _DUE_BYE = const(3)
 
 _NOBODY = bytes(4)  # in the place of a session id
 
-_COUNTERS = (
-    "messages_sent",
-    "messages_received",
-    "messages_acknowledged",
-    "packets_sent",
-    "packets_received",
-    "acks_alone",
-    "retransmitted",
-    "timeouts",
-    "gaps_resent",
-    "probes",
-    "gaps",
-    "duplicates",
-    "corrupt",
-    "malformed",
-    "stale",
-    "early",
-    "overruns",
-    "strangers",
-    "contradictions",
-    "dropped",
-    "opened",
-    "peer_restarts",
-    "resent",
-    "too_large",
-    "replayed",
-    "unproven",
-)
 (
     _MESSAGES_SENT,
     _MESSAGES_RECEIVED,
@@ -338,7 +312,7 @@ class Engine:
         self.reason = 0
         self.partner = None
         self._flags = 0
-        self._count = [0] * len(_COUNTERS)
+        self._count = [0] * (len(COUNTERS) - 2)
         self._largest = 20  # bytes of a packet: what one ATT value can hold
         self._size = 20  # bytes of a packet that this side makes
         self._space = 8  # of these, for stream bytes
@@ -692,12 +666,7 @@ class Engine:
 
     def stats(self):
         """A dict of counters since construction, of "rtt_ms" (smoothed) and of "flight_limit" (packets)."""
-        stats = {}
-        for i in range(len(_COUNTERS)):
-            stats[_COUNTERS[i]] = self._count[i]
-        stats["rtt_ms"] = self._srtt8 >> 3
-        stats["flight_limit"] = self._limit
-        return stats
+        return stats(self._count + [self._srtt8 >> 3, self._limit])
 
     # -- handshake ----------------------------------------------------------------------------------------
 

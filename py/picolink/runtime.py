@@ -50,6 +50,11 @@ try:
             known = self._known
             known.ioctl = known._when_set
 
+        def end(self):
+            """As set(), at once: only for tasks. asyncio need not know it."""
+            self._is_set = True
+            self._go_on()
+
         def _wake(self, request, _flags):
             """As ioctl(). asyncio calls it while no task runs, so who waits is in the queue for sure."""
             if request != 3:
@@ -70,12 +75,15 @@ try:
             core._task_queue.push(task)
             return 1
 
-        async def wait(self, ms):
+        # A generator can be awaited, too, and asks asyncio for a time itself: a coroutine with sleep_ms() in
+        # it takes three calls more.
+        def wait(self, ms):
             """Until it is set, but not longer than this (int, ms); then it is not set any more."""
             if not self._is_set:
-                self._task = core.cur_task
+                self._task = task = core.cur_task
+                core._task_queue.push(task, ticks_add(ticks_ms(), ms))
                 try:
-                    await sleep_ms(ms)
+                    yield
                 finally:
                     self._task = None
             self._is_set = False

@@ -62,7 +62,7 @@ def taker(link, channel, kind):
     Raises ValueError when it is not of the class `kind`: a channel is for one thing only.
     """
     if not isinstance(link._engine, Sorter):
-        link._engine = Sorter(link)
+        link._read_through(Sorter(link))
     found = link._engine.takers.get(channel)
     if found is not None and not isinstance(found, kind):
         raise ValueError(

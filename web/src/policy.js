@@ -8,7 +8,7 @@ export const LOOK_MS = 250; // the longest from one turn to the next
 export const HANG_UP_MS = 3000; // a radio without an answer is stuck
 export const HANG_UP = -1; // what a turn says instead of a time
 
-const FULL_MS = 2, FULL_MAX_MS = 4, PASSING_MS = 16, HANDSHAKE_MS = 4500, UNPROVEN_MS = 2000, ALIVE_MS = 1000, WAITING_MS = 2000;
+const FULL_MS = 2, FULL_MAX_MS = 4, PASSING_MS = 32, HANDSHAKE_MS = 4500, UNPROVEN_MS = 2000, ALIVE_MS = 1000, WAITING_MS = 2000;
 const SILENCE_MS = 4500, STALL_MS = 4000, STALLS = 3, COMMIT_MS = 30, TOLD_MS = 150, LINGER_MS = 400;
 const GOODBYE_MS = 1000, AGAIN_MS = 10000, SHUN_MS = 5000, UNPROVEN_SHUN_MS = 500, SHUNNED = 4, AWAY_MS = 3000;
 const PAUSE_FIRST_MS = 20, PAUSE_MAX_MS = 500, VALUE_MS = 20;

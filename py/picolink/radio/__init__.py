@@ -23,7 +23,7 @@ establish() coroutine: connect. Calls policy.limit() for each step, policy.adopt
             connected, and policy.call() when the other one takes packets, which may come later
 hang_up()   coroutine: end the connection, also one that has just come. Returns whether it is over
 restart()   the radio's software is stuck: start it again
-tend()      called every TEND_MS (int, 20 at most) while the link is open
+tend()      called at least every TEND_MS (int) while the link is open
 
 Packets and signs of life that come are for policy.feed(), which may call `transmit`; after a drop it sets
 policy.wake.

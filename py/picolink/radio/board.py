@@ -2,7 +2,7 @@
 
 from ..runtime import const, sleep_ms
 
-_LIVES_MS = const(100)  # some calls of tend()
+_LIVES_MS = const(300)  # some calls of tend()
 
 
 class Board:

@@ -77,7 +77,7 @@ class Role:
 
     # A name, because a tuple in `except` takes memory.
     folder = ""
-    TEND_MS = 20
+    TEND_MS = 100
     TROUBLES = (OSError, asyncio.TimeoutError, GattError, DeviceDisconnectedError, MemoryError)
 
     def __init__(self, name):
