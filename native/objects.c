@@ -246,7 +246,7 @@ static mp_obj_t new_int(const picolink_item_t *item) {
     return mp_binary_op(MP_BINARY_OP_OR, high, low);
 }
 
-/* MP_OBJ_NULL: picolink.objects has to do it. */
+/* MP_OBJ_NULL: picolink.objects has to do it. Boards have no doubles: what those need takes flash. */
 static mp_obj_t new_float(const picolink_item_t *item) {
 #if MICROPY_ENABLE_DYNRUNTIME && UINTPTR_MAX == UINT32_MAX
     if (item->type != PICOLINK_FLOAT32 || !FLOAT) {
@@ -256,6 +256,13 @@ static mp_obj_t new_float(const picolink_item_t *item) {
     number->base.type = FLOAT;
     number->bits = item->low;
     return MP_OBJ_FROM_PTR(number);
+#elif !MICROPY_ENABLE_DYNRUNTIME && MICROPY_FLOAT_IMPL == MICROPY_FLOAT_IMPL_FLOAT
+    mp_float_t number;
+    if (item->type != PICOLINK_FLOAT32) {
+        return MP_OBJ_NULL;
+    }
+    memcpy(&number, &item->low, sizeof(number));
+    return mp_obj_new_float(number);
 #else
     float single;
     double number;

@@ -91,6 +91,19 @@ def test_native_and_python_engine_do_the_same(request, board):
     assert_engines_do_the_same(run(request.getfixturevalue(board)))
 
 
+@pytest.mark.parametrize("board", ["in_firmware", "as_module"])
+def test_native_and_python_objects_are_the_same(request, board):
+    program = """
+import _picolink
+from picolink import objects
+
+sent = {"t": 21.5, "n": [0, -1, 1 << 40], "on": True, "b": b"x", "s": "\u20ac" * 50, "none": None}
+for one, other in (_picolink, objects), (objects, _picolink):
+    print(other.unpack(one.pack(sent)) == sent)
+"""
+    assert run(request.getfixturevalue(board))(program) == "True\n" * 2
+
+
 def test_a_broken_vector_fails(in_firmware):
     (line,) = failures(run(in_firmware), "_picolink.Engine", ["vectors/broken.json"])
     assert line.startswith("FAILED vectors/broken.json: AssertionError")

@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define MICROPY_FLOAT_IMPL_FLOAT  1
+#define MICROPY_FLOAT_IMPL_DOUBLE 2
+#define MICROPY_FLOAT_IMPL        MICROPY_FLOAT_IMPL_DOUBLE
+
 typedef uint8_t byte;
 typedef int32_t mp_int_t; /* as on a Pico */
 typedef uint32_t mp_uint_t;
