@@ -5,7 +5,7 @@ import sys
 
 import picolink
 
-COUNT = 500
+COUNT = 250  # tasks, that a Pico W has room for
 
 
 async def main(role):
