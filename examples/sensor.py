@@ -30,8 +30,7 @@ async def measure_for_ever():
         else:
             left_out += 1
         while len(waiting) > MOST:
-            oldest = waiting.pop(0)
-            waiting[0]["left_out"] += 1 + oldest["left_out"]
+            waiting[1]["left_out"] += 1 + waiting.pop(0)["left_out"]
         number += 1
         await asyncio.sleep(EVERY_S)
 
