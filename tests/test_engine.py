@@ -68,6 +68,6 @@ def test_recorded_exchanges_can_be_played(kind, name, tmp_path):
 
 
 def test_constants_are_those_of_the_suite():
-    names = [name for name in vars(flags) if name.isupper()]
+    names = [name for name, value in vars(flags).items() if name.isupper() and isinstance(value, int)]
     assert len(names) == 28
     assert [getattr(engine_suite, name) for name in names] == [getattr(flags, name) for name in names]
