@@ -444,7 +444,7 @@ def test_firmware_that_the_emulator_cannot_run_is_refused(tmp_path, firmware):
 
 
 def test_an_elf_file_is_what_it_puts_into_flash(tmp_path):
-    code, data = b"code\0Pico W\0picolink/__init__.py\0" + bytes(500), b"data"
+    code, data = PICO_W + b"\0picolink/__init__.py\0" + bytes(500), b"data"
     segments = [
         (1, 0x10000, 0x10000000, 0x10000000, code),  # loaded where it is
         (1, 0x20000, 0x20000000, 0x10004000, data),  # copied to RAM when the program starts
