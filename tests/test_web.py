@@ -162,11 +162,12 @@ def test_constants_and_transitions_are_those_of_python():
     assert [tuple(vars(lifecycle)[name] for name in row) for row in rows] == list(lifecycle.TRANSITIONS)
     text = (ROOT / "web/src/engine.js").read_text()
     numbers = {name: int(number, 0) for name, number in names_of(r"\b([A-Z_]+) = (0x[0-9a-f]+|\d+)\b", text)}
-    named = {name: number for name, number in vars(flags).items() if name.isupper()}
+    named = {name: number for name, number in vars(flags).items() if isinstance(number, int)}
     assert {name: numbers.get(name) for name in named} == named
     header = (ROOT / "native/picolink.h").read_text()
     stats = re.search(r'const STATS =\n((?:  ".*\n)+)', text)[1]
     assert "".join(names_of(r'"(.*)"', stats)).split() == names_of(r"^    X\((\w+)\)", header)
+    assert list(flags.COUNTERS) == names_of(r"^    X\((\w+)\)", header)
     text = (ROOT / "web/src/wire.js").read_text()
     for name in ("SERVICE", "NOTIFY", "WRITE", "MTU", "NAME"):
         assert re.search(rf"\b{name} = \"?([\w-]+)", text)[1] == str(vars(wire)[name])

@@ -3,7 +3,7 @@
 // Firmware finds ROM functions by two-letter codes (RP2040 datasheet, 2.8.3 "Bootrom contents"). Each function
 // here is two instructions, `bkpt #n` and `bx lr`: the breakpoint calls the JavaScript below, which works on the
 // registers (r0.. are the arguments, r0 is the result) and adds the cycles that the chip's own routine would take,
-// to within some per cent. Float arithmetic is JavaScript's, rounded to 32 bits.
+// to within some per cent. Arithmetic with floats and doubles is JavaScript's, rounded to their bits.
 
 const VERSION = 3; // what RP2040 B2, the chip on every current Pico, reports
 const STACK_TOP = 0x20041f00;
@@ -15,8 +15,8 @@ const BX_LR = 0x4770;
 
 // Cycles of the chip's routines where no loop decides: bit operations and float arithmetic (datasheet, 2.8.3.2).
 const BIT_OPERATION_CYCLES = 20;
-const FLOAT_CYCLES = 70;
-const FLOAT_FUNCTION_CYCLES = 600;
+const FLOAT_CYCLES = { arithmetic: 70, functions: 600 };
+const DOUBLE_CYCLES = { arithmetic: 110, functions: 1700 };
 
 // How long writing to flash takes, typically (data sheet of the W25Q16JV, "AC electrical characteristics"): a page is
 // programmed in 0.4 ms, a sector of 4 KiB erased in 45 ms, a block of 64 KiB in 150 ms.
@@ -29,15 +29,33 @@ const BLOCK_CYCLES = 150 * CYCLES_PER_MS;
 
 const scratch = new DataView(new ArrayBuffer(8));
 
-function toFloat(bits) {
-  scratch.setUint32(0, bits);
-  return scratch.getFloat32(0);
-}
-
-function fromFloat(value) {
-  scratch.setFloat32(0, value);
-  return scratch.getUint32(0);
-}
+// Numbers in registers: how many each takes, and how it gets in and out.
+const float = {
+  registers: 1,
+  cycles: FLOAT_CYCLES,
+  read(cpu, at = 0) {
+    scratch.setUint32(0, cpu.registers[at]);
+    return scratch.getFloat32(0);
+  },
+  write(cpu, value) {
+    scratch.setFloat32(0, value);
+    cpu.registers[0] = scratch.getUint32(0);
+  },
+};
+const double = {
+  registers: 2,
+  cycles: DOUBLE_CYCLES,
+  read(cpu, at = 0) {
+    scratch.setUint32(0, cpu.registers[at + 1]);
+    scratch.setUint32(4, cpu.registers[at]);
+    return scratch.getFloat64(0);
+  },
+  write(cpu, value) {
+    scratch.setFloat64(0, value);
+    cpu.registers[1] = scratch.getUint32(0);
+    cpu.registers[0] = scratch.getUint32(4);
+  },
+};
 
 function reverseBits(value) {
   let reversed = 0;
@@ -139,13 +157,14 @@ function romFunctions(flash, startBootloader, flushCache) {
   };
 }
 
-/** Float functions by their offset in the table that firmware looks up as "SF". */
-function floatFunctions() {
-  const arithmetic = (operation, cycles = FLOAT_CYCLES) => (cpu) => {
-    cpu.registers[0] = fromFloat(operation(toFloat(cpu.registers[0]), toFloat(cpu.registers[1])));
+/** Functions of `number` by their offset in the table that firmware looks up as "SF" or "SD"; both are alike. */
+function numberFunctions(number, other) {
+  const calculation = (operation, cycles) => (cpu) => {
+    number.write(cpu, operation(number.read(cpu), number.read(cpu, number.registers)));
     cpu.cycles += cycles;
   };
-  const slow = (operation) => arithmetic(operation, FLOAT_FUNCTION_CYCLES);
+  const arithmetic = (operation) => calculation(operation, number.cycles.arithmetic);
+  const slow = (operation) => calculation(operation, number.cycles.functions);
   const long = (cpu) => (BigInt(cpu.registers[1]) << 32n) | BigInt(cpu.registers[0]);
   const setLong = (cpu, value) => {
     cpu.registers[0] = Number(BigInt.asUintN(32, value));
@@ -153,9 +172,9 @@ function floatFunctions() {
   };
   // The "fix" variants take the number of fraction bits behind the value.
   const toInt = (width, signed, fixed) => (cpu) => {
-    const scale = fixed ? 2 ** (cpu.registers[1] | 0) : 1;
-    setLong(cpu, toInteger(toFloat(cpu.registers[0]) * scale, width, signed));
-    cpu.cycles += FLOAT_CYCLES;
+    const scale = fixed ? 2 ** (cpu.registers[number.registers] | 0) : 1;
+    setLong(cpu, toInteger(number.read(cpu) * scale, width, signed));
+    cpu.cycles += number.cycles.arithmetic;
   };
   const toInt32 = (signed, fixed) => (cpu) => {
     const r1 = cpu.registers[1];
@@ -164,8 +183,8 @@ function floatFunctions() {
   };
   const fromInt = (read, fractionRegister) => (cpu) => {
     const scale = fractionRegister ? 2 ** (cpu.registers[fractionRegister] | 0) : 1;
-    cpu.registers[0] = fromFloat(Number(read(cpu)) / scale);
-    cpu.cycles += FLOAT_CYCLES;
+    number.write(cpu, Number(read(cpu)) / scale);
+    cpu.cycles += number.cycles.arithmetic;
   };
   const signed32 = (cpu) => cpu.registers[0] | 0;
   const unsigned32 = (cpu) => cpu.registers[0];
@@ -200,14 +219,12 @@ function floatFunctions() {
     0x74: toInt(64, false, false),
     0x78: toInt(64, false, true),
     0x7c: (cpu) => {
-      scratch.setFloat64(0, toFloat(cpu.registers[0]));
-      cpu.registers[1] = scratch.getUint32(0);
-      cpu.registers[0] = scratch.getUint32(4);
-      cpu.cycles += FLOAT_CYCLES;
+      other.write(cpu, number.read(cpu));
+      cpu.cycles += number.cycles.arithmetic;
     },
   };
 }
-const FLOAT_TABLE_SIZE = 0x80;
+const NUMBER_TABLE_SIZE = 0x80;
 
 /**
  * The ROM image and what its breakpoints do.
@@ -233,13 +250,15 @@ export function buildBootrom(flash, startBootloader, flushCache) {
 
   const functions = Object.entries(romFunctions(flash, startBootloader, flushCache));
   const functionTable = functions.map(([code, call]) => [code, addFunction(call)]);
-  const floats = floatFunctions();
   const missing = addFunction((cpu) => {
     throw new Error(`firmware called a ROM float function that the emulator lacks, from 0x${cpu.LR.toString(16)}`);
   });
-  const floatTable = Array.from({ length: FLOAT_TABLE_SIZE / 4 }, (_, i) =>
-    floats[4 * i] ? addFunction(floats[4 * i]) : missing,
-  );
+  const numberTable = (made) =>
+    Array.from({ length: NUMBER_TABLE_SIZE / 4 }, (_, i) => (made[4 * i] ? addFunction(made[4 * i]) : missing));
+  const numberTables = [
+    ['SF', numberTable(numberFunctions(float, double))],
+    ['SD', numberTable(numberFunctions(double, float))],
+  ];
 
   // r0: table of (code, 16-bit pointer) pairs, r1: code. Zero when it is not there.
   const lookup = addFunction((cpu) => {
@@ -265,13 +284,16 @@ export function buildBootrom(flash, startBootloader, flushCache) {
     return address;
   }
 
-  end += 4; // the word before the float table holds its length in words, two bytes ahead of it
-  const floatTableAddress = end;
-  rom.setUint8(floatTableAddress - 2, FLOAT_TABLE_SIZE / 4);
-  for (const pointer of floatTable) {
-    rom.setUint32(end, pointer, true);
-    end += 4;
-  }
+  const dataTable = numberTables.map(([code, pointers]) => {
+    end += 4; // the word before the table holds its length in words, two bytes ahead of it
+    const address = end;
+    rom.setUint8(address - 2, pointers.length);
+    for (const pointer of pointers) {
+      rom.setUint32(end, pointer, true);
+      end += 4;
+    }
+    return [code, address];
+  });
 
   rom.setUint32(0x00, STACK_TOP, true);
   rom.setUint8(0x10, 'M'.charCodeAt(0));
@@ -279,7 +301,7 @@ export function buildBootrom(flash, startBootloader, flushCache) {
   rom.setUint8(0x12, 1);
   rom.setUint8(0x13, VERSION);
   rom.setUint16(0x14, addTable(functionTable), true);
-  rom.setUint16(0x16, addTable([['SF', floatTableAddress]]), true);
+  rom.setUint16(0x16, addTable(dataTable), true);
   rom.setUint16(0x18, lookup, true);
 
   return {
