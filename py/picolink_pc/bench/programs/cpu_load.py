@@ -88,7 +88,7 @@ class _Connection:
 class _Connected(Central):
     async def establish(self):
         self.adopt(_Connection())
-        self._notify_handle = self._write_handle = _VALUE_HANDLE
+        self._peer_notify = self._peer_write = _VALUE_HANDLE
         self._policy.call(_Connection.mtu)
 
 
