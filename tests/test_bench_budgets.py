@@ -129,11 +129,14 @@ def test_the_sweep_computes_with_the_cycles_of_this_firmware(measured, name, tol
     assert now == pytest.approx(known, rel=tolerance), "run make firmware, then picolink bench costs"
 
 
-@pytest.mark.parametrize(("module", "name"), [("_picolink", "native"), ("picolink.pyengine", "python")])
-def test_the_calls_of_the_sweep_add_up_to_the_whole_way(pico, measured, module, name):
+# Python's calls depend on which names collide in MicroPython's tables, and other programs have other names.
+@pytest.mark.parametrize(
+    ("module", "name", "tolerance"), [("_picolink", "native", 0.15), ("picolink.pyengine", "python", 0.25)]
+)
+def test_the_calls_of_the_sweep_add_up_to_the_whole_way(pico, measured, module, name, tolerance):
     whole = engine.whole_way(pico.costs(module, MESSAGE, into=False))
     us = sum(full_packet(measured[name], MESSAGE))
-    assert us * table.RP2040_HZ / 1e6 == pytest.approx(whole, rel=0.15)  # without acknowledgements
+    assert us * table.RP2040_HZ / 1e6 == pytest.approx(whole, rel=tolerance)  # without acknowledgements
 
 
 def full_packet(cycles_of_calls, size):

@@ -381,8 +381,8 @@ def test_handlers_without_memory_cost_no_message(run, pair, engines):
 def test_events_that_are_switched_off_are_switched_on_again(run, pair):
     async def scenario():
         async with pair() as (_, a, b):
-            await start(a, "advertise", send=500, expect=500, pause_ms=5, off_ms=50)
-            await start(b, "connect", send=500, expect=500, pause_ms=5, off_ms=50)
+            await start(a, "advertise", send=500, expect=500, pause_ms=5, off_ms=300)
+            await start(b, "connect", send=500, expect=500, pause_ms=5, off_ms=300)
             await finish(a, 500)
             await finish(b, 500)
 

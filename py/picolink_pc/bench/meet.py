@@ -40,7 +40,7 @@ def meet(
     aioble: Path | None,
     out: Path | None,
 ) -> None:
-    """How long boards with the same program take to meet (picolink.meet).
+    """How long boards with the same program take to meet.
 
     \b
     picolink bench meet                 100 meetings of four pairs of virtual boards, in range of each other;
