@@ -338,10 +338,12 @@ def test_5000_messages_each_way_over_web_bluetooth_with_drops(browser):
     browser, run = browser
 
     async def main():
-        async with bluetooth(browser, ECHO, "Echo", name="Echo") as (room, page, _adapter, _board):
+        async with bluetooth(browser, ECHO, "Echo", name="Echo") as (room, page, _adapter, board):
             exchange = EXCHANGE.replace("COUNT", "5000")
             work = asyncio.create_task(page.run(script(exchange, bluetooth=True)))
-            await asyncio.sleep(1.5)
+            # Not before: the browser's emulation does not come back from a drop while it connects.
+            await board.line("connected")
+            await asyncio.sleep(1)
             room.radio.drop()
             result = await work
             assert (result["wrong"], result["count"]) == (-1, 5000)
@@ -356,9 +358,10 @@ def test_a_page_connects_to_a_board_that_meets(browser, tmp_path):
     meets.write_text(ECHO.read_text().replace("picolink.advertise", "picolink.meet"))
 
     async def main():
-        async with bluetooth(browser, meets, "Echo", name="Echo") as (room, page, _adapter, _board):
+        async with bluetooth(browser, meets, "Echo", name="Echo") as (room, page, _adapter, board):
             work = asyncio.create_task(page.run(script(EXCHANGE.replace("COUNT", "3000"), bluetooth=True)))
-            await asyncio.sleep(1)
+            await board.line("connected")
+            await asyncio.sleep(0.5)
             room.radio.drop()
             result = await work
             assert (result["wrong"], result["count"]) == (-1, 3000)
