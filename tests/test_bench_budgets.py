@@ -87,6 +87,15 @@ def test_cycles_of_a_message_through_the_link(way):
     assert within(found["cycles"], budget("link", way), growth=1.15)
 
 
+def test_a_link_with_a_key_is_measured_too():
+    with Emulator(products.firmware(BOARD)) as pico:
+        found = cpu.measure(pico, "native", "send", "async for", RadioSettings(interval_ms=15), True)
+    # A full packet with a key has 218 bytes of the stream, not 224.
+    assert found["rate"] == pytest.approx(
+        ceiling(RadioSettings(interval_ms=15), both_ways=True) * 218 / 224, rel=0.02
+    )
+
+
 def test_a_profile_adds_up_and_names_functions_of_both_languages(tmp_path):
     result = CliRunner().invoke(cpu.cpu, ["--profile", "--plot", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output

@@ -19,6 +19,7 @@ _ON_THE_WAY = 9  # packets that BTstack and the controller take: then they are f
 _FULL = 114  # EALREADY: what BTstack says then
 _WARM_UP_MS = 200
 _KEY = bytes(range(32))
+_NAME = "air"
 
 
 class _Namespace:
@@ -102,7 +103,8 @@ class _Air:
         if keyed:
             from picolink import key
 
-            self._peer = Engine(1, b"the peer", key=key.secret(_KEY), seed=key.seed(b"the peer"))
+            secret = key.of_link(key.secret(_KEY), _NAME)
+            self._peer = Engine(1, b"the peer", key=secret, seed=key.seed(b"the peer"))
         else:
             self._peer = Engine(1, b"the peer")
         self._peer.start(247, time.ticks_ms())
@@ -180,7 +182,7 @@ _READERS = {"async for": _async_for, "recv": _recv, "drain": _drain}
 async def _measure(counter, engine, sender, reader, packet_us, ms, keyed):
     _ble.stop = counter + 4
     keys = {"key": _KEY} if keyed else {}
-    link = Link(_Connected("air"), engine=engine, on_event=lambda _event, _detail: None, **keys)
+    link = Link(_Connected(_NAME), engine=engine, on_event=lambda _event, _detail: None, **keys)
     here = [0]
     air = _Air(packet_us, bool(reader), keyed)
     air.start()
