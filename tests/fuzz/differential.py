@@ -38,7 +38,7 @@ def build(
     name = f"{target}-sanitized" if sanitized else target
     sources = (HERE / f"fuzz_{target}.c", HERE / "side.c", *core)
     flags = host_engine.SANITIZERS if sanitized else ()
-    included = [HERE / "side.h", HERE / "fuzz_structured.c"]
+    included = [HERE / "check.h", HERE / "side.h", HERE / "fuzz_structured.c"]
     return c_engine.shared_library(folder / f"lib{name}.so", sources, flags, included)
 
 

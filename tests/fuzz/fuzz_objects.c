@@ -4,20 +4,11 @@
  * What is taken must be whole, and is packed, unpacked and packed again, which must give the same bytes. What
  * it may ask memory for is what the bytes justify: an item, a key or a value takes one of them or more.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "msgpack.h"
 #include "objects.h"
-
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: failed check: %s\n", __FILE__, __LINE__, #condition);                    \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 /* repack() without a result: picolink.objects would have had to look at the bytes, or at the object. */
 enum { REFUSED = -1, NOT_PACKED = -2 };

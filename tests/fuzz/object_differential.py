@@ -23,7 +23,8 @@ def build(sanitized: bool = False, folder: Path = FOLDER, sources: Iterable[Path
     micropython = HERE / "micropython"
     flags = ("-I", micropython, *(host_engine.SANITIZERS if sanitized else ()))
     made = folder / f"libobjects{'-sanitized' if sanitized else ''}.so"
-    return c_engine.shared_library(made, (target, *sources), flags, micropython.glob("py/*.h"))
+    included = (HERE / "check.h", *micropython.glob("py/*.h"))
+    return c_engine.shared_library(made, (target, *sources), flags, included)
 
 
 @cache

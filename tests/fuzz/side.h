@@ -3,23 +3,13 @@
  * can be written down for the Python engine to repeat.
  *
  * Struct, rings and packets each get a heap block of their own, so that AddressSanitizer sees the first byte
- * beyond. A failed check prints itself and aborts.
+ * beyond.
  */
 #ifndef PICOLINK_FUZZ_SIDE_H
 #define PICOLINK_FUZZ_SIDE_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "check.h"
 #include "picolink.h"
-
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: failed check: %s\n", __FILE__, __LINE__, #condition);                    \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 /* Whether all engines have a key, which a forger has not: each target says so. */
 extern const bool keyed;
