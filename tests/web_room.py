@@ -46,9 +46,15 @@ def reads(name, text):
     return f"document.querySelector('output[aria-label={name}]')?.textContent === {json.dumps(text)}"
 
 
-async def connected(browser, address, name="Robot"):
+async def plain(browser, address):
+    """A page on which nothing is connected."""
     page = await browser.open(address)
     await page.until("document.body.dataset.ready")
+    return page
+
+
+async def connected(browser, address, name="Robot"):
+    page = await plain(browser, address)
     await page.run(CONNECT)
     await page.until(says(f"Connected to {name}."))
     return page
@@ -69,13 +75,6 @@ def script(body, **options):
     return IN_PAGE.replace("OPTIONS", json.dumps(options)) + body
 
 
-async def plain(browser, address):
-    """A page on which nothing is connected."""
-    page = await browser.open(address)
-    await page.until("document.body.dataset.ready")
-    return page
-
-
 EXCHANGE = """
 const link = await connect(options.bluetooth ? undefined : "Echo", options);
 const got = [];
@@ -86,10 +85,9 @@ const receiving = (async () => {
 for (let i = 0; i < COUNT; i++) await link.send("message " + i);
 await receiving;
 const seconds = (performance.now() - began) / 1000;
-const text = (m) => typeof m === "string" ? m : new TextDecoder().decode(m);
 const { connections } = link.stats;
 await link.leave();
-const wrong = got.findIndex((m, i) => text(m) !== "message " + i);
+const wrong = got.findIndex((m, i) => m !== "message " + i);
 return { wrong, count: got.length, seconds, connections, told };
 """
 
