@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 PROGRAMS = Path(__file__).parent / "programs"
 NUMBERS = PROGRAMS / "numbers.py"
 EXAMPLES = PROGRAMS.parents[1] / "examples"
+HEAP = 500_000  # bytes: of a virtual board, whose pointers have 64 bits, about what a Pico W has
 BOARD_B = pytest.param("B", marks=pytest.mark.board_central)
 MEETING = pytest.param(("meet", "meet"), marks=pytest.mark.board_central, id="meeting")  # a PC cannot
 PAIRS = [("native", "native"), ("python", "python"), ("native", "python"), ("python", "native")]
@@ -337,8 +338,8 @@ def test_messages_that_the_restarted_peer_cannot_hold_are_reported(run, pair):
 def test_a_heap_used_up_at_random_moments_costs_no_message(run, pair, engine):
     async def scenario():
         async with pair((engine, engine)) as (room, a, b):
-            await a.start(PROGRAMS / "memory.py", "advertise", "100")
-            await b.start(PROGRAMS / "memory.py", "connect", "100")
+            await a.start(PROGRAMS / "memory.py", "advertise", "100", heap=HEAP)
+            await b.start(PROGRAMS / "memory.py", "connect", "100", heap=HEAP)
             await a.line("received some", timeout=60)
             room.radio.in_range = False
             await asyncio.sleep(3)

@@ -203,6 +203,18 @@ async def test_passive_scan_with_duplicates_filtered():
 
 
 @radio_test
+async def test_no_advertisement_is_kept_for_a_host_that_does_not_read():
+    async with two_hosts() as (_, central, peripheral):
+        await central.scan()
+        central.backlog = 1
+        await peripheral.advertise()
+        await asyncio.sleep(0.1)  # some advertisements
+        assert not [packet for packet in central.received if isinstance(packet, AdvertisingReport)]
+        central.backlog = 0
+        await central.next(AdvertisingReport)
+
+
+@radio_test
 async def test_the_advertising_interval():
     async with two_hosts() as (_, central, peripheral):
         await central.scan()

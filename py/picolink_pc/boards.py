@@ -157,9 +157,13 @@ class VirtualBoard(Board):
         if self._process and self._process.stdin:
             self._process.stdin.close()
 
-    async def start(self, program: str | os.PathLike, *args: str) -> None:
-        """Switch on and run the file `program` with `args`.  Raises BoardError if it runs already."""
-        await self._start(str(Path(program).resolve()), *args)
+    async def start(self, program: str | os.PathLike, *args: str, heap: int | None = None) -> None:
+        """Switch on and run the file `program` with `args`.  Raises BoardError if it runs already.
+
+        heap: bytes that MicroPython has; None: its own default, more than on a Pico.
+        """
+        options = () if heap is None else ("-X", f"heapsize={heap}")
+        await self._start(*options, str(Path(program).resolve()), *args)
 
     async def start_code(self, code: str) -> None:
         """Switch on and run `code`.  Raises BoardError if the board runs already."""

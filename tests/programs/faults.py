@@ -114,7 +114,7 @@ async def switch_off(mean_ms):
 async def hog(longest_ms):
     """Leave no heap for 1 to longest_ms ms, again and again: while others run, or while only handlers do."""
     while True:
-        await asyncio.sleep_ms(random.randint(1, 10 * longest_ms))
+        await asyncio.sleep_ms(random.randint(1, 20 * longest_ms))
         wait_ms = random.randint(1, longest_ms)
         busy = random.getrandbits(1)
         taken = _take_all()

@@ -6,7 +6,6 @@ After a MemoryError the program tries again; it allocates only where it is ready
 """
 
 import asyncio
-import gc
 import json
 import sys
 
@@ -15,8 +14,6 @@ import picolink
 
 SIZE = 18
 HOG_MS = 15
-HEAP = 100_000  # bytes free at the start: as on a Pico W, and quickly filled
-BLOCK = 2_000  # bytes
 
 
 async def send(link, count):
@@ -54,10 +51,6 @@ async def main(role, count, engine=None):
     count = int(count)
     faults.install({"locked": 12})
     link = getattr(picolink, role)("Memory", engine=engine)
-    gc.collect()
-    ballast = []
-    while gc.mem_free() > HEAP:
-        ballast.append(bytearray(BLOCK))
     async with link:
         faults.begin()
         hog = asyncio.create_task(faults.hog(HOG_MS))
@@ -65,7 +58,6 @@ async def main(role, count, engine=None):
         hog.cancel()
         await asyncio.sleep_ms(0)
         await link.flush()
-    del ballast
     print("stats", json.dumps(link.stats))
     print("faults", json.dumps(faults.counts()))
 

@@ -86,7 +86,8 @@ class RadioController(bumble_controller.Controller):
 
     The host's HCI packets (H4, with the type octet) go to `on_packet`; the controller's go to
     `host.on_packet`.  If the host has an attribute `backlog` (octets it has not taken yet), the controller
-    accepts no data from the air while that is high, as a real one does when its buffers are full.
+    accepts no data from the air while that is high, as a real one does when its buffers are full.  It keeps
+    no advertisement for a host that has not taken what came before.
     """
 
     hci_version = hci.HCI_VERSION_BLUETOOTH_CORE_5_2  # of the CYW43439
@@ -178,9 +179,14 @@ class RadioController(bumble_controller.Controller):
             asyncio.get_running_loop().call_soon(self.hci_sink.on_packet, packet)
 
     @property
+    def _host_backlog(self) -> int:
+        """Octets that the host has not taken yet."""
+        return getattr(self.hci_sink, "backlog", 0)
+
+    @property
     def host_has_room(self) -> bool:
         """Does the host take data at present?"""
-        return not self._for_host and getattr(self.hci_sink, "backlog", 0) < HOST_BACKLOG_LIMIT
+        return not self._for_host and self._host_backlog < HOST_BACKLOG_LIMIT
 
     def on_hci_command_packet(self, command: hci.HCI_Command) -> None:
         """An unknown command is answered, also a vendor's: a host may wait for it."""
@@ -272,7 +278,8 @@ class RadioController(bumble_controller.Controller):
 
     def on_advertisement(self, advertisement: Advertisement) -> None:
         """Another controller advertises: report it if scanning, answer it if connecting to that peer."""
-        if self.le_scan_enable and self.radio.hears(self.le_scan_window, self.le_scan_interval):
+        scans = self.le_scan_enable and not self._host_backlog
+        if scans and self.radio.hears(self.le_scan_window, self.le_scan_interval):
             self._report_advertisement(advertisement, advertisement.event_type, advertisement.data)
             if self.le_scan_type == 1 and advertisement.event_type in _SCANNABLE:
                 self._report_advertisement(advertisement, _EventType.SCAN_RSP, advertisement.scan_response)

@@ -395,7 +395,10 @@ class _BLE:
         else:
             try:
                 self._on_rare_message(op, length)
-            except MemoryError:  # not for the C stack, which has memory of its own: use what is kept for this
+            except MemoryError:
+                if op == ops.SCAN_RESULT:  # others follow, and faster than a full heap is searched for room
+                    return
+                # The C stack has memory of its own: use what is kept for this.
                 self._reserve = None
                 gc.collect()
                 self._on_rare_message(op, length)
