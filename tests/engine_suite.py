@@ -364,7 +364,10 @@ def nothing(_):
 
 
 class Wire:
-    """Two engines and what is in the air between them, in steps of 5 ms; a packet takes one step."""
+    """Two engines and what is in the air between them, in steps of 5 ms; a packet takes one step.
+
+    A step is longer where nothing happens, by what the engines' wait() says: emulated boards are slow.
+    """
 
     def __init__(self, a, b, mtu=247, now=0, per_step=4):
         self.sides = [a, b]
@@ -385,8 +388,8 @@ class Wire:
         for side in self.sides:
             side.start(self.mtu, self.now)
 
-    def step(self):
-        self.now = (self.now + 5) & 0x3FFFFFFF
+    def step(self, ms=5):
+        self.now = (self.now + ms) & 0x3FFFFFFF
         for i in (0, 1):
             engine = self.sides[i]
             arrived = self.air[i]
@@ -406,15 +409,32 @@ class Wire:
                 if not self.lost(data):
                     self.air[1 - i].append(data)
 
+    def until_next(self, left):
+        """ms until something happens, in steps of 5; at most `left`."""
+        if self.air[0] or self.air[1]:
+            return 5
+        for engine in self.sides:
+            wait = engine.wait(self.now)
+            if 0 <= wait < left:
+                left = wait
+        return max(5, (left + 4) // 5 * 5)
+
     def run(self, ms):
-        for _ in range(ms // 5):
-            self.step()
+        step = 5  # the caller may have done something
+        while ms >= 5:
+            self.step(step)
+            ms -= step
+            step = self.until_next(ms)
 
     def until(self, condition, what, ms=60000):
-        for _ in range(ms // 5):
+        left = ms
+        step = 5
+        while left >= 5:
             if condition():
                 return
-            self.step()
+            self.step(step)
+            left -= step
+            step = self.until_next(left)
         raise AssertionError(f"{what}: not within {ms} ms")
 
     def open(self):
@@ -443,8 +463,13 @@ class Healing(Wire):
         self.closed_at = None
         Wire.__init__(self, a, b)
 
-    def step(self):
-        Wire.step(self)
+    def until_next(self, left):
+        if self.closed_at is not None:
+            left = min(left, 1000 - (self.now - self.closed_at))
+        return Wire.until_next(self, left)
+
+    def step(self, ms=5):
+        Wire.step(self, ms)
         if CLOSED not in (self.sides[0].state, self.sides[1].state):
             self.closed_at = None
         elif self.closed_at is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from picolink_pc import c_engine
 
 FOLDER = c_engine.FOLDER / "sanitized"
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+SANITIZERS = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 SANITIZED = "PICOLINK_SANITIZED"  # in the environment: the path of the module with sanitizers
 
 

@@ -77,15 +77,16 @@ at("board").addEventListener("submit", async (event) => {
   noPanel();
   tell(`Connected to ${link.name}.`);
   setOpen(true);
+  let end = "The link is closed.";
   try {
     for await (const message of link) receive(message, link.channel);
-    tell("The link is closed.");
   } catch (error) {
-    tell(`The link has ended: ${error.message}.`);
+    end = `The link has ended: ${error.message}.`;
   }
+  controls.stop();
   await link.close();
   setOpen(false);
-  controls.stop();
+  tell(end);
 });
 
 function setOpen(open) {
