@@ -4,6 +4,7 @@ import http.server
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from board_suite import package_files
 from mpremote import mip
 from pico_firmware import AIOBLE, WITH_PICOLINK, write_plain_firmware
 from picolink_pc import advice, bootsel, device, products
 from picolink_pc import flash as flash_module
 from picolink_pc.bootsel import read_drive
-from picolink_pc.emulator import Emulator
+from picolink_pc.emulator import Emulator, write_files
 from serial import serial_for_url
 from test_install import EMPTY, READY, error_line, picolink
 
@@ -49,12 +51,21 @@ def pico(plain_firmware, tmp_path, drive):
         yield pico
 
 
+@pytest.fixture(scope="module")
+def ready_flash(tmp_path_factory):
+    """Flash of a board that passes for a Pico W with picolink and aioble: doctor calls it ready."""
+    flash = tmp_path_factory.mktemp("ready") / "flash.bin"
+    native = {"lib/_picolink.mpy": products.native_module("armv6m").read_bytes()}
+    stand_ins = {"lib/bluetooth.py": b""} | {f"lib/aioble/{name}": t.encode() for name, t in AIOBLE.items()}
+    write_files(flash, package_files() | native | stand_ins)
+    return flash
+
+
 @pytest.fixture
-def pico_w(pico):
-    """Passes for a Pico W with picolink and aioble: doctor calls it ready."""
-    assert picolink("install", "--port", pico.port).exit_code == 0
-    write(pico, {"/lib/bluetooth.py": ""} | {f"/lib/aioble/{name}": text for name, text in AIOBLE.items()})
-    return pico
+def pico_w(plain_firmware, ready_flash, tmp_path, drive):
+    flash = shutil.copy(ready_flash, tmp_path / "flash.bin")
+    with Emulator(plain_firmware, flash=flash, drive=drive) as pico:
+        yield pico
 
 
 def write(pico, files):
@@ -275,11 +286,8 @@ def test_an_old_micropython_is_told_where_there_is_a_newer_one():
     )
 
 
-def test_two_boards_with_different_versions_are_told(pico_w, plain_firmware, tmp_path):
-    with Emulator(plain_firmware, flash=tmp_path / "other.bin") as other:
-        picolink("install", "--port", other.port)
-        aioble = {f"/lib/aioble/{name}": text for name, text in AIOBLE.items()}
-        write(other, {"/lib/bluetooth.py": ""} | aioble)
+def test_two_boards_with_different_versions_are_told(pico_w, plain_firmware, ready_flash, tmp_path):
+    with Emulator(plain_firmware, flash=shutil.copy(ready_flash, tmp_path / "other.bin")) as other:
         both = ("--port", pico_w.port, "--port", other.port)
         assert picolink("doctor", *both).output.count("Ready.") == 2
         other.run("import os\nos.remove('/lib/picolink/__init__.mpy')")
