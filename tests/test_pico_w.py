@@ -630,6 +630,40 @@ def test_the_cpu_benchmark_tells_how_busy_boards_are_with_all_that_runs_on_them(
     assert link.rows == [{"engine": "native", "ms": 7, "up_ms": 8, "free": 9, "free_open": 10}]
 
 
+def test_the_cpu_benchmark_compares_what_messages_go_through(tmp_path, firmware, monkeypatch):
+    # Without a radio: boards that work 20 ms of 100 without messages, and 40 with them.
+    program = tmp_path / "peers.py"
+    program.write_text(
+        "import sys, time\n"
+        "_, through, period, ms = sys.argv[1:]\n"
+        "busy = 40 if int(period) else 20\n"
+        "print('open {}')\n"
+        "print('start {}')\n"
+        "for _ in range(3):\n"
+        "    work = time.ticks_add(time.ticks_ms(), busy)\n"
+        "    while time.ticks_diff(work, time.ticks_ms()) > 0:\n"
+        "        pass\n"
+        "    time.sleep_ms(100 - busy)\n"
+        "count = 10 if int(period) else 0\n"
+        'print(\'end {"sent": %d, "received": %d, "us": %d000}\' % (count, count, int(ms)))\n'
+    )
+    monkeypatch.setattr(cpu_firmware, "_PEERS", program)
+    monkeypatch.setattr(cpu_firmware, "_MS", 200)
+    monkeypatch.setattr(cpu_firmware, "THROUGH", {"frame": "a frame by hand on aioble"})
+    monkeypatch.setattr(cpu_firmware, "_PERIODS_MS", (0, 20))
+    found = cpu_firmware.measure_peers(Console(quiet=True), firmware, RadioSettings())
+    idle, busy = found.rows
+    assert (idle["through"], idle["sent"], idle["peripheral_cycles"]) == (
+        "a frame by hand on aioble",
+        0,
+        None,
+    )
+    assert idle["central"] == pytest.approx(20, abs=2)
+    assert busy["central"] == pytest.approx(40, abs=2)
+    assert (busy["sent"], busy["received"]) == (50, 50)
+    assert busy["central_cycles"] == pytest.approx(20 / 100 * 125e6 / 50, rel=0.2)
+
+
 SCAN = """
 start()
 host = Hci()

@@ -41,6 +41,14 @@ def case_names(engine: str, sender: str | None, reader: str | None) -> Row:
     return {"engine": engine, "sender": sender or "nothing", "reader": reader or "nothing"}
 
 
+def kind(settings: RadioSettings, keyed: bool) -> tuple[str, str]:
+    """What sets a result apart from the usual one: at the ends of its name and of its title."""
+    octets = settings.data_length
+    long_pdus = octets != RadioSettings.data_length
+    name = f"-{octets}-octets" * long_pdus + "-key" * keyed
+    return name, f", {octets}-octet PDUs" * long_pdus + ", with a key" * keyed
+
+
 def measure(
     pico: Emulator,
     engine: str,
@@ -78,6 +86,7 @@ def _publish(console: Console, results: list[Result], out: Path | None, plot: bo
 
 @click.command()
 @click.option("--interval", "interval_ms", type=float, default=15.0, show_default=True, help="In ms.")
+@click.option("--data-length", type=int, default=27, show_default=True, help="27 to 251, link-layer payload.")
 @pdus_per_event_option
 @click.option("--key", "keyed", is_flag=True, help="Of a link with a key.")
 @firmware_options
@@ -86,13 +95,20 @@ def _publish(console: Console, results: list[Result], out: Path | None, plot: bo
     is_flag=True,
     help="Where the CPU is, by function, with the native engine. With --firmware it needs FILE.elf.",
 )
+@click.option(
+    "--peers",
+    is_flag=True,
+    help="With --firmware: a message through picolink, through aioble alone and in a frame by hand.",
+)
 @report_options
 def cpu(
     interval_ms: float,
+    data_length: int,
     pdus_per_event: int | None,
     keyed: bool,
     firmware: "Firmware | None",
     profile: bool,
+    peers: bool,
     plot: bool,
     out: Path | None,
 ) -> None:
@@ -105,13 +121,17 @@ def cpu(
     picolink bench cpu --profile --plot  where the CPU is, by function, with pictures
     picolink bench cpu --firmware FILE.uf2
                                          all of the CPU, on two emulated Pico Ws with this firmware
+    picolink bench cpu --peers --firmware FILE.uf2
+                                         beside aioble alone, and beside a frame by hand
 
     Without --firmware, an emulated Pico runs the whole of picolink, link and asyncio included, with messages
     both ways at once. A timer's handler takes the place of radio, aioble and Bluetooth stack; its work is not
     counted, nor is theirs. With --firmware all of that is real and counted, and so are misses of the flash
     cache.
     """
-    settings = radio_settings(interval_ms=interval_ms, pdus_per_event=pdus_per_event)
+    settings = radio_settings(interval_ms=interval_ms, data_length=data_length, pdus_per_event=pdus_per_event)
+    if peers and (profile or keyed or not firmware):
+        raise click.UsageError("--peers goes with --firmware, and without --profile and --key")
     cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]
     if firmware:
         from . import cpu_firmware
@@ -120,7 +140,9 @@ def cpu(
         if profile and not firmware.elf:
             raise click.UsageError("--profile needs the ELF file of the firmware: a UF2 file has no names")
         try:
-            if profile:
+            if peers:
+                results = [cpu_firmware.measure_peers(console, firmware, settings)]
+            elif profile:
                 results = cpu_firmware.profile(console, firmware, settings, keyed)
             else:
                 results = cpu_firmware.measure(console, firmware, settings, cases, keyed)
@@ -158,12 +180,13 @@ def cpu(
                 )
     except EmulatorError as error:
         raise click.ClickException(str(error)) from None
+    suffix, of = kind(settings, keyed)
     result = Result(
-        name="cpu-emulated-key" if keyed else "cpu-emulated",
-        title=f"picolink on an emulated Pico: CPU at full rate both ways, {interval_ms:g} ms interval"
-        + (", with a key" if keyed else ""),
+        name=f"cpu-emulated{suffix}",
+        title=f"picolink on an emulated Pico: CPU at full rate both ways, {interval_ms:g} ms interval{of}",
         parameters={
             "interval_ms": interval_ms,
+            "data_length": data_length,
             "pdus_per_event": pdus_per_event,
             "message_bytes": 18,
             "ceiling": most,

@@ -14,7 +14,7 @@ from .. import emulated_time
 from ..boards import Room, play
 from ..emulator.symbols import Symbols
 from ..radio.air import RadioSettings, ceiling
-from .cpu import CASE_COLUMNS, case_names
+from .cpu import CASE_COLUMNS, case_names, kind
 from .cycles import RP2040_HZ
 from .report import Result, Row
 from .traffic import ROLES
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..emulator.firmware import Firmware
 
 _PROGRAM = Path(__file__).parent / "programs" / "whole_cpu.py"
+_PEERS = Path(__file__).parent / "programs" / "peers.py"
 _MS = 2000
 _BOOT_S = 30
 """Far more than connecting takes, of the boards' time."""
@@ -36,6 +37,20 @@ _FUNCTIONS = 25
 
 _CASE_S = 6
 """Of the boards' time: they start, connect, warm up and are measured."""
+
+THROUGH = {
+    "native": "picolink, native engine",
+    "python": "picolink, Python engine",
+    "aioble": "aioble alone",
+    "frame": "a frame by hand on aioble",
+}
+"""What messages can go through, for peers.py and for people."""
+
+_PERIODS_MS = (0, 20, 4)
+"""From one message to the next, 0: none.  With 20 no two of them are in one connection event of 15 ms."""
+
+_LOST = 0.02
+"""Of the messages sent: what may be on its way when the time begins and ends."""
 
 
 def measure(
@@ -64,8 +79,8 @@ async def _measure(
         Progress(*columns, console=console) as progress,
     ):
         for engine, sender, reader in progress.track(cases):
-            found = await _run(firmware, settings, engine, sender, reader, keyed)
-            rate = min(board["rate"] for board in found.values())
+            found = await _run(firmware, settings, _PROGRAM, *_arguments(engine, sender, reader, keyed))
+            rate = min(board["received"] for board in found.values())
             both = {role: board["cpu"] for role, board in found.items()}
             central = found["central"]
             rows.append(
@@ -80,25 +95,14 @@ async def _measure(
             )
             if engine not in [row["engine"] for row in links]:
                 links.append({"engine": engine, **central["link"]})
-    kind = "-key" * keyed + ("" if firmware.miss_cycles else "-without-misses")
-    with_key = ", with a key" * keyed
-    parameters = {
-        "firmware": firmware.path.name,
-        "miss_cycles": firmware.miss_cycles,
-        "interval_ms": settings.interval_ms,
-        "message_bytes": 18,
-        "ceiling": most,
-    }
-    notes = [
-        "All that runs on a Pico W: program, picolink, asyncio, aioble, Bluetooth stack, driver, interrupts.",
-        f"Emulated host, modelled controller; {firmware.miss_cycles} cycles for a miss of the flash cache.",
-        "--miss-cycles 0: as if there were no misses, a lower bound. Nothing here ran on hardware.",
-    ]
+    suffix, of = _kind(firmware, settings, keyed)
+    parameters = _parameters(firmware, settings) | {"ceiling": most}
+    notes = _notes(firmware)
+    interval = f"{settings.interval_ms:g} ms"
     return [
         Result(
-            name=f"cpu-firmware{kind}",
-            title=f"CPUs of emulated Pico Ws at full rate both ways, {settings.interval_ms:g} ms interval"
-            + with_key,
+            name=f"cpu-firmware{suffix}",
+            title=f"CPUs of emulated Pico Ws at full rate both ways, {interval} interval{of}",
             parameters=parameters,
             columns={
                 **CASE_COLUMNS,
@@ -110,8 +114,8 @@ async def _measure(
             notes=["Waiting for flash, and cycles: of the central.", *notes],
         ),
         Result(
-            name=f"cpu-firmware-link{kind}",
-            title="A link on an emulated Pico W: heap left, and time to connect" + with_key,
+            name=f"cpu-firmware-link{suffix}",
+            title=f"A link on an emulated Pico W: heap left, and time to connect{of}",
             parameters=parameters,
             columns={
                 "engine": "engine",
@@ -126,6 +130,85 @@ async def _measure(
     ]
 
 
+def measure_peers(console: Console, firmware: "Firmware", settings: RadioSettings) -> Result:
+    """What a message costs through picolink, aioble alone and a frame by hand.  Raises BoardError."""
+    return play(_measure_peers(console, firmware, settings), firmware)
+
+
+async def _measure_peers(console: Console, firmware: "Firmware", settings: RadioSettings) -> Result:
+    cases = [(through, period) for through in THROUGH for period in _PERIODS_MS]
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rows = []
+    with (
+        emulated_time.told(console, firmware, _CASE_S * len(cases)),
+        Progress(*columns, console=console) as progress,
+    ):
+        for through, period_ms in progress.track(cases):
+            found = await _run(firmware, settings, _PEERS, through, str(period_ms), str(_MS))
+            if not period_ms:
+                idle = {role: board["cpu"] for role, board in found.items()}
+            rows.append(_peer_row(through, found, idle))
+    suffix, of = _kind(firmware, settings, keyed=False)
+    return Result(
+        name=f"cpu-firmware-peers{suffix}",
+        title=f"Messages at an even rate on emulated Pico Ws, {settings.interval_ms:g} ms interval{of}",
+        parameters=_parameters(firmware, settings),
+        columns={
+            "through": "through",
+            "sent": "messages/s sent each way",
+            "received": "read",
+            **{role: f"% of CPU, {role}" for role in ROLES},
+            **{f"{role}_cycles": f"cycles for one sent and one read, {role}" for role in ROLES},
+        },
+        rows=rows,
+        notes=[
+            "Read: of the slower way. Cycles: beyond those of the idle connection; where all messages came.",
+            "aioble alone: notify() to notified(), write() to written() and read(); it keeps one value.",
+            "A frame by hand: struct and binascii.crc32, a number and a CRC-32; nothing is acknowledged.",
+            *_notes(firmware),
+        ],
+    )
+
+
+def _peer_row(through: str, found: dict[str, Row], idle: dict[str, float]) -> Row:
+    sent = min(board["sent"] for board in found.values())
+    received = min(board["received"] for board in found.values())
+    all_came = sent and received >= sent * (1 - _LOST)
+    return {
+        "through": THROUGH[through],
+        "sent": sent,
+        "received": received,
+        **{role: board["cpu"] for role, board in found.items()},
+        **{
+            f"{role}_cycles": (board["cpu"] - idle[role]) / 100 * RP2040_HZ / received if all_came else None
+            for role, board in found.items()
+        },
+    }
+
+
+def _kind(firmware: "Firmware", settings: RadioSettings, keyed: bool) -> tuple[str, str]:
+    name, title = kind(settings, keyed)
+    return name + ("" if firmware.miss_cycles else "-without-misses"), title
+
+
+def _parameters(firmware: "Firmware", settings: RadioSettings) -> dict[str, object]:
+    return {
+        "firmware": firmware.path.name,
+        "miss_cycles": firmware.miss_cycles,
+        "interval_ms": settings.interval_ms,
+        "data_length": settings.data_length,
+        "message_bytes": 18,
+    }
+
+
+def _notes(firmware: "Firmware") -> list[str]:
+    return [
+        "All that runs on a Pico W: program, picolink, asyncio, aioble, Bluetooth stack, driver, interrupts.",
+        f"Emulated host, modelled controller; {firmware.miss_cycles} cycles for a miss of the flash cache.",
+        "--miss-cycles 0: as if there were no misses, a lower bound. Nothing here ran on hardware.",
+    ]
+
+
 def profile(
     console: Console, firmware: "Firmware", settings: RadioSettings, keyed: bool = False
 ) -> list[Result]:
@@ -137,7 +220,7 @@ def profile(
 
     async def run() -> dict[str, Row]:
         with emulated_time.told(console, firmware, _CASE_S):
-            return await _run(sampled, settings, "native", "send", "async for", keyed)
+            return await _run(sampled, settings, _PROGRAM, *_arguments("native", "send", "async for", keyed))
 
     central = play(run(), sampled)["central"]
     symbols = Symbols(firmware.elf)
@@ -145,12 +228,12 @@ def profile(
     for address, count in central["samples"].items():
         functions[symbols.function(address)] += count
     total = functions.total()
+    suffix, of = _kind(firmware, settings, keyed)
     return [
         Result(
-            name="cpu-firmware-profile" + "-key" * keyed,
-            title="Where the CPU of an emulated Pico W is at full rate both ways, by function"
-            + ", with a key" * keyed,
-            parameters={"firmware": firmware.elf.name, "miss_cycles": firmware.miss_cycles, "samples": total},
+            name=f"cpu-firmware-profile{suffix}",
+            title=f"Where the CPU of an emulated Pico W is at full rate both ways, by function{of}",
+            parameters=_parameters(firmware, settings) | {"samples": total},
             columns={"function": "function", "share": "% of the busy time"},
             rows=[
                 {"function": name, "share": 100 * count / total}
@@ -159,27 +242,26 @@ def profile(
             notes=[
                 f"A look every {_SAMPLE_CYCLES:,} cycles, {total:,} in all; the most frequent functions.",
                 "The central; native engine, send and async for.",
-                f"{central['rate']:,.0f} messages/s received, {central['cpu']:.0f} % of the CPU.",
+                f"{central['received']:,.0f} messages/s received, {central['cpu']:.0f} % of the CPU.",
                 "Waiting for flash counts where it happens. Functions of the boot ROM count as the last one.",
             ],
         )
     ]
 
 
+def _arguments(engine: str, sender: str | None, reader: str | None, keyed: bool) -> tuple[str, ...]:
+    """Of whole_cpu.py."""
+    return engine, sender or "-", reader or "-", str(_MS), *("key",) * keyed
+
+
 async def _run(
-    firmware: "Firmware",
-    settings: RadioSettings,
-    engine: str,
-    sender: str | None,
-    reader: str | None,
-    keyed: bool,
+    firmware: "Firmware", settings: RadioSettings, program: Path, *arguments: str
 ) -> dict[str, Row]:
     """What each board has shown."""
     async with Room(settings, firmware=firmware) as room:
         boards = [room.board(role) for role in ROLES]
         for board in boards:
-            way = sender or "-", reader or "-"
-            await board.start(_PROGRAM, board.name, engine, *way, str(_MS), *("key",) * keyed)
+            await board.start(program, board.name, *arguments)
         shown = await asyncio.gather(*(_watch(board, firmware.miss_cycles) for board in boards))
         return dict(zip(ROLES, shown, strict=True))
 
@@ -194,8 +276,8 @@ async def _watch(board: "EmulatedBoard", miss_cycles: int) -> Row:
     waited = 100 * (board.process.misses - misses) * miss_cycles / RP2040_HZ / seconds
     samples = board.process.samples - samples
     end = await _told(board, "end")
-    rate = end["received"] / end["us"] * 1e6
-    return {"link": opened, "cpu": cpu, "misses": waited, "rate": rate, "samples": samples}
+    rates = {what: count / end["us"] * 1e6 for what, count in end.items()}
+    return {"link": opened, "cpu": cpu, "misses": waited, "samples": samples} | rates
 
 
 async def _told(board: "EmulatedBoard", kind: str) -> dict:
