@@ -9,8 +9,7 @@ RP2040, RP2350_ARM, RP2350_RISC_V, RP2350_ABSOLUTE = 0xE48BFF56, 0xE48BFF59, 0xE
 FLASH_BASE = 0x10000000
 
 WITH_PICOLINK = products.firmware("RPI_PICO")
-_PLAIN_IMAGE = products.OUT / "firmware" / "RPI_PICO" / "without_picolink" / "firmware.bin"
-
+_PLAIN_IMAGE = products.firmware_without("RPI_PICO")
 
 AIOBLE = {
     "__init__.py": "advertise = scan = Service = Characteristic = 1\n",

@@ -87,6 +87,12 @@ def test_cycles_of_a_message_through_the_link(way):
     assert within(found["cycles"], budget("link", way), growth=1.15)
 
 
+def test_installed_on_micropythons_own_firmware_a_message_costs_little_more():
+    with cpu.with_files() as pico:
+        found = cpu.measure(pico, "native", "send", "async for", RadioSettings(interval_ms=15))
+    assert within(found["cycles"], budget("link", "send, async for"), growth=1.15)
+
+
 def test_a_link_with_a_key_is_measured_too():
     with Emulator(products.firmware(BOARD)) as pico:
         found = cpu.measure(pico, "native", "send", "async for", RadioSettings(interval_ms=15), True)

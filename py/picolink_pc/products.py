@@ -54,6 +54,11 @@ def firmware(build: str) -> Path:
     return OUT / "firmware" / f"picolink-{version('picolink')}-{build}.uf2"
 
 
+def firmware_without(build: str) -> Path:
+    """The image of the same firmware without picolink, which `make firmware` builds beside it."""
+    return OUT / "firmware" / build / "without_picolink" / "firmware.bin"
+
+
 def compiler(board: str) -> str:
     """What compiled that firmware, such as "GCC 12.2.1": CPU cycles depend on it.
 

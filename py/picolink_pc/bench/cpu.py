@@ -1,6 +1,9 @@
 """`picolink bench cpu`: how busy picolink keeps a board's CPU at the radio's full rate."""
 
+import contextlib
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from .. import products
 from ..boards import BoardError
-from ..emulator import CYCLE_COUNTER, Emulator, EmulatorError
+from ..emulator import CYCLE_COUNTER, Emulator, EmulatorError, write_files
+from ..emulator.firmware import installed_files
 from ..radio.air import RadioSettings, ceiling, value_rate_in_events
 from ..run import firmware_options, pdus_per_event_option, radio_settings
+from ..uf2 import make_rp2040
 from .cycles import RP2040_HZ
 from .report import Result, Row, new_console, publish, report_options
 
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
     from ..emulator.firmware import Firmware
 
 _PROGRAM = Path(__file__).parent / "programs" / "cpu_load.py"
+_BOARD = "RPI_PICO"
+_FLASH_BASE = 0x10000000
+_ON_FILES = "native .mpy"
 _PACKET = 236  # bytes: a full one
 _MS = 2000
 
@@ -72,6 +80,22 @@ def measure(
         "cpu": 100 * found["cycles"] / seconds / RP2040_HZ,
         "cycles": found["cycles"] / messages if messages else None,
     }
+
+
+@contextlib.contextmanager
+def with_files() -> Iterator[Emulator]:
+    """A Pico with MicroPython alone, where picolink is what `picolink install` puts there."""
+    image = products.firmware_without(_BOARD)
+    if not image.exists():
+        raise EmulatorError(
+            f"MicroPython without picolink is missing: {products.how_to_get(f'firmware BOARD={_BOARD}')}"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        firmware, flash = Path(folder, "firmware.uf2"), Path(folder, "flash.bin")
+        firmware.write_bytes(make_rp2040([(_FLASH_BASE, image.read_bytes())]))
+        write_files(flash, installed_files())
+        with Emulator(firmware, flash=flash) as pico:
+            yield pico
 
 
 def _publish(console: Console, results: list[Result], out: Path | None, plot: bool) -> None:
@@ -132,7 +156,8 @@ def cpu(
     settings = radio_settings(interval_ms=interval_ms, data_length=data_length, pdus_per_event=pdus_per_event)
     if peers and (profile or keyed or not firmware):
         raise click.UsageError("--peers goes with --firmware, and without --profile and --key")
-    cases = [("native", None, None)] + [(engine, *way) for engine in ("native", "python") for way in WAYS]
+    engines = ("native", "python") if firmware else ("native", _ON_FILES, "python")
+    cases = [("native", None, None)] + [(engine, *way) for engine in engines for way in WAYS]
     if firmware:
         from . import cpu_firmware
 
@@ -150,7 +175,7 @@ def cpu(
             raise click.ClickException(str(error)) from None
         _publish(console, results, out, plot and profile)
         return
-    plain_pico = products.firmware("RPI_PICO")
+    plain_pico = products.firmware(_BOARD)
     if not plain_pico.exists():
         raise click.ClickException(
             f"the emulated Pico needs picolink's firmware: {products.how_to_get('firmware BOARD=RPI_PICO')}"
@@ -172,9 +197,14 @@ def cpu(
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn())
     rows = []
     try:
-        with Progress(*columns, console=console) as progress, Emulator(plain_pico) as pico:
+        with (
+            Progress(*columns, console=console) as progress,
+            Emulator(plain_pico) as pico,
+            with_files() as stock_pico,
+        ):
             for engine, sender, reader in progress.track(cases):
-                found = measure(pico, engine, sender, reader, settings, keyed)
+                board, module = (stock_pico, "native") if engine == _ON_FILES else (pico, engine)
+                found = measure(board, module, sender, reader, settings, keyed)
                 rows.append(
                     case_names(engine, sender, reader) | found | {"share": 100 * found["rate"] / most}
                 )
@@ -199,6 +229,7 @@ def cpu(
         rows=rows,
         notes=[
             "Of the central: link, asyncio, engine and garbage collection.",
+            f"{_ON_FILES}: on MicroPython's own firmware, with the files of `picolink install`.",
             "What stands in for the host stack is full after 9 packets, as BTstack and its controller are.",
             "The real firmware on an emulated RP2040, without misses of the flash cache: a lower bound.",
             "Not in it: aioble, the Bluetooth stack, the radio's driver, and what your program does.",

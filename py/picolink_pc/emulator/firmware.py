@@ -78,15 +78,20 @@ def with_picolink(firmware: Firmware) -> Firmware:
     """
     if firmware.has_picolink:
         return firmware
+    with tempfile.TemporaryDirectory() as folder:
+        flash = Path(folder, "flash.bin")
+        filesystem.write_files(flash, installed_files(), filesystem.PICO_W_BYTES)
+        return dataclasses.replace(firmware, flash=flash.read_bytes())
+
+
+def installed_files() -> dict[str, bytes]:
+    """What `picolink install` puts onto a board with an RP2040, by path.  Raises EmulatorError."""
     native = products.native_for("armv6m")
     if native is None:
         raise EmulatorError(f"there is no native module for armv6m here: {products.how_to_get('native')}")
     files = {f"lib/picolink/{name}": content for name, content in bytecode.package().items()}
     files["lib/_picolink.mpy"] = native.read_bytes()
-    with tempfile.TemporaryDirectory() as folder:
-        flash = Path(folder, "flash.bin")
-        filesystem.write_files(flash, files, filesystem.PICO_W_BYTES)
-        return dataclasses.replace(firmware, flash=flash.read_bytes())
+    return files
 
 
 def _read_uf2(path: Path) -> list[tuple[int, bytes]]:
