@@ -109,8 +109,8 @@ static uint32_t left(uint32_t limit, uint32_t ms) {
 }
 
 /*
- * ms that are left of `limit` since `then`. Other than elapsed(), it is right again soon after however long a
- * time; a clock that goes back makes it 0.
+ * ms that are left of `limit` since `then`. Unlike elapsed(), it is right again soon, however long ago `then`
+ * was; a clock that goes back makes it 0.
  */
 static uint32_t left_since(uint32_t limit, uint32_t now, uint32_t then) {
     return left(limit, (now - then) & TICKS);

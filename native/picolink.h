@@ -7,22 +7,28 @@
  *
  * What this header promises:
  *
- * Memory      All of it comes from the caller, once, with picolink_init(): one block of
- * picolink_engine_bytes() bytes, aligned as picolink_engine_t (4 bytes on a 32-bit machine, 8 on a 64-bit
- * one), at one address for as long as the engine lives. There is nothing to free but that block. No function
- * allocates, recurses or keeps a pointer that it was given, except to that block and to the one of keys. At
- * most 500 bytes of stack. Threads     No global state, but for a table that the first picolink_set_key()
- * fills: engines are independent of each other. One engine is for one thread at a time, and no call may
- * interrupt another one on the same engine: an interrupt handler that feeds packets must queue them. The
- * functions that take a const engine only read. Time        No function blocks; each takes time bounded by
- * the rings. `now_ms` is any clock in ms modulo 2^30, for example ticks_ms() on boards. One that goes back a
- * little does no harm. Input       Whatever a packet holds, in whatever state: only the engine's own memory
- * is read and written, and the engine goes on. Pointers must be valid for the sizes given with them; they
- * need no alignment. Errors      A value out of its range is answered by false, 0 or an enumerator, as each
- * function says, and nothing has changed. What comes over the air never is an error: it is counted
- * (picolink_stats()), and flags tell. Stability   The protocol's version is PICOLINK_VERSION. Until
- * release 1.0 this interface may change with any release; only the members of picolink_engine_t that are said
- * to be for others are part of it.
+ * Memory: all of it comes from the caller, once, with picolink_init(): one block of picolink_engine_bytes()
+ * bytes, aligned as picolink_engine_t (4 bytes on a 32-bit machine, 8 on a 64-bit one), at one address for as
+ * long as the engine lives. There is nothing to free but that block. No function allocates, recurses or keeps
+ * a pointer that it was given, except to that block and to the one of keys. At most 500 bytes of stack.
+ *
+ * Threads: no global state, but for a table that the first picolink_set_key() fills: engines are independent
+ * of each other. One engine is for one thread at a time, and no call may interrupt another one on the same
+ * engine: an interrupt handler that feeds packets must queue them. The functions that take a const engine
+ * only read.
+ *
+ * Time: no function blocks; each takes time bounded by the rings. `now_ms` is any clock in ms modulo 2^30,
+ * for example ticks_ms() on boards. One that goes back a little does no harm.
+ *
+ * Input: whatever a packet holds, in whatever state: only the engine's own memory is read and written, and
+ * the engine goes on. Pointers must be valid for the sizes given with them; they need no alignment.
+ *
+ * Errors: a value out of its range is answered by false, 0 or an enumerator, as each function says, and
+ * nothing has changed. What comes over the air never is an error: it is counted (picolink_stats()), and flags
+ * tell.
+ *
+ * Stability: the protocol's version is PICOLINK_VERSION. Until release 1.0 this interface may change with any
+ * release; only the members of picolink_engine_t that are said to be for others are part of it.
  *
  * Sizes are in bytes.
  */
@@ -333,7 +339,7 @@ bool picolink_init(picolink_engine_t *engine, uint32_t session, const uint8_t *i
                    size_t rx_size, size_t window, bool commit);
 
 /**
- * Gives an engine that was never started a key: from now on it serves only who has the same one.
+ * Gives an engine that was never started a key: from now on it serves only those who have the same one.
  *
  * keys: memory for it, zeroed by nobody when the engine is gone: it holds the key.
  * key: PICOLINK_KEY_BYTES bytes, all of them random.

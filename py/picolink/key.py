@@ -86,7 +86,8 @@ def seed(identity, folder=None):
 def _count(path):
     """The next number, kept before it is used.
 
-    Where it cannot be kept, only urandom() makes seeds differ: a door whose flash is full is to open, too.
+    Where it cannot be kept, only urandom() makes seeds differ: a link must also open on a board whose flash
+    is full.
     """
     try:
         with open(path, "rb") as file:

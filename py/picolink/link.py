@@ -49,8 +49,8 @@ class Link:
         fit this side's transmit ring and the peer's receive ring.
     timeout_ms: that of open(), for `async with`.
     remember: stay with the first board that this one meets under this name, also after restarts: its identity
-        is kept in a small file, until forget().
-    commit: what the program has read is acknowledged for good only by commit(): if it restarts before that,
+        is kept in a small file, until link.forget().
+    commit: what the program has read is acknowledged for good only by link.commit(): if it restarts before,
         it gets those messages again.
     key: what both boards must have, so that nobody else can read, change or inject a message: bytes (16 or
         more, random), the text that `picolink key new` prints, or True: what `picolink key install` has put
@@ -67,7 +67,7 @@ class Link:
 
     Attributes: name, engine ("native" or "python"), connected (bool), channel (of the message last
     received), stats (a dict of counters: docs/protocol.md, "Errors and counters", and docs/reliability.md,
-    "What it tells"; "rssi": dBm, int, or None).
+    "Events and counters"; "rssi": dBm, int, or None).
     """
 
     def __init__(

@@ -677,7 +677,6 @@ class Policy:
             self.peer = self._address
             again = self.connection == CONNECTED  # the sides have only agreed anew: nothing to tell
             self._connections += not again
-            self._told = {detail: told for detail, told in self._told.items() if told}
             self._connect(lc.GREETED)
             self._link(lc.MET)
             self._opened.set()
@@ -701,6 +700,8 @@ class Policy:
             pass  # the counters tell it too
 
     def _tell_rare(self, flags, again):
+        if flags & fl.OPENED:
+            self._told = {detail: told for detail, told in self._told.items() if told}
         if flags & fl.OPENED and not again:
             self.tell("connected", "%s, %s engine, MTU %d" % (self._label, self._kind, self._mtu))
         if flags & fl.PEER_RESTARTED:

@@ -268,7 +268,7 @@ class Engine:
     window: bytes that may be on their way in the host stack and the air, 256 to 65535; the flight limit in
         packets follows from it and from the packet size.
     commit: whether the peer keeps what it has sent until commit() is called here.
-    key: 32 bytes: this side serves only who has them too; None: whoever comes.
+    key: 32 bytes: this side serves only those who have them too; None: anyone.
     seed: with a key, 32 bytes that no other session with it has had.
 
     Raises TypeError or ValueError for anything else, RuntimeError where there is no AES for a key.
@@ -704,7 +704,7 @@ class Engine:
         self._flags |= REFUSED | PULL
 
     def _answer(self, now):
-        """Who is wrong about this side learns better, by what it says. Not too often."""
+        """Send a greeting, at most every 250 ms, so that a peer that is wrong about this side finds out."""
         if (now - self._hello_at) & _TICKS >= _HELLO_MS:
             self._due = _DUE_GREETING
             self._ack_now = True

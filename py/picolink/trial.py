@@ -6,7 +6,7 @@ in boot.py looks at these files, in this order:
 
     picolink.old                       the program before the one on trial: it comes back, unless
     picolink.try, main.py              main.py has not begun yet: now its time to say keep() begins
-    picolink.try, picolink.trying      are of no use without picolink.old
+    picolink.try, picolink.trying      are useless without picolink.old
 
 Each step is a rename or a removal, so that power may be cut anywhere.
 """
