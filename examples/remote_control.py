@@ -39,7 +39,8 @@ async def follow(stick):
             if any(motors):
                 drive(0, 0)
                 print("stopped,", time.ticks_diff(time.ticks_ms(), came_at), "ms after the last value")
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):  # an infinite number, for instance
+            drive(0, 0)
             print("not for a robot:", value)
 
 

@@ -34,6 +34,17 @@ def test_a_robot_stops_300_ms_after_the_last_value(engine):
     asyncio.run(main())
 
 
+def test_a_robot_stops_at_values_that_are_none_for_it():
+    async def main():
+        async with Room() as room:
+            robot, driver = room.board("robot"), room.board("driver")
+            await robot.start(EXAMPLES / "remote_control.py")
+            await driver.start(PROGRAMS / "odd_driver.py")
+            await driver.line("^done", 10)
+
+    asyncio.run(main())
+
+
 def test_the_same_program_on_both_boards():
     async def main():
         async with Room() as room:

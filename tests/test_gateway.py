@@ -3,13 +3,17 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
+import picolink
 import pytest
 from click.testing import CliRunner
 from picolink import key as keys
+from picolink.radio import memory
+from picolink.radio.bleak.errors import BluetoothError
 from picolink_pc import cli
+from picolink_pc.gateway import boards, topics
 from picolink_pc.gateway import config as configs
-from picolink_pc.gateway import topics
 from picolink_pc.gateway.repeats import RING, Repeats
 from picolink_pc.gateway.store import INBOX, Outgoing, Store
 
@@ -41,6 +45,26 @@ def test_a_password_comes_from_a_file_and_tls_has_its_port(tmp_path):
     assert (config.broker.port, config.broker.password) == (8883, "hidden")
 
 
+def test_the_files_are_utf_8_whatever_the_system_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "read_text", _as_on_windows)
+    (tmp_path / "secret").write_bytes("häßlich\n".encode())
+    (tmp_path / "gateway.toml").write_bytes(
+        (LEAST.replace("PicoA", "Küche") + '[broker]\npassword_file = "secret"\n').encode()
+    )
+    config = configs.load(tmp_path / "gateway.toml")
+    assert (config.boards, config.broker.password) == (["Küche"], "häßlich")
+
+
+def _as_on_windows(path, encoding="cp1252"):
+    return path.read_bytes().decode(encoding)
+
+
+def test_a_password_that_cannot_be_read_is_an_error_of_its_line(tmp_path):
+    (tmp_path / "secret").write_bytes(b"\xff")
+    with pytest.raises(configs.ConfigError, match=r"line 2: .*secret cannot be read: .*utf-8"):
+        load(tmp_path, '[broker]\npassword_file = "secret"\n' + LEAST)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
@@ -48,7 +72,9 @@ def test_a_password_comes_from_a_file_and_tls_has_its_port(tmp_path):
         ('[gateway]\nname = "x"\n\n[brokr]\n', 4, r"no \[brokr\]"),
         ("[broker]\nhost = 5\n" + LEAST, 2, "host is a text in quotes, not 5"),
         ('[broker]\n\nport = "1883"\n' + LEAST, 3, "port is a whole number"),
-        ("[broker]\nport = 70000\n" + LEAST, 2, "port is 1 to 65535"),
+        ("[broker]\nport = 70000\n" + LEAST, 2, "port is 1 to 65535, not 70000$"),
+        ('[gateway]\nname = "x"\nlimit = 0\n[[board]]\nname = "B"\n', 3, "1 message or more, not 0$"),
+        ('[gateway]\nname = "x"\nnewest_s = -0.5\n[[board]]\nname = "B"\n', 3, "0 s or more, not -0.5$"),
         ("[broker]\n# ca\nca_file = 'x'\n" + LEAST, 3, "tls = true"),
         ('[gateway]\ntopic = "a"\n[[board]]\nname = "PicoA"\n', 1, "needs name"),
         ('[gateway]\nname = "x"\ntopic = "a/#"\n[[board]]\nname = "PicoA"\n', 3, "without"),
@@ -176,6 +202,52 @@ def test_values_of_an_object_are_topics_of_their_own():
 )
 def test_topics_to_a_board(topic, found):
     assert topics.for_board("p", topic, b"true") == found
+
+
+@pytest.mark.parametrize("text", ["Infinity", "-Infinity", "NaN"])
+def test_what_only_python_takes_for_json_is_text(text):
+    assert topics.for_board("p", "p/B/set/1", text.encode()) == ("B", 1, f'"{text}"'.encode(), True)
+
+
+# -- boards -------------------------------------------------------------------------------------------------
+
+
+class SwitchedOff:
+    """The radio in memory, of a PC whose Bluetooth is switched off at first."""
+
+    def __init__(self, air, times):
+        self.air = air
+        self.times = times
+
+    def connect(self, *args, **options):
+        role = self.air.connect(*args, **options)
+        if self.times:
+            self.times -= 1
+            role.claim = self._claim
+        return role
+
+    async def _claim(self):
+        raise BluetoothError("Bluetooth is switched off")
+
+
+def test_boards_are_served_once_bluetooth_is_switched_on(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(boards, "_PAUSE_S", 0.01)
+
+    async def main():
+        air = memory.Air()
+        config = load(tmp_path, LEAST).gateway
+        async with Store(tmp_path / "o", 10) as store, asyncio.TaskGroup() as tasks:
+            served = boards.Board("PicoA", SwitchedOff(air, 2), config, store, asyncio.Event(), None)
+            serving = tasks.create_task(served.run())
+            async with picolink.advertise("PicoA", radio=air) as link:
+                await link.send("hello")
+                ((_, row), *_) = await asyncio.wait_for(store.first(1), 10)
+                assert row.payload == b"hello"
+                serving.cancel()
+
+    asyncio.run(main())
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == ["PicoA: Bluetooth is switched off"] * 2
 
 
 # -- the disk -----------------------------------------------------------------------------------------------

@@ -36,10 +36,12 @@ CLOCK_OFFSET_US = mem32[{ROOM_CLOCK}] + (mem32[{ROOM_CLOCK + 4}] << 32) - time.t
 
 def modules_beside(program: Path) -> dict[str, str]:
     """Sources of the modules in its folder that a program imports, by name."""
-    imports = re.findall(r"^\s*(?:from (\w+) )?import (.+)", program.read_text(), re.MULTILINE)
+    imports = re.findall(
+        r"^\s*(?:from (\w+) )?import (.+)", program.read_text(encoding="utf-8"), re.MULTILINE
+    )
     names = [name for one, several in imports for name in ([one] if one else re.findall(r"\w+", several))]
     files = {name: program.with_name(f"{name}.py") for name in dict.fromkeys(names)}
-    return {name: file.read_text() for name, file in files.items() if file.exists()}
+    return {name: file.read_text(encoding="utf-8") for name, file in files.items() if file.exists()}
 
 
 class EmulatedBoard(Board):
@@ -83,7 +85,7 @@ class EmulatedBoard(Board):
         It finds the modules beside it, and in them CLOCK_OFFSET_US: what to add to time.time_ns() // 1000 to
         get the time that all boards of a room share.
         """
-        await self._start(Path(program).read_text(), args, modules_beside(Path(program)))
+        await self._start(Path(program).read_text(encoding="utf-8"), args, modules_beside(Path(program)))
 
     async def start_code(self, code: str) -> None:
         """Switch on and run `code`.  Raises BoardError if the board runs already."""

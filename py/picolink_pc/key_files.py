@@ -20,7 +20,7 @@ def of_pc() -> Path:
 def read(file: Path) -> str:
     """What is in the file, as text.  Raises ValueError that says why it cannot be read."""
     try:
-        return file.read_text().strip()
+        return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise ValueError(f"{file} cannot be read: {why}") from None

@@ -8,6 +8,7 @@ import logging
 import picolink
 from picolink import LinkClosedError
 from picolink.link import Link
+from picolink.radio.bleak.errors import BluetoothError
 
 from .. import panel
 from ..as_text import as_bytes
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _BATCH = 128  # messages that are stored at once
 _PAUSE_S = 1.0  # before a board that has closed its link gets another one
+_PAUSE_MOST_S = 30.0  # likewise while Bluetooth of this PC cannot be used
 
 
 class Board:
@@ -48,12 +50,17 @@ class Board:
     async def run(self) -> None:
         """Until it is cancelled."""
         repeats = self._store.board(self.name)
+        pause_s = _PAUSE_S
         while True:
             try:
                 await self._serve(repeats)
+                pause_s = _PAUSE_S
+            except BluetoothError as error:  # switched off, or unplugged: perhaps for a while
+                log.error("%s: %s", self.name, error)
+                pause_s = min(2 * pause_s, _PAUSE_MOST_S)
             finally:
                 self._set_online(False)
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(pause_s)
 
     async def _serve(self, repeats: Repeats) -> None:
         """One link, until the board closes it."""

@@ -62,7 +62,7 @@ class Config:
 def load(path: Path) -> Config:
     """Raises ConfigError."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
@@ -86,7 +86,7 @@ class _Reader:
         broker = self._table(BrokerConfig, "broker", data.get("broker", {}))
         gateway = self._table(GatewayConfig, "gateway", data.get("gateway", {}))
         if not 0 <= broker.port <= 65535:
-            self._fail("broker", "port", 0, "port is 1 to 65535")
+            self._fail("broker", "port", 0, f"port is 1 to 65535, not {broker.port}")
         broker.port = broker.port or (8883 if broker.tls else 1883)
         if broker.password and broker.password_file:
             self._fail("broker", "password_file", 0, "either password or password_file")
@@ -99,9 +99,9 @@ class _Reader:
         if "/" in gateway.name:
             self._fail("gateway", "name", 0, "name becomes one level of a topic: without /")
         if gateway.limit < 1:
-            self._fail("gateway", "limit", 0, "limit is 1 message or more")
+            self._fail("gateway", "limit", 0, f"limit is 1 message or more, not {gateway.limit}")
         if gateway.newest_s < 0:
-            self._fail("gateway", "newest_s", 0, "newest_s is 0 s or more")
+            self._fail("gateway", "newest_s", 0, f"newest_s is 0 s or more, not {gateway.newest_s:g}")
         for key in ("outbox",):
             setattr(gateway, key, str(self._path.parent / getattr(gateway, key)))
         for key in ("password_file", "ca_file"):
@@ -111,7 +111,12 @@ class _Reader:
                     self._fail("broker", key, 0, f"there is no file {file}")
                 setattr(broker, key, str(file))
         if broker.password_file:
-            broker.password = Path(broker.password_file).read_text().partition("\n")[0]
+            try:
+                text = Path(broker.password_file).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or str(error)
+                self._fail("broker", "password_file", 0, f"{broker.password_file} cannot be read: {why}")
+            broker.password = text.partition("\n")[0]
         tables = data.get("board", [])
         boards = self._boards(tables)
         keys = {

@@ -65,6 +65,10 @@ def payload(member: object) -> bytes:
     return (member if isinstance(member, str) else json.dumps(member)).encode()
 
 
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
 def for_board(prefix: str, topic: str, data: bytes) -> tuple[str, int, bytes, bool] | None:
     """(board, channel, message, whether it is an object as JSON), or None for a topic that means nothing."""
     if not topic.startswith(prefix + "/"):
@@ -77,7 +81,7 @@ def for_board(prefix: str, topic: str, data: bytes) -> tuple[str, int, bytes, bo
     if kind == "set" and name:
         text = data.decode(errors="replace")
         try:
-            member = json.loads(text)
+            member = json.loads(text, parse_constant=_refuse)
         except (ValueError, RecursionError):
             member = text
         numbered = 0 <= channel < 16

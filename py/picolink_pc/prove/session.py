@@ -131,9 +131,11 @@ class PortBoard(Side):
     def start(self, program: Path, words: tuple[str, ...], modules: tuple[Path, ...] = ()) -> None:
         """Run it with sys.argv[1:] == words; modules: files that it imports."""
         for module in modules:
-            device.run(self._transport, module.read_text() + "\n" + _AS_MODULE.format(module.stem))
+            device.run(
+                self._transport, module.read_text(encoding="utf-8") + "\n" + _AS_MODULE.format(module.stem)
+            )
         device.run(self._transport, f"import sys\nsys.argv[:] = {['', *words]!r}\n")
-        self._transport.exec_raw_no_follow(program.read_text())
+        self._transport.exec_raw_no_follow(program.read_text(encoding="utf-8"))
         self._follow(lambda: self._transport.follow(_SILENCE_S, self._take)[1])
 
     def type(self, text: str) -> None:
