@@ -1,4 +1,4 @@
-"""A board takes files and gives its own away: a log that it writes, and what was copied to it.
+"""A board receives files, and lets others fetch its own: a log that it writes, and what was copied to it.
 
 Without hardware: picolink run examples/files.py, and in another terminal, each with --radio virtual:
     picolink copy settings.json Files:     to the board

@@ -246,8 +246,13 @@ def test_a_program_that_stops_and_receives_again(ends):
         ("log.csv\0", "below the folder"),
         ("log.csv.", "below the folder"),
         ("", "below the folder"),
-        ("a/" * 6 + "log.csv", "too long"),
-        ("x" * 101, "too long"),
+        ("a/" * 6 + "log.csv", "100 characters and 5 folders at most, not 19 and 6"),
+        ("x" * 101, "at most, not 101 and 0"),
+        ("COM3", "below the folder"),
+        ("nul.txt", "below the folder"),
+        ("a/Aux", "below the folder"),
+        ("CON .tar.gz", "below the folder"),
+        ("lpt¹", "below the folder"),
         ("main.py", "no programs"),
         ("lib/Asyncio.PY", "no programs"),
         ("x.mpy", "no programs"),
@@ -259,6 +264,12 @@ def test_names_that_are_refused(ends, name, why):
     play(ends.receive(), ends.send_in_vain(f"refused: .*{why}", name))
     assert ends.there_is() == []
     assert sorted(path.name for path in ends.there.parent.iterdir()) == ["here", "there"]
+
+
+@pytest.mark.parametrize("name", ["comb", "nullary", "com10", "x.con"])
+def test_names_that_only_look_like_devices(ends, name):
+    play(ends.receive(), ends.send(there=name))
+    assert ends.there_is() == [name]
 
 
 def test_programs_need_a_key(ends):
@@ -345,6 +356,64 @@ def test_a_limit_of_time(ends):
     play(ends.receive(), send())
 
 
+@pytest.mark.parametrize("what", ["send_file", "fetch_file"])
+@pytest.mark.parametrize(
+    ("timeout_ms", "error", "least_s", "most_s"),
+    [(1000, asyncio.TimeoutError, 1, 1.5), (7000, picolink.FileError, 29, 32)],
+)
+def test_a_limit_of_time_where_nobody_receives(ends, what, timeout_ms, error, least_s, most_s):
+    async def deaf():
+        async with ends.link("advertise") as link:
+            async for _ in link:
+                pass
+
+    async def call():
+        async with ends.link("connect") as link:
+            begin = asyncio.get_running_loop().time()
+            with pytest.raises(error):
+                if what == "send_file":
+                    await picolink.send_file(link, ends.here / "log.csv", timeout_ms=timeout_ms)
+                else:
+                    await picolink.fetch_file(link, "log.csv", ends.here / "x", timeout_ms=timeout_ms)
+            assert least_s <= asyncio.get_running_loop().time() - begin <= most_s
+
+    play(deaf(), call())
+
+
+def test_fetching_to_where_nothing_can_be_written(ends):
+    (ends.there / "log.csv").write_bytes(CONTENT)
+    (ends.here / "x.part").mkdir()
+
+    async def fetch():
+        async with ends.link("connect") as link:
+            with pytest.raises(OSError, match=r"[Dd]irectory"):
+                await picolink.fetch_file(link, "log.csv", ends.here / "x")
+            (ends.here / "x.part").rmdir()
+            await picolink.fetch_file(link, "log.csv", ends.here / "x")
+
+    play(ends.receive(give=True), fetch())
+    assert (ends.here / "x").read_bytes() == CONTENT
+
+
+def test_fetching_while_another_file_is_sent_here(ends):
+    (ends.there / "log.csv").write_bytes(CONTENT)
+
+    async def give():
+        async with ends.link("advertise") as link:
+            receiving = asyncio.create_task(anext(picolink.receive_files(link, str(ends.there), give=True)))
+            with pytest.raises(picolink.FileError, match="not asked for"):
+                await picolink.send_file(link, ends.there / "log.csv", "other")
+            with pytest.raises(StopAsyncIteration):
+                await receiving
+
+    async def fetch():
+        async with ends.link("connect") as link:
+            await picolink.fetch_file(link, "log.csv", ends.here / "x")
+
+    play(give(), fetch())
+    assert (ends.here / "x").read_bytes() == CONTENT
+
+
 def test_fetching(ends):
     (ends.there / "data").mkdir()
     (ends.there / "data" / "log.csv").write_bytes(CONTENT)
@@ -372,7 +441,7 @@ def test_nothing_is_given_away_unless_the_program_says_so(ends):
 
     async def fetch():
         async with ends.link("connect") as link:
-            with pytest.raises(picolink.FileError, match="given away"):
+            with pytest.raises(picolink.FileError, match="needs give=True"):
                 await picolink.fetch_file(link, "log.csv", ends.here / "x")
 
     play(ends.receive(), fetch())

@@ -323,6 +323,14 @@ def test_npm_packs_it_and_it_imports_in_an_empty_folder(tmp_path):
     assert done.stdout == "{ works: true }\n"
 
 
+def test_it_loads_where_a_browser_blocks_the_storage_of_a_site():
+    program = (
+        "Object.defineProperty(globalThis, 'localStorage', { get() { throw new Error('blocked'); } });"
+        f"await import({json.dumps(str(WEB / 'picolink.js'))});"
+    )
+    subprocess.run(["node", "--input-type=module", "-e", program], check=True)
+
+
 @pytest.mark.slow
 def test_types_are_those_of_the_calls(tmp_path):
     """tsc takes a program that uses every call, by the package's name, and finds its mistakes."""

@@ -207,6 +207,26 @@ def test_two_tabs_and_a_reload(browser):
     run(main())
 
 
+def test_a_browser_that_keeps_nothing_for_the_site(browser):
+    browser, run = browser
+    blocked = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('blocked'); } })"
+
+    async def main():
+        async with boards(ECHO, "Echo") as (_, server, _board):
+            page = await browser.open()
+            await page.do("Page.addScriptToEvaluateOnNewDocument", source=blocked)
+            await page.go(server.address)
+            await page.until("document.body?.dataset.ready")
+            await page.run("document.getElementById('forget').click()")
+            await page.run("document.getElementById('name').value = 'Echo'")
+            await page.run(CONNECT)
+            await page.until(says("Connected to Echo."))
+            assert page.errors == []
+            await page.close()
+
+    run(main())
+
+
 def test_the_page_may_do_no_more_than_it_needs(browser):
     browser, run = browser
 

@@ -36,7 +36,7 @@ def connect(name, radio=None, **options):
 
 
 def meet(name, radio=None, services=(), **options):
-    """A link of boards that run the same program: who advertises and who connects settles itself.
+    """A link of boards that run the same program: they agree by themselves which one advertises.
 
     In turn each advertises `name` and looks for it, until they have met; and again after each drop. It takes
     about a second, and meanwhile the radio listens half of the time. A board, PC or page that connects to
@@ -59,7 +59,8 @@ def send_file(link, path, name=None, progress=None, timeout_ms=None):
     progress: called as progress(done, size), in bytes, as the file goes out.
     timeout_ms: the longest wait for the other side (int, ms; None: for ever); then asyncio.TimeoutError.
     It goes on where it was after a drop, and when either side has restarted and sends or receives the file
-    again. Raises FileError (the other side refuses it, and why), OSError (the file here), LinkClosedError.
+    again. Raises FileError (the other side refuses it, or nobody receives there for 30 s), OSError (the file
+    here), LinkClosedError.
     Files of one link go one after the other; all else goes on meanwhile. docs/files.md
     """
     from . import files

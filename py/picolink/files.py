@@ -125,7 +125,7 @@ def port_of(link):
 
 
 async def hashes(file, size, count):
-    """SHA-256 objects, `count` of them, with the first `size` bytes of the file, from its begin on."""
+    """SHA-256 objects, `count` of them, with the first `size` bytes of the file, from its beginning."""
     hashes = [sha256() for _ in range(count)]
     buf = bytearray(_PIECE)
     view = memoryview(buf)
@@ -209,12 +209,24 @@ async def _answer(link, port, number, timeout_ms):
     await link.flush(timeout_ms)
     while True:
         try:
-            answer = await port.next(SENDER, ANSWER_MS)
+            answer = await port.next(SENDER, answer_ms(timeout_ms))
         except asyncio.TimeoutError:
+            if is_over(timeout_ms):
+                raise
             return None
         answer = _refusal(answer, number)
         if answer:
             return answer
+
+
+def answer_ms(timeout_ms):
+    """How long to wait for one answer."""
+    return ANSWER_MS if timeout_ms is None else min(ANSWER_MS, timeout_ms)
+
+
+def is_over(timeout_ms):
+    """Whether a program's limit ends with one wait for an answer; else what was asked is asked again."""
+    return timeout_ms is not None and timeout_ms <= ANSWER_MS
 
 
 def _refusal(answer, number):

@@ -9,7 +9,6 @@ from .errors import FileError, LinkClosedError
 from .files import (
     ABSENT,
     AGAIN,
-    ANSWER_MS,
     ANSWERS,
     DATA,
     DONE,
@@ -22,7 +21,9 @@ from .files import (
     RECEIVER,
     REFUSED,
     SIZE,
+    answer_ms,
     hashes,
+    is_over,
     port_of,
     send_opened,
     text,
@@ -34,10 +35,16 @@ _NAME = const(100)  # characters
 _DEPTH = const(5)  # folders
 _SPARE = const(3)  # blocks that a file system needs besides
 _PART = ".part"
+_DEVICES = ("con", "prn", "aux", "nul")  # of Windows, in every folder, whatever follows a dot
 
 
 def _is_plain(part):
     return all(c >= " " and c not in '\\:*?"<>|' for c in part)
+
+
+def _is_device(part):
+    stem = part.split(".")[0].rstrip().lower()
+    return stem in _DEVICES or (stem[:3] in ("com", "lpt") and len(stem) == 4 and stem[3] in "0123456789¹²³")
 
 
 class FileReceiver:
@@ -111,8 +118,11 @@ class FileReceiver:
         except (FileError, OSError, MemoryError, UnicodeError) as e:
             self._leave()
             self._unknown = number  # what still comes of it is not answered: this answer counts
-            await self._port.send(REFUSED, number, 0, (str(e) or repr(e)).encode())
+            await self._refuse(number, e)
         return None
+
+    async def _refuse(self, number, error):
+        await self._port.send(REFUSED, number, 0, (str(error) or repr(error)).encode())
 
     async def _again(self, number):
         self._leave()
@@ -156,11 +166,14 @@ class FileReceiver:
         """Raises FileError unless there may be a file of this name."""
         parts = name.split("/")
         if len(name) > _NAME or len(parts) > _DEPTH + 1:
-            raise FileError("the name is too long")
+            raise FileError(
+                "a name has %d characters and %d folders at most, not %d and %d"
+                % (_NAME, _DEPTH, len(name), len(parts) - 1)
+            )
         for part in parts:
             # What a system could take for another folder, a drive, a stream or a device.
-            if not part or part[0] == "." or part[-1] in ". " or not _is_plain(part):
-                raise FileError("the name is not one of a file below the folder: %r" % name)
+            if not part or part[0] == "." or part[-1] in ". " or not _is_plain(part) or _is_device(part):
+                raise FileError("no file below the folder may have this name: %r" % name)
         last = parts[-1].lower()
         if last.endswith(_PART) or last.startswith("picolink"):
             raise FileError("picolink keeps files of such names itself: %r" % name)
@@ -203,7 +216,7 @@ class FileReceiver:
             await self._again(number)
             return
         if self._file.write(data) != len(data):
-            raise FileError("no room")
+            raise FileError("no room: %d of %d bytes were written" % (self._at, self._size))
         self._hash.update(data)
         self._at = at = offset + len(data)
         if offset // _SYNC != at // _SYNC:
@@ -236,7 +249,7 @@ class FileReceiver:
         name = str(message[SIZE:], "utf-8")
         try:
             if not self._give:
-                raise FileError("no files are given away there")
+                raise FileError("no files can be fetched there: receive_files() needs give=True")
             self._check(name)
             if _size(self._folder + name) < 0:
                 raise FileError("there is no file %r" % name)
@@ -274,6 +287,11 @@ class _Fetcher(FileReceiver):
         if name != self._wanted:
             raise FileError("it was not asked for: %r" % name)
 
+    async def _refuse(self, number, error):
+        await super()._refuse(number, error)
+        if isinstance(error, OSError):
+            raise error  # this side's file system has failed
+
 
 async def fetch_file(link, name, path, progress=None, timeout_ms=None):
     """See picolink.fetch_file()."""
@@ -287,13 +305,15 @@ async def fetch_file(link, name, path, progress=None, timeout_ms=None):
             await link.flush(timeout_ms)
             try:
                 while True:
-                    message = await port.next(RECEIVER, ANSWER_MS)
+                    message = await port.next(RECEIVER, answer_ms(timeout_ms))
                     missing = 0
                     if message[0] == ABSENT and struct.unpack_from(HEADER, message)[1] == number:
                         raise FileError(text(message))
                     if await receiver._handle(message):
                         return
             except asyncio.TimeoutError:
+                if is_over(timeout_ms):
+                    raise
                 missing += link.connected
     finally:
         receiver.close()

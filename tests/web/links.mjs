@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { FileError, fetchFile, receiveFiles, sendFile } from "../../build/out/web/picolink-files.js";
 import { Air } from "../../build/out/web/picolink-memory.js";
-import { LinkClosedError, TimeoutError, advertise, connect } from "../../build/out/web/picolink.js";
+import { LinkClosedError, TimeoutError, advertise, bluetooth, connect } from "../../build/out/web/picolink.js";
 
 const KEY = `picolink-key-${"00".repeat(32)}-190a55ad`;
 const OTHER_KEY = new Uint8Array(16).fill(7);
@@ -172,9 +172,13 @@ const programs = {
       }
     };
     const give = async (link) => {
-      for (const [i, file] of files.entries()) {
-        await sendFile(link, file, `some/file ${i}`, { progress: (done) => done === 50 * 1024 && air.drop() });
-      }
+      let dropped = false;
+      const progress = (done) => {
+        if (dropped || done < 50_000) return;
+        dropped = true;
+        air.drop();
+      };
+      for (const [i, file] of files.entries()) await sendFile(link, file, `some/file ${i}`, { progress });
     };
     const got = [[], []];
     const stick = b.newest(1);
@@ -237,20 +241,46 @@ const programs = {
       for await (const { name } of receiveFiles(b, { allow: (name) => name !== "secret", maxSize: 5000 })) took.push(name);
     })();
     const refused = (...file) => assert.rejects(sendFile(a, ...file), FileError);
-    for (const name of ["secret", "../up", "/root", "a//b", ".hidden", "c:x", "x.", "x".repeat(101), "a/b/c/d/e/f/g"]) {
+    for (const name of ["secret", "../up", "/root", "a//b", ".hidden", "c:x", "x.", "COM3", "a/nul.txt", "lpt¹", "x".repeat(101), "a/b/c/d/e/f/g"]) {
       await refused(random(5), name);
     }
     await refused(random(5001), "large");
     await assert.rejects(sendFile(a, "text", "name"), TypeError);
     await assert.rejects(sendFile(a, random(5)), TypeError);
-    await assert.rejects(fetchFile(a, "any"), /no files are given away there/);
+    await assert.rejects(fetchFile(a, "any"), /no files can be fetched there/);
     await assert.rejects(receiveFiles(b).next(), /receives files already/);
-    await sendFile(a, random(5), "fine");
-    assert.deepEqual(took, ["fine"]);
+    for (const name of ["fine", "comb", "com10", "x.con"]) await sendFile(a, random(5), name);
+    assert.deepEqual(took, ["fine", "comb", "com10", "x.con"]);
     await a.close();
     await taking;
     await assert.rejects(sendFile(a, random(5), "late"), LinkClosedError);
     await b.close();
+  },
+
+  async files_have_limits_of_time_where_nobody_receives() {
+    const [a, b] = await pair(new Air());
+    const began = performance.now();
+    await assert.rejects(sendFile(a, random(5), "name", { timeoutMs: 50 }), TimeoutError);
+    await assert.rejects(fetchFile(a, "name", { timeoutMs: 50 }), TimeoutError);
+    assert.ok(performance.now() - began < 4900);
+    await close(a, b);
+  },
+
+  async files_beside_values_go_in_small_pieces() {
+    const [a, b] = await pair(new Air());
+    const receiving = receiveFiles(b);
+    const sizes = [];
+    const give = async (name) => {
+      const came = receiving.next();
+      let last = 0;
+      await sendFile(a, random(3000), name, { progress: (done) => { sizes.push(done - last); last = done; } });
+      await came;
+    };
+    await give("one");
+    a.newest(1);
+    await give("two");
+    assert.deepEqual([sizes[0], sizes[3]], [1024, 224]);
+    await close(a, b);
   },
 
   async hostile_messages_on_the_channel_of_files_do_no_harm() {
@@ -307,6 +337,26 @@ const programs = {
     assert.throws(() => b.newest(15), RangeError);
     await close(a, b);
     await first;
+  },
+
+  async a_write_that_hangs_in_an_old_connection_does_not_hold_up_the_next_one() {
+    const written = [];
+    let write = () => new Promise(() => {});
+    const characteristic = { addEventListener() {}, startNotifications() {}, writeValueWithoutResponse: (packet) => write(packet) };
+    const service = { getCharacteristic: () => characteristic };
+    const gatt = { connect: () => ({ getPrimaryService: () => service }), disconnect() {} };
+    const role = bluetooth.connect("PicoA", { device: { id: "1", name: "PicoA", gatt } });
+    const policy = { limit() {}, adopt() {}, call() {}, bells: { wake() {} } };
+    role.serve(policy);
+    await role.establish({});
+    policy.transmit("old");
+    await role.hangUp();
+    write = async (packet) => written.push(packet);
+    await role.establish({});
+    policy.transmit("new");
+    policy.transmit("newer");
+    await sleep(10);
+    assert.deepEqual(written, ["new", "newer"]);
   },
 
   async an_event_handler_that_fails_ends_the_link() {

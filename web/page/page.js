@@ -10,6 +10,12 @@ const PARTNER = "picolink board";
 
 const at = (id) => document.getElementById(id);
 const [state, log, name, key, keep] = ["state", "log", "name", "key", "keep"].map(at);
+let storage;
+try {
+  storage = globalThis.localStorage;
+} catch {
+  // a browser that keeps nothing for this site
+}
 let link = null;
 let config = { radio: null };
 
@@ -60,8 +66,8 @@ at("board").addEventListener("submit", async (event) => {
   event.preventDefault();
   at("connect").disabled = true;
   tell(config.radio ? "Looking for the board …" : "Choose the board …");
-  if (keep.checked) localStorage.setItem(KEY, key.value);
-  else localStorage.removeItem(KEY);
+  if (keep.checked) storage?.setItem(KEY, key.value);
+  else storage?.removeItem(KEY);
   const wanted = name.value || undefined;
   try {
     const options = { radio: await radioOf(), onEvent, remember: true, key: key.value || undefined };
@@ -101,8 +107,8 @@ at("disconnect").addEventListener("click", async () => {
 });
 
 at("forget").addEventListener("click", () => {
-  localStorage.removeItem(KEY);
-  for (const kept of Object.keys(localStorage)) if (kept.startsWith("picolink partner ")) localStorage.removeItem(kept);
+  storage?.removeItem(KEY);
+  for (const kept of Object.keys(storage ?? {})) if (kept.startsWith("picolink partner ")) storage.removeItem(kept);
   link?.forget();
   key.value = "";
   keep.checked = false;
@@ -239,7 +245,8 @@ setInterval(() => {
 
 // -- the beginning
 
-key.value = localStorage.getItem(KEY) ?? "";
+key.value = storage?.getItem(KEY) ?? "";
+keep.disabled = !storage;
 keep.checked = key.value !== "";
 config = await (await fetch("config.json")).json();
 name.value = config.name ?? "";

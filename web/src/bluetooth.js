@@ -39,7 +39,7 @@ export const bluetooth = {
       } catch {
         if (mine === queue) onDisconnected(); // the connection has dropped
       } finally {
-        writing = false;
+        if (mine === queue) writing = false;
       }
     }
 
@@ -101,6 +101,7 @@ export const bluetooth = {
         await notify.startNotifications();
         if (given.up) return;
         queue = [];
+        writing = false; // what hangs in a connection that has dropped does not hold this one up
         writer = write;
         policy.limit(now(), HANG_UP_MS);
         policy.call(MTU); // a page never learns it: the board says what it can

@@ -30,7 +30,7 @@ export function sendFile(
  * those of files from the first call on. */
 export function receiveFiles(link: Link, options?: ReceiveOptions): AsyncGenerator<ReceivedFile, void, void>;
 
-/** The bytes of a file that the other side gives away: receive_files(..., give=True). Raises as sendFile(). */
+/** The bytes of a file that the other side lets others fetch: receive_files(..., give=True). Raises as sendFile(). */
 export function fetchFile(
   link: Link,
   name: string,

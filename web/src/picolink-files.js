@@ -9,7 +9,9 @@ const OFFER = 1, DATA = 2, END = 3, FETCH = 4, ABSENT = 5; // to who receives
 const HAVE = 16, DONE = 17, AGAIN = 18, REFUSED = 19; // to who sends
 const RECEIVER = 0, SENDER = 1;
 
+const DEVICE = /^(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)/i; // of Windows, in every folder
 const PIECE = 1024; // bytes of a file in one message
+const SMALL = 224; // likewise beside newest values, which wait for the message that is on its way
 const NAME = 100, DEPTH = 5;
 const ANSWER_MS = 5000;
 const ANSWERS = 6; // so many missing ones in a row: nobody receives
@@ -109,13 +111,17 @@ class Port {
     await this.#link.flush({ timeoutMs });
     for (;;) {
       try {
-        const answer = about(number, await this.next(SENDER, ANSWER_MS));
+        const answer = about(number, await this.next(SENDER, answerMs(timeoutMs)));
         if (answer) return answer;
       } catch (error) {
-        if (error instanceof TimeoutError) return null;
-        throw error;
+        if (!(error instanceof TimeoutError) || isOver(timeoutMs)) throw error;
+        return null;
       }
     }
+  }
+
+  get piece() {
+    return this.#inside.policy.values ? SMALL : PIECE;
   }
 
   /** One file at a time. */
@@ -125,6 +131,12 @@ class Port {
     return done;
   }
 }
+
+/** How long to wait for one answer. */
+const answerMs = (timeoutMs = ANSWER_MS) => Math.min(ANSWER_MS, timeoutMs);
+
+/** Whether a program's limit ends with one wait for an answer; else what was asked is asked again. */
+const isOver = (timeoutMs) => timeoutMs <= ANSWER_MS;
 
 /** The answer, if it is to this transfer; raises FileError if it says that the file is refused. */
 function about(number, answer) {
@@ -158,7 +170,7 @@ async function transmit(port, bytes, name, progress, timeoutMs) {
     let offset = same(await sha256(bytes.subarray(0, have)), proof) ? have : 0;
     let answer = null;
     while (offset < size && !answer) {
-      const piece = bytes.subarray(offset, offset + PIECE);
+      const piece = bytes.subarray(offset, offset + port.piece);
       await port.send(DATA, number, offset, piece, timeoutMs);
       offset += piece.length;
       progress?.(offset, size);
@@ -217,7 +229,7 @@ class Receiver {
     const [kind, number, value] = [message[0], numberOf(message), valueOf(message)];
     try {
       if (kind === OFFER) await this.#offer(number, value, decode(message));
-      else if (kind === FETCH) await this.#port.send(ABSENT, number, 0, encode("no files are given away there"));
+      else if (kind === FETCH) await this.#port.send(ABSENT, number, 0, encode("no files can be fetched there"));
       else if (kind !== DATA && kind !== END) return null;
       else if (number !== this.#number) await this.#again(number);
       else if (kind === DATA) await this.#write(number, value, message.subarray(HEADER));
@@ -281,9 +293,13 @@ class Receiver {
 /** Raises FileError unless a file may have this name: what a system could take for another folder, drive or device. */
 function check(name) {
   const parts = name.split("/");
-  if ([...name].length > NAME || parts.length > DEPTH + 1) throw new FileError("the name is too long");
-  if (parts.some((part) => !/^[^.\0-\x1f\\:*?"<>|][^\0-\x1f\\:*?"<>|]*$/.test(part) || /[. ]$/.test(part))) {
-    throw new FileError(`the name is not one of a file below the folder: '${name}'`);
+  if ([...name].length > NAME || parts.length > DEPTH + 1) {
+    throw new FileError(
+      `a name has ${NAME} characters and ${DEPTH} folders at most, not ${[...name].length} and ${parts.length - 1}`,
+    );
+  }
+  if (parts.some((part) => DEVICE.test(part) || !/^[^.\0-\x1f\\:*?"<>|][^\0-\x1f\\:*?"<>|]*$/.test(part) || /[. ]$/.test(part))) {
+    throw new FileError(`no file below the folder may have this name: '${name}'`);
   }
 }
 
@@ -314,14 +330,14 @@ export async function fetchFile(link, name, { progress, maxSize, timeoutMs } = {
       await link.flush({ timeoutMs });
       try {
         for (;;) {
-          const message = await port.next(RECEIVER, ANSWER_MS);
+          const message = await port.next(RECEIVER, answerMs(timeoutMs));
           missing = 0;
           if (message[0] === ABSENT && numberOf(message) === number) throw new FileError(decode(message));
           const file = await receiver.handle(message);
           if (file) return file.bytes;
         }
       } catch (error) {
-        if (!(error instanceof TimeoutError)) throw error;
+        if (!(error instanceof TimeoutError) || isOver(timeoutMs)) throw error;
         missing += link.connected;
       }
     }

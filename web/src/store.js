@@ -1,6 +1,11 @@
 // What a browser keeps for a page, in localStorage: its identity, and whom links with remember: true have met.
 const PREFIX = "picolink ";
-const store = globalThis.localStorage; // Node has none
+let store;
+try {
+  store = globalThis.localStorage; // Node has none
+} catch {
+  // a browser that keeps nothing for this site
+}
 
 function load(name) {
   const bytes = Uint8Array.from(store?.getItem(PREFIX + name)?.split(",") ?? []);
