@@ -176,6 +176,7 @@ def test_a_full_host_stack_is_asked_less_often_while_nothing_leaves():
         exchange(now)
         while policy.send_nowait(bytes(200)):
             pass
+    stack.packets.clear()  # what an acknowledgement took along
     pauses = []
     for stack.room in (0, 0, 0, 1, 3):
         pauses.append(turns.send(650))
@@ -260,3 +261,43 @@ def test_a_handler_never_overtakes_a_large_message_that_waits():
             await asyncio.sleep(0.05)  # room for small ones comes, a little at a time
 
     virtual_time.run(main())
+
+
+def test_what_the_window_held_back_goes_when_it_opens_and_not_at_the_next_turn():
+    """A program that reads for long keeps turns away: then each board waited for the other one's window."""
+    sent, buffer = [], bytearray(244)
+    policy = new_policy(on_event=lambda *_: None)
+    policy.transmit = lambda packet: sent.append(bytes(packet))
+    policy.open()
+    policy.seek(0)
+    policy.adopt(0, "B", "B")
+    policy.call(247)
+    turns = policy.turns(0)
+    next(turns)
+    other = Engine(2, b"abcdefgh")
+    other.start(247, 0)
+
+    def answer(now):
+        """The other board takes what has come, and what it says of that."""
+        for packet in sent:
+            other.feed(packet, now)
+        sent.clear()
+        while other.recv() is not None:
+            pass
+        said = []
+        while size := other.pull_into(buffer, now):
+            said.append(bytes(buffer[:size]))
+        return said
+
+    for now in (1, 2, 3):
+        turns.send(now)
+        for packet in answer(now):
+            policy.feed(packet, now)
+    while policy.send_nowait(bytes(18)):
+        pass
+    turns.send(4)
+    acknowledgements = answer(5)
+    assert acknowledgements and policy.engine.pending()
+    for packet in acknowledgements:
+        policy.feed(packet, 6)
+    assert sent

@@ -509,16 +509,20 @@ class Policy:
             return False
         if flags & fl.READABLE:
             self._readable.set()
+        held_back = 0
         if flags & fl.WRITABLE:
             self._progress_at = now
-            if self.flushes or self.engine.pending() <= self._most:
-                self._flags = fl.WRITABLE
-                return False
+            if not self._size and not self.values_wait:
+                # The window may have held it back. It goes now: a program that reads may keep turns away.
+                self._size = held_back = self.engine.pull_into(self._packet, now)
         if self._size:
             self._pass_on(now)
         else:
             self._look(now)
-        return True
+        if flags & fl.WRITABLE and (self.flushes or self.engine.pending() <= self._most):
+            self._flags = fl.WRITABLE
+            return False
+        return not held_back
 
     def _pass_on(self, now):
         """Hand over the packet that waits, and get the next: when one has come, most likely one has left."""
