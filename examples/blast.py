@@ -6,7 +6,7 @@
 Arguments: advertise (as without one) or connect, then seconds (5).
 
 Messages have 18 bytes, as many as "Hello from Pico A!". Each holds a number, so that the other board can tell
-what was lost, doubled or out of order.
+what was lost, duplicated or out of order.
 """
 
 import asyncio

@@ -1,11 +1,12 @@
 """Two people chat: what each types, the other one sees, line by line.
 
 Without hardware: picolink run examples/chat.py examples/chat.py
-    Ann                 the name of who types to the first board
+    Ann                 your name, typed to the first board
     :chat 2             what is typed from here on goes to the second board
-    Bob                 a name for that
+    Bob                 the name of the person there
     Hello!              and :chat 1 to answer; :away and :back to be out of range for a while
-With it: run this on two Pico Ws, each from a terminal: mpremote connect PORT run examples/chat.py
+With it, on each Pico W: mpremote connect PORT cp examples/chat.py :main.py + repl, and Ctrl-D to start it.
+A terminal at a board shows what the other one types, not your own lines.
 """
 
 import asyncio

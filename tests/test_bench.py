@@ -142,7 +142,8 @@ def test_cells_show_digits_that_count(value, text):
 
 
 def test_the_recorded_command_names_no_folders(monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.argv", [str(tmp_path / "picolink"), "bench", "link", "--aioble", str(tmp_path)])
+    words = ["bench", "link", "--out", "here", "--aioble", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "picolink"), *words])
     assert report.command_line() == f"picolink bench link --aioble {tmp_path.name}"
 
 

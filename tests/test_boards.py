@@ -17,7 +17,10 @@ pytestmark = pytest.mark.slow
 
 PICOLINK = Path(sys.executable).with_name("picolink")
 
-HINT = "This PC can talk to them, in another terminal: picolink scan --radio virtual\n"
+HINT = (
+    "This PC can be the other end of a board that has no other one, in another terminal: "
+    "picolink scan --radio virtual\n"
+)
 COUNT = """
 import time
 i = 0

@@ -95,7 +95,7 @@ def test_many_runs_and_every_fault_in_them(tmp_path):
         assert counts["forger", lie] > 0
     for end in ("by one board, then by the other", "by both boards at once", "by one board, among faults"):
         assert counts["closed", end] > 0
-    assert counts["closed", "messages undelivered, and told so"] > 0
+    assert counts["closed", "messages undelivered, and reported"] > 0
 
 
 def test_runs_of_boards_with_a_key_and_a_forger_who_has_none(tmp_path):

@@ -206,7 +206,9 @@ def test_under_pipx_its_own_command_is_named(installed):
     metadata = installed.folder / "pipx_metadata.json"
     metadata.write_text("{}")
     try:
-        assert installed("picolink", "demo").stderr.endswith('pipx install --force "picolink[virtual]"\n')
+        assert installed("picolink", "demo").stderr.endswith(
+            'pipx runpip picolink install "picolink[virtual]"\n'
+        )
     finally:
         metadata.unlink()
 

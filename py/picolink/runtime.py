@@ -26,7 +26,8 @@ try:
             if other:
                 other._known = self
             # asyncio asks ioctl(3, flags) whether somebody can go on: a method in Python takes five times as
-            # long. 4 is to close it, and 10 asks for a file: there is none.
+            # long. So ioctl is one of two: while nobody can go on, the get of a dict, in C; else _wake, which
+            # looks who can. 4 is to close it, and 10 asks for a file: there is none.
             self._answers = {3: 0, 4: -1, 10: -1}
             self.ioctl = self._not_set = self._answers.get
             self._when_set = self._wake

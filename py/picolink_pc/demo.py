@@ -78,7 +78,7 @@ def demo(
     picolink demo --firmware FILE.uf2  two emulated Pico Ws that run this firmware
 
     Runs examples/pico_a.py, pico_b.py and blast.py, unchanged, on the radio of a Pico W, and checks all
-    messages. Fails if one was lost, doubled or out of order.
+    messages. Fails if one was lost, duplicated or out of order.
     """
     console = Console(highlight=False, record=picture is not None, width=picture and _PICTURE_COLUMNS)
     make_room = functools.partial(
@@ -235,7 +235,7 @@ def _table(result: dict) -> Table:
         f"{f'{pairs} pairs of PDUs an event, ' if pairs else ''}"
         f"loss {radio['loss']:g}\nceiling: {radio['ceiling_per_second']:,.0f} messages/s each way at once",
     )
-    for heading in ("", "sent", "received", "lost", "doubled", "reordered", "/s", "ratio"):
+    for heading in ("", "sent", "received", "lost", "duplicated", "reordered", "/s", "ratio"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, way in zip(("A to B", "B to A"), result["messages"].values(), strict=True):
         counts = [f"{way[k]:,}" for k in ("sent", "received", "lost", "duplicated", "reordered")]

@@ -38,5 +38,5 @@ def is_there(extra: str) -> bool:
 def how_to_install(extra: str) -> str:
     """The command that adds the extra to the environment in which this runs."""
     if Path(sys.prefix, "pipx_metadata.json").exists():
-        return f'pipx install --force "picolink[{extra}]"'
+        return f'pipx runpip picolink install "picolink[{extra}]"'
     return f'pip install "picolink[{extra}]"'

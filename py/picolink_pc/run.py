@@ -200,7 +200,10 @@ async def offer_radio(room: Room, doors: contextlib.AsyncExitStack) -> None:
     """Let other programs of this user onto the radio until `doors` closes, and say how on stderr."""
     from .radio_door import RadioDoor
 
-    told = "This PC can talk to them, in another terminal: picolink scan --radio virtual"
+    told = (
+        "This PC can be the other end of a board that has no other one, in another terminal: "
+        "picolink scan --radio virtual"
+    )
     try:
         await doors.enter_async_context(RadioDoor(room.radio))
     except OSError as error:
@@ -248,7 +251,8 @@ def run(
     picolink run --watch examples/pico_a.py examples/pico_b.py
     picolink run --firmware picolink-0.1.0-RPI_PICO_W.uf2 examples/pico_a.py examples/pico_b.py
 
-    Meanwhile, in other terminals, this PC can be the other end of a virtual board:
+    Meanwhile, in another terminal, this PC can be the other end of a board that is not connected with another
+    board, as that of `picolink run main.py`:
 
     \b
     picolink scan --radio virtual

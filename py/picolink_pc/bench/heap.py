@@ -40,7 +40,7 @@ def heap(messages: int, engine: str, settings: RadioSettings, out: Path | None) 
     picolink bench heap                         six to seven minutes
     picolink bench heap --messages 100000       less of it
 
-    Checks each message. Fails if one is lost, doubled or out of order, or if the heap in use has grown at
+    Checks each message. Fails if one is lost, duplicated or out of order, or if the heap in use has grown at
     the end.
     """
     extras.require("virtual", "virtual boards")

@@ -39,8 +39,11 @@ Row = dict[str, float | int | str | bool | None]
 
 
 def command_line() -> str:
-    """The command that runs now, without the folders of this machine."""
+    """The command that runs now, without the folders of this machine, and without where results go."""
     program, *words = sys.argv
+    if "--out" in words:
+        at = words.index("--out")
+        del words[at : at + 2]
     words = [Path(word).name if Path(word).is_absolute() else word for word in words]
     return shlex.join([Path(program).name, *words])
 

@@ -51,7 +51,7 @@ class Step:
 class Way:
     """One direction of one step.
 
-    sent, received: messages.  wrong: of them doubled or out of order.  offered, delivered: messages/s.
+    sent, received: messages.  wrong: of them duplicated or out of order.  offered, delivered: messages/s.
     latencies_ms: of each message, from send() to the receiving program, sorted.
     """
 
@@ -86,7 +86,7 @@ class Run:
 
     @property
     def lost(self) -> int:
-        """Messages lost, doubled or out of order."""
+        """Messages lost, duplicated or out of order."""
         return sum(way.sent - way.received + way.wrong for step in self.steps for way in step)
 
 

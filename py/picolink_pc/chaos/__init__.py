@@ -100,7 +100,7 @@ def chaos(
     picolink chaos --files 100    files, and 200 power cuts; minutes
 
     In simulation a run is decided by its seed: connections dropped at any moment, boards restarted, packets
-    lost, corrupted, truncated, doubled and delayed above the radio, host stacks that are full, refuse or
+    lost, corrupted, truncated, duplicated and delayed above the radio, host stacks that are full, refuse or
     stall, readers that stand still, frozen boards, exhausted heaps, clocks that wrap. In every
     other run a third device forges packets, and third boards connect first; in every other one boards have a
     key.

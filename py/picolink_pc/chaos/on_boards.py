@@ -99,7 +99,7 @@ class Found:
         return [
             Result(
                 name=name,
-                title=f"What befell {who}",
+                title=f"What happened to {who}",
                 parameters=parameters,
                 columns={"group": "", "what": "", "count": "how often"},
                 rows=rows,

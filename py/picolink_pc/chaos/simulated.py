@@ -101,7 +101,7 @@ class Summary:
         failed = sorted(failure.seed for failure in self.failures)
         return Result(
             name="chaos",
-            title="What befell two boards in simulation",
+            title="What happened to two boards in simulation",
             parameters={
                 "engine": self.kind,
                 **{name: value for name, value in asdict(self.choice).items() if value is not None},

@@ -96,8 +96,8 @@ def soak(
 
     Both boards send messages of random sizes with random pauses. Connections drop, the radio goes out of
     range, boards freeze, packets are lost and damaged above the radio. Exit code 1 if a message is lost,
-    doubled, damaged or out of order, or if the heap of a board has grown: on an emulated peripheral, by more
-    than MicroPython's BTstack keeps of queued notifications at each fault.
+    duplicated, damaged or out of order, or if the heap of a board has grown: on an emulated peripheral, by
+    more than MicroPython's BTstack keeps of queued notifications at each fault.
     """
     console = new_console()
     settings = RadioSettings(loss=LOSS, seed=seed)

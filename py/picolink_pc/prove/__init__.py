@@ -60,8 +60,8 @@ def prove(ports: tuple[str, ...], radio: str, soak: int, quick: bool, out: Path)
     digits of the boards' numbers, and no addresses, names of ports, folders or keys. Files on the boards are
     left alone.
 
-    Exit code 1 if a message was lost, doubled, damaged or out of order. (Never run on hardware yet: only on
-    emulated Pico Ws, at their emulated USB ports.)
+    Exit code 1 if a message was lost, duplicated, damaged or out of order. (Never run on hardware yet: only
+    on emulated Pico Ws, at their emulated USB ports.)
     """
     if len(ports) not in (1, 2) or len(set(ports)) != len(ports):
         raise click.UsageError("--port is needed once, for a board and this PC, or twice, for two boards")

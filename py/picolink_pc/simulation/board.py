@@ -96,7 +96,7 @@ class Board:
     keyed: has it a key?   address, identity: of the board, for its peer.
     policy: of the link in this life of the board.
     cpu_us: time that the CPU has worked (CallCosts).
-    counts: how often something befell this board.
+    counts: how often something happened to this board.
     undelivered: messages that it said were not acknowledged when it closed; None: it has not closed yet.
 
     Simulation sets `peer`, `stack`, and `hang_up`: what ends the connection at this board's wish.

@@ -48,12 +48,12 @@ class _Ending(StrEnum):
 
 
 Count = tuple[str, str]
-"""What befell a run: a group, and what in it."""
+"""What happened to a run: a group, and what in it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """errors: the promises broken, a line each.   counts: how often each thing befell the run."""
+    """errors: the promises broken, a line each.   counts: how often each thing happened to the run."""
 
     seed: int
     errors: list[str]
@@ -236,7 +236,7 @@ class _Run:
         simulation.run(10)
         simulation.close((0, 1), 0)
         closed = simulation.run_until_closed(DRAIN_S)
-        self._counts["closed", "messages undelivered, and told so"] += sum(
+        self._counts["closed", "messages undelivered, and reported"] += sum(
             board.undelivered or 0 for board in simulation.boards
         )
         return [] if closed else [f"the links were not closed after {DRAIN_S} s"]

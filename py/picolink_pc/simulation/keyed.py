@@ -92,7 +92,7 @@ class KeylessForger(Forger):
 
 
 def accepted(boards: Any) -> list[str]:
-    """What only who has the key can bring about, and nobody with it has done: a line each."""
+    """What only a side with the key can bring about, and none with it has done: a line each."""
     errors = []
     for board in boards:
         stats = board.engine.stats()
