@@ -34,29 +34,30 @@ extern const mp_obj_type_t engine_type;
 
 /* -- arguments ------------------------------------------------------------------------------------------ */
 
-static mp_obj_t new_text(const char *text) {
-    size_t length = 0;
-    while (text[length]) {
-        length++;
-    }
-    return mp_obj_new_str(text, length);
+/* What is wrong: the places in py/picolink/checks.py, which has the texts. */
+enum {
+    WRONG_INT,
+    WRONG_BYTES,
+    WRONG_MESSAGE,
+    WRONG_RANGE,
+    WRONG_POWER,
+    WRONG_IDENTITY,
+    WRONG_SECRET,
+    WRONG_KIND,
+    WRONG_COMMIT,
+    WRONG_LONG,
+    WRONG_BUFFER,
+    WRONG_PACKET
+};
+
+/* Raises TypeError or ValueError.   a, b: see picolink.checks.wrong(). */
+static MP_NOINLINE void wrong(int what, mp_obj_t a, mp_obj_t b) {
+    mp_obj_t values[] = {MP_OBJ_NEW_SMALL_INT(what), a, b};
+    picolink_call(MP_QSTR_checks, MP_QSTR_wrong, MP_ARRAY_SIZE(values), values);
 }
 
-/* Raises TypeError or ValueError with `format % values`, for which native modules have no function. */
-static void raise_text(bool type_error, const char *format, size_t n, const mp_obj_t *values) {
-    mp_obj_t text = mp_binary_op(MP_BINARY_OP_MODULO, new_text(format), mp_obj_new_tuple(n, values));
-    nlr_raise(mp_obj_new_exception_arg1(type_error ? &mp_type_TypeError : &mp_type_ValueError, text));
-}
-
-/* `value` is not what `name` must be. */
-static void raise_wrong(bool type_error, qstr name, const char *wanted, mp_obj_t value) {
-    mp_obj_t values[] = {MP_OBJ_NEW_QSTR(name), new_text(wanted), value};
-    raise_text(type_error, "%s must be %s, not %r", MP_ARRAY_SIZE(values), values);
-}
-
-static void raise_sizes(const char *format, size_t size, size_t limit) {
-    mp_obj_t values[] = {MP_OBJ_NEW_SMALL_INT(size), MP_OBJ_NEW_SMALL_INT(limit)};
-    raise_text(false, format, MP_ARRAY_SIZE(values), values);
+static MP_NOINLINE void wrong_sizes(int what, size_t a, size_t b) {
+    wrong(what, MP_OBJ_NEW_SMALL_INT(a), MP_OBJ_NEW_SMALL_INT(b));
 }
 
 /* Whether `value` is an int that fits in 32 bits, put into `bits`. Raises TypeError when it is no int. */
@@ -67,7 +68,7 @@ static bool get_uint32(qstr name, mp_obj_t value, mp_uint_t *bits) {
         return number >= 0 && *bits <= UINT32_MAX;
     }
     if (mp_obj_get_type(value) != mp_obj_get_type(MP_OBJ_NEW_SMALL_INT(0))) {
-        raise_wrong(true, name, "an int", value);
+        wrong(WRONG_INT, MP_OBJ_NEW_QSTR(name), value);
     }
     *bits = (uint32_t)mp_obj_get_int_truncated(value);
     return mp_binary_op(MP_BINARY_OP_EQUAL, value, mp_obj_new_int_from_uint(*bits)) == mp_const_true;
@@ -77,9 +78,7 @@ static bool get_uint32(qstr name, mp_obj_t value, mp_uint_t *bits) {
 static uint32_t checked_int(qstr name, mp_obj_t value, uint32_t low, uint32_t high) {
     mp_uint_t bits;
     if (!get_uint32(name, value, &bits) || bits < low || bits > high) {
-        mp_obj_t values[] = {MP_OBJ_NEW_QSTR(name), mp_obj_new_int_from_uint(low),
-                             mp_obj_new_int_from_uint(high), value};
-        raise_text(false, "%s must be %d to %d, not %d", MP_ARRAY_SIZE(values), values);
+        wrong(WRONG_RANGE, MP_OBJ_NEW_QSTR(name), value);
     }
     return bits;
 }
@@ -87,7 +86,7 @@ static uint32_t checked_int(qstr name, mp_obj_t value, uint32_t low, uint32_t hi
 static uint32_t checked_ring_size(qstr name, mp_obj_t value) {
     uint32_t size = checked_int(name, value, PICOLINK_RING_MIN, PICOLINK_RING_MAX);
     if (size & (size - 1)) {
-        raise_wrong(false, name, "a power of two from 256 to 32768", value);
+        wrong(WRONG_POWER, MP_OBJ_NEW_QSTR(name), value);
     }
     return size;
 }
@@ -109,10 +108,10 @@ static uint32_t milliseconds(mp_obj_t now) {
 static const uint8_t *checked_identity(mp_obj_t value) {
     mp_buffer_info_t bytes;
     if (!is_binary(value, &bytes)) {
-        raise_wrong(true, MP_QSTR_identity, "bytes", value);
+        wrong(WRONG_BYTES, MP_OBJ_NEW_QSTR(MP_QSTR_identity), value);
     }
     if (!picolink_is_identity(bytes.buf, bytes.len)) {
-        raise_wrong(false, MP_QSTR_identity, "8 bytes that are not all 0", value);
+        wrong(WRONG_IDENTITY, MP_OBJ_NEW_QSTR(MP_QSTR_identity), value);
     }
     return bytes.buf;
 }
@@ -121,8 +120,7 @@ static const uint8_t *checked_identity(mp_obj_t value) {
 static void copy_secret(qstr name, mp_obj_t value, uint8_t *to) {
     mp_buffer_info_t bytes;
     if (!is_binary(value, &bytes) || bytes.len != PICOLINK_KEY_BYTES) {
-        mp_obj_t shown = MP_OBJ_NEW_QSTR(name);
-        raise_text(false, "%s must be 32 bytes", 1, &shown);
+        wrong(WRONG_SECRET, MP_OBJ_NEW_QSTR(name), MP_OBJ_NEW_QSTR(name));
     }
     memcpy(to, bytes.buf, PICOLINK_KEY_BYTES);
 }
@@ -224,8 +222,7 @@ static mp_obj_t engine_bye(mp_obj_t self, mp_obj_t reason) {
 static mp_obj_t engine_queue(picolink_engine_t *engine, uint32_t first, const void *bytes, size_t size) {
     picolink_send_t sent = picolink_send(engine, first, bytes, size);
     if (sent == PICOLINK_SEND_NEVER) {
-        raise_sizes("a message of %d bytes never fits: %d with its header at most", size,
-                    picolink_record_limit(engine));
+        wrong_sizes(WRONG_LONG, size, picolink_record_limit(engine));
     }
     return truth(sent == PICOLINK_SEND_QUEUED);
 }
@@ -249,14 +246,14 @@ static mp_obj_t engine_send(size_t n_args, const mp_obj_t *args) {
         if (kind == mp_const_none) {
             return engine_send_object(args[0], data, channel);
         }
-        raise_text(true, "a message must be bytes, bytearray, memoryview or str, not %r", 1, &data);
+        wrong(WRONG_MESSAGE, data, data);
     }
     uint32_t first = checked_int(MP_QSTR_channel, channel, 0, PICOLINK_CHANNEL_MAX);
     if (kind != mp_const_none) {
         mp_uint_t bits;
         if (!get_uint32(MP_QSTR_kind, kind, &bits) || bits == 3 ||
             bits > (PICOLINK_NEWEST | PICOLINK_OBJECT)) {
-            raise_wrong(false, MP_QSTR_kind, "0, 1, 2, 4, 5 or 6", kind);
+            wrong(WRONG_KIND, MP_OBJ_NEW_QSTR(MP_QSTR_kind), kind);
         }
         first |= bits << 4;
     } else if (mp_obj_get_type(data) == &mp_type_str) {
@@ -272,7 +269,7 @@ static mp_obj_t engine_end(mp_obj_t self) {
 
 static mp_obj_t engine_commit(mp_obj_t self) {
     if (!picolink_commit(engine_of(self))) {
-        mp_raise_ValueError(MP_ERROR_TEXT("this engine was made without commit=True"));
+        wrong_sizes(WRONG_COMMIT, 0, 0);
     }
     return none();
 }
@@ -360,7 +357,7 @@ static mp_obj_t engine_recv_into(mp_obj_t self, mp_obj_t buf) {
     get_buffer(buf, &room, MP_BUFFER_WRITE);
     size_t size = size_of(&message);
     if (room.len < size) {
-        raise_sizes("the next message has %d bytes, the buffer only %d", size, room.len);
+        wrong_sizes(WRONG_BUFFER, size, room.len);
     }
     copy(room.buf, &message);
     picolink_release(engine);
@@ -372,7 +369,7 @@ static mp_obj_t engine_pull_into(mp_obj_t self, mp_obj_t buf, mp_obj_t now) {
     mp_buffer_info_t room;
     get_buffer(buf, &room, MP_BUFFER_WRITE);
     if (room.len < PICOLINK_PULL_MAX) {
-        raise_sizes("the packet buffer must have %d bytes, not %d", PICOLINK_PULL_MAX, room.len);
+        wrong_sizes(WRONG_PACKET, PICOLINK_PULL_MAX, room.len);
     }
     return MP_OBJ_NEW_SMALL_INT(picolink_pull(engine_of(self), room.buf, room.len, now_ms));
 }

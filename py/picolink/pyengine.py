@@ -9,6 +9,7 @@ import struct
 from array import array
 from binascii import crc32
 
+from . import checks
 from .flags import (
     BROKEN,
     BYE,
@@ -188,27 +189,28 @@ _METHODS = (
 )
 
 
-def _checked(name, value, low, high):
+def _checked(name, value):
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int, not {value!r}")
+        checks.wrong(checks.NO_INT, name, value)
+    low, high = checks.LIMITS[name]
     if not low <= value <= high:
-        raise ValueError(f"{name} must be {low} to {high}, not {value}")
+        checks.wrong(checks.RANGE, name, value)
     return value
 
 
 def _ring_size(name, value):
-    _checked(name, value, 256, 32768)
+    _checked(name, value)
     if value & (value - 1):
-        raise ValueError(f"{name} must be a power of two from 256 to 32768, not {value}")
+        checks.wrong(checks.POWER, name, value)
     return value
 
 
 def _identity(value):
     if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise TypeError(f"identity must be bytes, not {value!r}")
+        checks.wrong(checks.NO_BYTES, "identity", value)
     identity = bytes(value)
     if len(identity) != 8 or identity == bytes(8):
-        raise ValueError(f"identity must be 8 bytes that are not all 0, not {value!r}")
+        checks.wrong(checks.IDENTITY, "identity", value)
     return identity
 
 
@@ -217,15 +219,15 @@ def _secret(name, value):
         value = bytes(value)
         if len(value) == 32:
             return value
-    raise ValueError(f"{name} must be 32 bytes")  # nothing of it is shown
+    checks.wrong(checks.SECRET, name, None)
 
 
 def _kind_bits(kind):
     """What a kind adds to a record's first byte."""
     if not isinstance(kind, int) or isinstance(kind, bool):
-        raise TypeError(f"kind must be an int, not {kind!r}")
+        checks.wrong(checks.NO_INT, "kind", kind)
     if not 0 <= kind <= 6 or kind == 3:
-        raise ValueError(f"kind must be 0, 1, 2, 4, 5 or 6, not {kind}")
+        checks.wrong(checks.KIND, "kind", kind)
     return kind << 4
 
 
@@ -243,7 +245,7 @@ def _copied(data):
 def _message_bytes(data):
     copy = data.encode() if isinstance(data, str) else _copied(data)
     if copy is None:
-        raise TypeError(f"a message must be bytes, bytearray, memoryview or str, not {data!r}")
+        checks.wrong(checks.NO_MESSAGE, None, data)
     return copy
 
 
@@ -290,13 +292,13 @@ class Engine:
         key=None,
         seed=None,
     ):
-        self._session = _checked("session", session, 1, 0xFFFFFFFF)
+        self._session = _checked("session", session)
         self._identity = _identity(identity)
         self._tx = memoryview(bytearray(_ring_size("tx_size", tx_size)))
         self._rx = memoryview(bytearray(_ring_size("rx_size", rx_size)))
         self._tx_mask = tx_size - 1
         self._rx_mask = rx_size - 1
-        self._window = _checked("window", window, 256, 65535)
+        self._window = _checked("window", window)
         self._keys = None
         if key is not None:
             key = _secret("key", key)
@@ -426,7 +428,7 @@ class Engine:
 
         mtu: ATT MTU in bytes, 23 to 517.   now: ms, modulo 2^30.
         """
-        _checked("mtu", mtu, 23, 517)
+        _checked("mtu", mtu)
         self._busy = True
         try:
             if self._broken:
@@ -448,7 +450,7 @@ class Engine:
 
         reason: 1 to 255 (docs/protocol.md, "BYE").
         """
-        _checked("reason", reason, 1, 255)
+        _checked("reason", reason)
         self._busy = True
         if self.state == GREETING or self.state == OPEN:
             self._close(reason)
@@ -484,7 +486,7 @@ class Engine:
             else:
                 data = _message_bytes(data)
         if type(channel) is not int or not 0 <= channel <= 15:
-            _checked("channel", channel, 0, 15)
+            _checked("channel", channel)
         if kind is not None:
             first = _kind_bits(kind)
         first |= channel
@@ -495,8 +497,7 @@ class Engine:
         self._busy = True  # before the limit is read: a HELLO may bring a new one
         try:
             if total > self._record_limit:
-                limit = self._record_limit
-                raise ValueError(f"a message of {size} bytes never fits: {limit} with its header at most")
+                checks.wrong(checks.LONG, size, self._record_limit)
             if self._end_queued or not self._queue(first, data, size, total):
                 return False
             self._count[_MESSAGES_SENT] += 1
@@ -521,7 +522,7 @@ class Engine:
     def commit(self):
         """All that was read is safe: the peer need not keep it. Raises ValueError without commit=True."""
         if not self._commits:
-            raise ValueError("this engine was made without commit=True")
+            checks.wrong(checks.COMMIT, None, None)
         self._busy = True
         # What dead sessions have sent is nobody's any more.
         if self._count[_MESSAGES_RECEIVED] >= self._old:
@@ -576,7 +577,7 @@ class Engine:
         if size < 0:
             return -1
         if len(buf) < size:
-            raise ValueError(f"the next message has {size} bytes, the buffer only {len(buf)}")
+            checks.wrong(checks.BUFFER, size, len(buf))
         ring = self._rx
         start = (self._read + (2 if size < 0x80 else _record_size(size) - size)) & self._rx_mask
         fits = self._rx_mask + 1 - start
@@ -593,7 +594,7 @@ class Engine:
         buf: bytearray or memoryview of 236 bytes or more.   now: ms, modulo 2^30.
         """
         if len(buf) < _MAX_SENT:
-            raise ValueError(f"the packet buffer must have {_MAX_SENT} bytes, not {len(buf)}")
+            checks.wrong(checks.PACKET, _MAX_SENT, len(buf))
         self._busy = True
         try:
             return self._pull(buf, now)
