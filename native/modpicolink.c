@@ -9,6 +9,7 @@
 
 #include "crc32.h"
 #include "objects.h"
+#include "py/objarray.h"
 
 typedef struct {
     mp_obj_base_t base;
@@ -413,17 +414,40 @@ static mp_obj_t engine_stats(mp_obj_t self) {
 typedef struct {
     mp_obj_base_t base;
     mp_obj_t engine;
-    mp_obj_t path; /* its bytes are `state` */
+    mp_obj_t path; /* its items are `state` */
     mp_obj_t next, have_read, wake;
     mp_obj_t send[2], append[2]; /* what is returned when a message is queued, and who else is called */
     mp_obj_t stop;               /* a StopIteration with the arguments stop_args */
     mp_obj_t stop_args;
-    uint8_t *state;
+    mp_obj_t feed, readable, hand_over;
+    mp_obj_t packet; /* a memoryview of what waits for the host stack: nobody else has it */
+    mp_int_t *state;
     bool ready; /* __anext__() has a message */
 } path_obj_t;
 
-enum { PATH_ARGUMENTS = 11 };
-enum { SENDS, READS, IDLE, BURST, CHANNEL }; /* places in `state` */
+enum { PATH_ARGUMENTS = 15 };
+/* Places in `state`. */
+enum {
+    SENDS,
+    READS,
+    IDLE,
+    BURST,
+    CHANNEL,
+    FEEDS,
+    HEARD_AT,
+    WORKS,
+    FLAGS,
+    PROGRESS_AT,
+    MOST,
+    SIZE,
+    PASSED,
+    SENT_AT,
+    DUE_AT
+};
+
+static MP_NOINLINE mp_obj_t call(mp_obj_t function) {
+    return mp_call_function_n_kw(function, 0, 0, NULL);
+}
 
 static mp_obj_t path_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
     if (n_args != PATH_ARGUMENTS || mp_obj_get_type(args[0]) != (const mp_obj_type_t *)&engine_type) {
@@ -451,7 +475,7 @@ static mp_obj_t path_anext(mp_obj_t self_in) {
     path_obj_t *self = MP_OBJ_TO_PTR(self_in);
     mp_obj_t items[2];
     if (!self->state[BURST] || !path_takes(self, items)) {
-        return mp_call_function_n_kw(self->next, 0, 0, NULL);
+        return call(self->next);
     }
     self->state[BURST]--;
     ((mp_obj_tuple_t *)MP_OBJ_TO_PTR(self->stop_args))->items[0] = items[1];
@@ -471,7 +495,7 @@ static mp_obj_t path_iternext(mp_obj_t self_in) {
         return items[1];
     }
     if (self->state[IDLE]) {
-        mp_call_function_n_kw(self->have_read, 0, 0, NULL);
+        call(self->have_read);
     }
     return MP_OBJ_STOP_ITERATION;
 }
@@ -491,7 +515,7 @@ static mp_obj_t path_queue(size_t n_args, const mp_obj_t *args, const mp_map_t *
         if (picolink_send(engine, first, message.buf, message.len) == PICOLINK_SEND_QUEUED) {
             if (self->state[IDLE]) {
                 self->state[IDLE] = false;
-                mp_call_function_n_kw(self->wake, 0, 0, NULL);
+                call(self->wake);
             }
             return ways[0];
         }
@@ -508,6 +532,62 @@ static mp_obj_t path_append(size_t n_args, const mp_obj_t *args, mp_map_t *kw) {
     return path_queue(n_args, args, kw, ((path_obj_t *)MP_OBJ_TO_PTR(args[0]))->append);
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(path_append_obj, 2, path_append);
+
+/* As Policy._take_over(). */
+static bool path_takes_over(path_obj_t *self, mp_int_t now) {
+    enum { ROUTINE = PICOLINK_READABLE | PICOLINK_WRITABLE | PICOLINK_PULL };
+    mp_int_t *state = self->state;
+    picolink_engine_t *engine = engine_of(self->engine);
+    mp_uint_t flags = picolink_take_flags(engine) | state[FLAGS];
+    if (flags > ROUTINE) {
+        state[FLAGS] = flags;
+        return false;
+    }
+    if (flags & PICOLINK_READABLE) {
+        call(self->readable);
+    }
+    if (flags & PICOLINK_WRITABLE) {
+        state[PROGRESS_AT] = now;
+        if ((mp_int_t)picolink_pending(engine) <= state[MOST]) {
+            state[FLAGS] = PICOLINK_WRITABLE;
+            return false;
+        }
+    }
+    if (!state[SIZE]) {
+        /* Times have two bits less than an int. */
+        mp_int_t left = (mp_int_t)((mp_uint_t)(state[DUE_AT] - now) << 2) >> 2;
+        int32_t wait = picolink_wait(engine, now);
+        return wait < 0 || wait >= left;
+    }
+    mp_obj_array_t *packet = MP_OBJ_TO_PTR(self->packet);
+    packet->len = state[SIZE];
+    if (mp_call_function_n_kw(self->hand_over, 1, 0, &self->packet) == mp_const_true) {
+        state[PASSED]++;
+        state[SENT_AT] = now;
+        state[SIZE] = picolink_pull(engine, packet->items, PICOLINK_PULL_MAX, now);
+        state[IDLE] = !state[SIZE];
+    }
+    return true;
+}
+
+/* feed(packet, now) */
+static mp_obj_t path_feed(mp_obj_t self_in, mp_obj_t packet, mp_obj_t now) {
+    path_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    mp_int_t *state = self->state;
+    if (!state[FEEDS]) {
+        mp_obj_t args[] = {packet, now};
+        return mp_call_function_n_kw(self->feed, 2, 0, args);
+    }
+    mp_int_t now_ms = MP_OBJ_SMALL_INT_VALUE(now);
+    state[HEARD_AT] = now_ms;
+    mp_buffer_info_t bytes;
+    get_buffer(packet, &bytes, MP_BUFFER_READ);
+    if (bytes.len && picolink_feed(engine_of(self->engine), bytes.buf, bytes.len, now_ms) &&
+        (state[WORKS] || !path_takes_over(self, now_ms))) {
+        call(self->wake);
+    }
+    return none();
+}
 
 /* -- the module ----------------------------------------------------------------------------------------- */
 
@@ -565,8 +645,9 @@ __attribute__((used)) mp_map_elem_t engine_methods[2 + FUNCTIONS];
 static MP_DEFINE_CONST_DICT(engine_locals, engine_methods);
 
 static const mp_obj_fun_builtin_fixed_t path_anext_obj = {{&mp_type_fun_builtin_1}, {._1 = path_anext}};
+static const mp_obj_fun_builtin_fixed_t path_feed_obj = {{&mp_type_fun_builtin_3}, {._3 = path_feed}};
 __attribute__((used)) mp_obj_full_type_t path_type;
-__attribute__((used)) mp_map_elem_t path_methods[3];
+__attribute__((used)) mp_map_elem_t path_methods[4];
 static MP_DEFINE_CONST_DICT(path_locals, path_methods);
 
 static void set_method(mp_map_elem_t *method, qstr name, const void *function) {
@@ -588,6 +669,7 @@ __attribute__((used)) mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, si
     set_method(&path_methods[0], MP_QSTR_send, &path_send_obj);
     set_method(&path_methods[1], MP_QSTR_append, &path_append_obj);
     set_method(&path_methods[2], MP_QSTR___anext__, &path_anext_obj);
+    set_method(&path_methods[3], MP_QSTR_feed, &path_feed_obj);
     path_type.base.type = &mp_type_type;
     path_type.flags = MP_TYPE_FLAG_ITER_IS_ITERNEXT;
     path_type.name = MP_QSTR_Path;
@@ -620,10 +702,12 @@ MP_DEFINE_CONST_OBJ_TYPE(engine_type, MP_QSTR_Engine, MP_TYPE_FLAG_NONE, make_ne
                          engine_attr, locals_dict, &engine_locals);
 
 static MP_DEFINE_CONST_FUN_OBJ_1(path_anext_obj, path_anext);
+static MP_DEFINE_CONST_FUN_OBJ_3(path_feed_obj, path_feed);
 static const mp_rom_map_elem_t path_methods[] = {
     {MP_ROM_QSTR(MP_QSTR_send), MP_ROM_PTR(&path_send_obj)},
     {MP_ROM_QSTR(MP_QSTR_append), MP_ROM_PTR(&path_append_obj)},
     {MP_ROM_QSTR(MP_QSTR___anext__), MP_ROM_PTR(&path_anext_obj)},
+    {MP_ROM_QSTR(MP_QSTR_feed), MP_ROM_PTR(&path_feed_obj)},
 };
 static MP_DEFINE_CONST_DICT(path_locals, path_methods);
 static MP_DEFINE_CONST_OBJ_TYPE(path_type, MP_QSTR_Path, MP_TYPE_FLAG_ITER_IS_ITERNEXT, make_new,

@@ -1,5 +1,7 @@
 """Which engine does the work, and which packs objects: the native module where it imports, else Python."""
 
+from array import array
+
 
 def load(kind=None):
     """The Engine class and the name of its kind.
@@ -33,22 +35,32 @@ def codec():
 
 
 def new_path():
-    """What a link looks at for each message: a byte of each. Who uses them knows their places.
+    """What links, policies and a native Path share, an array of ints. Who uses them knows their places.
 
-    sends, reads: whether a message may go to the engine, and come from it, without a question.
+    sends, reads, feeds: may messages go to the engine, come from it, and packets go to it, without a question?
     idle: nothing was left to do in the last turn of the policy: who queues something wakes the next one.
     burst: messages that may be read before others get a turn.   channel: of the message that was read last.
+    heard_at: when a packet came last.   works: is a turn under way?   flags: the engine's, for the next turn.
+    progress_at: the peer had everything, or acknowledged a message.
+    most: bytes that may be pending when somebody who waits is woken; below 0: nobody waits.
+    size: of the packet that waits for the host stack.   sent_at: when one went there last.
+    passed: packets that went there since the last turn.   due_at: when the next turn comes, woken or not.
+
+    Its items are as long as an int of MicroPython, which may be a time.
     """
-    return bytearray(5)
+    return array("l", [0] * 15)
 
 
 def native_path():
     """The class of what does in one call what most messages need, or None: CPython has none.
 
-    Path(engine, path, anext, have_read, wake, sent, send, taken, send_nowait, end, arguments). It has
-    __anext__(), send(), which returns `sent`, and append(), send_nowait(), which returns `taken`; all else
-    they hand on to those given. And it iterates over the messages that are here, and then calls have_read().
-    wake() is called as Policy.wake.set() is.   end: a StopIteration; its arguments are a tuple of one.
+    Path(engine, path, anext, have_read, wake, sent, send, taken, send_nowait, end, arguments, feed, readable,
+    hand_over, packet). It has __anext__(), send(), which returns `sent`, append(), that is send_nowait(),
+    which returns `taken`, and feed(); all else they hand on to those given. And it iterates over the messages
+    that are here, and then calls have_read(). wake() and readable() are called as set() of Policy's are.
+    end: a StopIteration; its arguments are a tuple of one.
+    hand_over: gives the host stack a packet, and returns whether it took it.   packet: a memoryview of where
+    it is; Path changes its length.
     """
     try:
         from _picolink import Path

@@ -118,7 +118,6 @@ class Link:
             self._engine.set_partner(partner.load(role.folder, self.name))
             policy.met = self._remember
         self._role = role
-        role.serve(policy)
         self._line = policy.line
         self._timeout_ms = timeout_ms
         self._alarmed = Flag()  # for _tick()
@@ -149,9 +148,12 @@ class Link:
                 self.send_nowait,
                 end,
                 end.args,
+                *policy.receives(),
             )
             self.send = fast.send
             self.send_nowait = fast.append
+            policy.feed = fast.feed
+        role.serve(policy)
 
     # -- opening and closing ------------------------------------------------------------------------------
 
@@ -297,7 +299,7 @@ class Link:
             await sleep_ms(TICK_MS)
         stats = self._engine.stats()
         last = stats["messages_sent"] - stats["too_large"]  # counters of 32 bits: differences wrap
-        self._policy.flushes += 1
+        self._policy.count_flush(1)
         try:
             while (
                 self._engine.pending()
@@ -307,7 +309,7 @@ class Link:
                 self._room.clear()
                 await self._wait(self._room, alarm)
         finally:
-            self._policy.flushes -= 1
+            self._policy.count_flush(-1)
 
     def commit(self):
         """All that was read is safe, for instance on disk: it does not come again when this board restarts.

@@ -21,9 +21,19 @@ PASSING_MS = const(32)  # or still longer, while each packet that comes takes th
 BURST = const(32)  # messages read in a row before others get a turn
 HANG_UP_MS = const(3000)  # longer than any supervision timeout: a host stack without an answer is stuck
 
-# Places in `path`.
+# Places in `path`: picolink.engine.new_path().
 _SENDS = const(0)
 _IDLE = const(2)
+_FEEDS = const(5)
+HEARD_AT = const(6)
+_WORKS = const(7)
+_FLAGS = const(8)
+_PROGRESS_AT = const(9)
+_MOST = const(10)
+_SIZE = const(11)
+_PASSED = const(12)
+_SENT_AT = const(13)
+_DUE_AT = const(14)
 
 # What a turn says instead of a time.
 HANG_UP = const(-1)
@@ -80,7 +90,7 @@ _NO_GREETING = "no greeting"
 _ROUTINE = const(0x07)  # READABLE, WRITABLE and PULL: what packets bring all the time
 
 # What runs for each message, packet or turn.
-_METHODS = ("send_nowait", "feed", "_take_over", "_pass_on", "_report", "_is_useless")
+_METHODS = ("send_nowait", "feed", "_take_over", "_pass_on", "_hand_over", "_report", "_is_useless")
 
 
 class EventError(Exception):
@@ -112,7 +122,7 @@ class Policy:
     full_ms: how long the host stack gets when it is full.
     values: picolink.newest.Values, or None.   values_wait: has the engine not got all of them?
     reserve: bytes of the ring that ordinary messages leave to them.
-    flushes: int, tasks to be told, by `room`, of each message that is acknowledged.
+    flushes: int, tasks to be told, by `room`, of each message that is acknowledged: count_flush().
     life, connection: states of picolink.lifecycle.
     path: see picolink.engine.new_path().
     peer: the address at which the other board was met last; None when it was not found there.
@@ -134,7 +144,6 @@ class Policy:
         self.wake = wake
         self.line = []  # who waits in send(), in the order in which they came: see queue_up()
         self.path = engines.new_path()
-        self.heard_at = 0
         self.peer = None
         self.met = None
         self.commits = False
@@ -154,20 +163,15 @@ class Policy:
         self._readable = readable
         self._room = room
         self._packet = memoryview(bytearray(PACKET))
-        self._size = 0  # of the packet that waits for the host stack
-        self._sent_at = 0
-        self._at_work = False  # is a turn under way?
-        self._due_at = 0  # when the next turn comes, woken or not
+        self._shown = memoryview(self._packet)  # a native Path makes it as long as the packet is
         self._most = -1  # bytes that may be pending when the first in line is woken; below 0: nobody waits
-        self._flags = 0  # the engine's, left to the next turn by feed()
-        self._passed = 0  # packets that feed() has handed over since the last turn
+        self.path[_MOST] = -1
         self._full = False  # the host stack could not take the last packet
         self.full_ms = FULL_MS
         self._mtu = MTU_LEAST
         self._address = self._label = None
         self._limit_at = self._sought_at = 0
         self._goodbye_at = None  # since when the engine has nothing more to do with this connection
-        self._progress_at = 0  # the peer had everything, or acknowledged a message
         self._pause_ms = _PAUSE_FIRST_MS
         self._timeouts = 0  # the engine's, until the last connection ended
         self._stalled = 0  # connections in a row
@@ -190,6 +194,7 @@ class Policy:
 
     def _connect(self, event):
         self.connection = lc.after(self.connection, event)
+        self.set_path()
 
     # -- messages -----------------------------------------------------------------------------------------
 
@@ -233,7 +238,9 @@ class Policy:
     def set_path(self):
         """Something has changed that decides whether a message may go straight to the engine, or who is first
         in line."""
-        self.path[_SENDS] = not (self.life or self.line or self.values)
+        path = self.path
+        path[_SENDS] = not (self.life or self.line or self.values)
+        path[_FEEDS] = self.connection >= GREETING and not self.values
         if self.line:
             # It waits for a quarter of the ring: a task's turn costs as much as ten messages. At most for the
             # whole ring: a message that fills it needs less than HEADER bytes besides.
@@ -241,10 +248,16 @@ class Policy:
             self._most = max(0, self.tx_size - wanted)
         else:
             self._most = -1
+        path[_MOST] = self.tx_size if self.flushes else self._most
+
+    def count_flush(self, tasks):
+        """So many more tasks (or less, below 0) are to be told of each message that is acknowledged."""
+        self.flushes += tasks
+        self.set_path()
 
     def note(self, flags):
         """As if the engine had said so: for the next turn."""
-        self._flags |= flags
+        self.path[_FLAGS] |= flags
 
     def queue_up(self, message):
         """Wait for room behind all others, with the message as it is now.
@@ -326,7 +339,7 @@ class Policy:
             if life == lc.ENDED:
                 return self._is_commit_due(now)
             # The peer hangs up when it knows that this side has heard its END; but not if it waits likewise.
-            if life == lc.BOTH_ENDED and ticks_diff(now, self.heard_at) > _LINGER_MS:
+            if life == lc.BOTH_ENDED and ticks_diff(now, self.path[HEARD_AT]) > _LINGER_MS:
                 return False
         return self._takes(now, timeout_ms)
 
@@ -427,7 +440,7 @@ class Policy:
         self._connect(lc.ADOPT)
         self._address = address
         self._label = label
-        self._progress_at = now
+        self.path[_PROGRESS_AT] = now
 
     def call(self, mtu):
         """The other board takes packets from now on.   mtu: ATT MTU, bytes. Handlers may call this."""
@@ -483,7 +496,7 @@ class Policy:
         """Counts connections in a row that carried nothing to the peer."""
         timeouts, before = self.engine.stats()["timeouts"], self._timeouts
         self._timeouts = timeouts
-        quiet = ticks_diff(now, self._progress_at) > _STALL_MS
+        quiet = ticks_diff(now, self.path[_PROGRESS_AT]) > _STALL_MS
         # Not when the peer has answered all the time, and only does not read.
         unheard = self._full or timeouts - before > 1 or not connected
         self._stalled = self._stalled + 1 if quiet and unheard and self.engine.pending() else 0
@@ -495,51 +508,68 @@ class Policy:
 
         packet: bytes, bytearray or memoryview, only used during the call.
         """
-        self.heard_at = now
+        path = self.path
+        path[HEARD_AT] = now
         if not len(packet) or self.connection < GREETING or not self.engine.feed(packet, now):
             return
-        if self._at_work or not self._take_over(now):
+        if path[_WORKS] or not self._take_over(now):
             self.wake.set()
+
+    def receives(self):
+        """What a native Path takes, of what is here, to do the usual part of feed()."""
+        return self.feed, self._readable.set, self._hand_over, self._shown
 
     def _take_over(self, now):
         """Do what most packets ask for without a turn, which costs more. Returns whether that is all."""
-        flags = self._flags | self.engine.take_flags()  # none inside another call of the Python engine
+        path = self.path
+        flags = path[_FLAGS] | self.engine.take_flags()  # none inside another call of the Python engine
         if not flags or flags > _ROUTINE:
-            self._flags = flags
+            path[_FLAGS] = flags
             return False
         if flags & fl.READABLE:
             self._readable.set()
         held_back = 0
         if flags & fl.WRITABLE:
-            self._progress_at = now
-            if not self._size and not self.values_wait:
+            path[_PROGRESS_AT] = now
+            if not path[_SIZE] and not self.values_wait:
                 # The window may have held it back. It goes now: a program that reads may keep turns away.
-                self._size = held_back = self.engine.pull_into(self._packet, now)
-        if self._size:
+                path[_SIZE] = held_back = self.engine.pull_into(self._packet, now)
+        if path[_SIZE]:
             self._pass_on(now)
         else:
             self._look(now)
-        if flags & fl.WRITABLE and (self.flushes or self.engine.pending() <= self._most):
-            self._flags = fl.WRITABLE
+        if flags & fl.WRITABLE and self.engine.pending() <= path[_MOST]:
+            path[_FLAGS] = fl.WRITABLE
             return False
         return not held_back
 
     def _pass_on(self, now):
         """Hand over the packet that waits, and get the next: when one has come, most likely one has left."""
+        path = self.path
         try:
-            self.transmit(self._packet[: self._size])
-            self._passed += 1
-            self._sent_at = now
-            self._size = 0
-            self.path[_IDLE] = True  # before it looks: what is queued from here on wakes the next turn
+            self.transmit(self._packet[: path[_SIZE]])
+            path[_PASSED] += 1
+            path[_SENT_AT] = now
+            path[_SIZE] = 0
+            path[_IDLE] = True  # before it looks: what is queued from here on wakes the next turn
             if self.values_wait:
                 self.values.hand_over()
-            self._size = self.engine.pull_into(self._packet, now)
-            self.path[_IDLE] = not self._size
+            path[_SIZE] = size = self.engine.pull_into(self._packet, now)
+            path[_IDLE] = not size
         except OSError:
             pass  # full; what else it is, the next turn finds out
         except MemoryError:
             pass
+
+    def _hand_over(self, packet):
+        """Of a native Path. Returns whether the host stack has taken the packet."""
+        try:
+            self.transmit(packet)
+            return True
+        except OSError:
+            return False  # full; what else it is, the next turn finds out
+        except MemoryError:
+            return False
 
     def has_read(self, now):
         """The program has read what was there: the peer may have to hear that there is room."""
@@ -549,12 +579,12 @@ class Policy:
     def _look(self, now):
         """Wake the next turn if the engine has something to say before it would come."""
         wait = self.engine.wait(now)
-        if self.values_wait or 0 <= wait < ticks_diff(self._due_at, now):
+        if self.values_wait or 0 <= wait < ticks_diff(self.path[_DUE_AT], now):
             self.wake.set()
 
     def _take_flags(self):
-        flags = self._flags | self.engine.take_flags()
-        self._flags = 0
+        flags = self.path[_FLAGS] | self.engine.take_flags()
+        self.path[_FLAGS] = 0
         return flags
 
     # A generator, because it keeps its variables: a call for each turn would need the heap for them.
@@ -571,13 +601,13 @@ class Policy:
         transmit = self.transmit
         wait = LOOK_MS
         greeting = False
-        self._size = 0
-        self._sent_at = began_at = now
+        path[_SIZE] = 0
+        path[_SENT_AT] = began_at = now
         while True:
-            self._due_at = ticks_add(now, wait)
-            self._at_work = False
+            path[_DUE_AT] = ticks_add(now, wait)
+            path[_WORKS] = False
             now = yield wait
-            self._at_work = True  # from here on feed() leaves everything to this turn
+            path[_WORKS] = True  # from here on feed() leaves everything to this turn
             path[_IDLE] = False
             wait = LOOK_MS
             if self.connection == READY:
@@ -588,7 +618,7 @@ class Policy:
             if greeting:
                 full = False
                 taken = 0
-                size = self._size
+                size = path[_SIZE]
                 if self.values_wait and not size:
                     self.values.hand_over()
                 try:
@@ -597,13 +627,13 @@ class Policy:
                         size = 0
                         if self.values_wait:
                             self.values.hand_over()
-                        self._sent_at = now
+                        path[_SENT_AT] = now
                         taken += 1
-                    quiet_ms = ticks_diff(now, self._sent_at)
+                    quiet_ms = ticks_diff(now, path[_SENT_AT])
                     due = quiet_ms >= _ALIVE_MS and (quiet_ms >= _WAITING_MS or not engine.pending())
                     if due and self.connection == CONNECTED:
                         transmit(packet[:0])
-                        self._sent_at = now
+                        path[_SENT_AT] = now
                 except MemoryError:
                     full = True
                 except OSError as e:
@@ -611,11 +641,11 @@ class Policy:
                         self.why = e
                         yield HANG_UP
                     full = True
-                self._size = size
+                path[_SIZE] = size
                 self._full = full
                 flags = self._take_flags()
                 if flags & fl.WRITABLE or not engine.pending():
-                    self._progress_at = now
+                    path[_PROGRESS_AT] = now
                 if flags:
                     self._report(flags)
                 if full:
@@ -634,18 +664,18 @@ class Policy:
         """ms until the host stack is asked again, which has just taken so many packets, and is full."""
         if taken > 1:
             self.full_ms = FULL_MS
-        elif self._passed:
+        elif self.path[_PASSED]:
             self.full_ms = min(2 * self.full_ms, PASSING_MS)
         elif not taken:
             self.full_ms = min(self.full_ms + FULL_MS, FULL_MAX_MS)
-        self._passed = 0
+        self.path[_PASSED] = 0
         return self.full_ms
 
     def _is_useless(self, now, began_at):
         """Whether nothing will come of this connection; then `why` says why, for a person."""
         state = self.engine.state
         if self.connection == CONNECTED:
-            if ticks_diff(now, self.heard_at) > _SILENCE_MS:
+            if ticks_diff(now, self.path[HEARD_AT]) > _SILENCE_MS:
                 self._silences += 1
                 self.why = "the other board says nothing"
                 return True
@@ -669,7 +699,7 @@ class Policy:
         """Wake who waits for what the engine has said."""
         if flags & fl.READABLE:
             self._readable.set()
-        if flags & fl.WRITABLE and (self.flushes or self.engine.pending() <= self._most):
+        if flags & fl.WRITABLE and self.engine.pending() <= self.path[_MOST]:
             self._room.set()
         if flags > _ROUTINE:
             self._report_rare(flags)
@@ -689,10 +719,10 @@ class Policy:
         if flags & fl.PEER_RESTARTED and self.values:
             self.values.set_again()  # what had come is gone with its memory
         if flags & (fl.BYE | fl.REFUSED) and self.engine.reason in _SHUN_FOR and not self.keyed:
-            self._shun(self.heard_at, _SHUN_MS)
+            self._shun(self.path[HEARD_AT], _SHUN_MS)
         if flags & fl.BYE:
             reason = self.engine.reason
-            self._goodbye_at = ticks_add(self.heard_at, -_GOODBYE_MS)  # it has said all
+            self._goodbye_at = ticks_add(self.path[HEARD_AT], -_GOODBYE_MS)  # it has said all
             self.why = _REASONS.get(reason) or "the other board hangs up, with reason %d" % reason
         if flags & fl.PEER_ENDED:
             self._link(lc.END_CAME)
@@ -734,7 +764,7 @@ class Policy:
 
     def _tell_refused(self, detail):
         if self.engine.reason not in _KEYS:
-            self.tell_again(self.heard_at, "refused", detail, self._label)
+            self.tell_again(self.path[HEARD_AT], "refused", detail, self._label)
         elif detail not in self._told:  # it stays so until somebody does something
             self._told[detail] = None
             self.tell("refused", "%s (%s)" % (detail, self._label))

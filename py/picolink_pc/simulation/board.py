@@ -16,7 +16,7 @@ from typing import Any
 from picolink import flags as fl
 from picolink.errors import LinkClosedError
 from picolink.lifecycle import CLOSED, CONNECTED, READY, SETTING_UP
-from picolink.policy import BURST, HANG_UP, TICK_MS, Policy
+from picolink.policy import BURST, HANG_UP, HEARD_AT, TICK_MS, Policy
 
 from picolink_pc.radio.air import record_octets
 
@@ -336,7 +336,7 @@ class Board:
             return 0
         if self._scheduler.now_us < self._no_memory_until_us:
             self.counts["packets unread for want of heap"] += 1
-            self.policy.heard_at = self._ticks()
+            self.policy.path[HEARD_AT] = self._ticks()
             return 0
         if self.policy.connection < READY:
             self._call()

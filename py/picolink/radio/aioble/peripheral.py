@@ -7,6 +7,7 @@ from aioble import core
 
 from ... import wire
 from ...lifecycle import CLOSED, READY
+from ...policy import HEARD_AT
 from ...runtime import const, ticks_ms
 from .role import NOTIFY, SERVICE, WRITE, Role
 
@@ -91,7 +92,7 @@ class Peripheral(Role):
             return False
         policy = self._policy
         if policy.connection >= READY:
-            policy.heard_at = now = ticks_ms()  # even if there is no memory to read it
+            policy.path[HEARD_AT] = now = ticks_ms()  # even if there is no memory to read it
             self._feed(core.ble.gatts_read(data[1]), now)
         else:
             policy.call(self._connection.mtu or wire.MTU_LEAST)
