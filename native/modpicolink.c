@@ -10,6 +10,7 @@
 #include "crc32.h"
 #include "objects.h"
 #include "py/objarray.h"
+#include "py/objexcept.h"
 
 typedef struct {
     mp_obj_base_t base;
@@ -29,6 +30,7 @@ static picolink_engine_t *engine_of(mp_obj_t self) {
 #if MICROPY_ENABLE_DYNRUNTIME
 /* Global, also where the whole module is one source: mpy_ld wants it so. */
 __attribute__((used)) mp_obj_full_type_t engine_type;
+#define mp_type_StopIteration (*(mp_obj_type_t *)mp_load_global(MP_QSTR_StopIteration))
 #else
 extern const mp_obj_type_t engine_type;
 #endif
@@ -417,15 +419,15 @@ typedef struct {
     mp_obj_t path; /* its items are `state` */
     mp_obj_t next, have_read, wake;
     mp_obj_t send[2], append[2]; /* what is returned when a message is queued, and who else is called */
-    mp_obj_t stop;               /* a StopIteration with the arguments stop_args */
-    mp_obj_t stop_args;
     mp_obj_t feed, readable, hand_over;
-    mp_obj_t packet; /* a memoryview of what waits for the host stack: nobody else has it */
+    mp_obj_t buffer; /* for packets: keeps the memory */
+    mp_obj_t packet; /* what waits for the host stack, in that memory, and as long as it is */
+    mp_obj_t stop;   /* a StopIteration, made once */
     mp_int_t *state;
     bool ready; /* __anext__() has a message */
 } path_obj_t;
 
-enum { PATH_ARGUMENTS = 15 };
+enum { PATH_ARGUMENTS = 13 };
 /* Places in `state`. */
 enum {
     SENDS,
@@ -442,7 +444,8 @@ enum {
     SIZE,
     PASSED,
     SENT_AT,
-    DUE_AT
+    DUE_AT,
+    PLACES
 };
 
 static MP_NOINLINE mp_obj_t call(mp_obj_t function) {
@@ -450,14 +453,18 @@ static MP_NOINLINE mp_obj_t call(mp_obj_t function) {
 }
 
 static mp_obj_t path_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
-    if (n_args != PATH_ARGUMENTS || mp_obj_get_type(args[0]) != (const mp_obj_type_t *)&engine_type) {
-        mp_raise_msg(&mp_type_Exception, NULL); /* only picolink.link makes one */
+    mp_buffer_info_t state, buffer;
+    if (n_args != PATH_ARGUMENTS || mp_obj_get_type(args[0]) != (const mp_obj_type_t *)&engine_type ||
+        !mp_get_buffer(args[1], &state, MP_BUFFER_RW) || state.typecode != 'l' ||
+        state.len != PLACES * sizeof(mp_int_t) ||
+        !mp_get_buffer(args[PATH_ARGUMENTS - 1], &buffer, MP_BUFFER_RW) || buffer.len < PICOLINK_PULL_MAX) {
+        mp_raise_msg(&mp_type_TypeError, MP_ERROR_TEXT("Path")); /* only picolink.link makes one */
     }
-    mp_buffer_info_t state;
-    get_buffer(args[1], &state, MP_BUFFER_WRITE);
     path_obj_t *self = m_malloc(sizeof(path_obj_t));
     self->base.type = type;
     memcpy(&self->engine, args, PATH_ARGUMENTS * sizeof(*args));
+    self->packet = mp_obj_new_bytearray_by_ref(buffer.len, buffer.buf);
+    self->stop = mp_obj_new_exception_arg1(&mp_type_StopIteration, mp_const_none);
     self->state = state.buf;
     self->ready = false;
     return MP_OBJ_FROM_PTR(self);
@@ -478,7 +485,7 @@ static mp_obj_t path_anext(mp_obj_t self_in) {
         return call(self->next);
     }
     self->state[BURST]--;
-    ((mp_obj_tuple_t *)MP_OBJ_TO_PTR(self->stop_args))->items[0] = items[1];
+    ((mp_obj_exception_t *)MP_OBJ_TO_PTR(self->stop))->args->items[0] = items[1];
     self->ready = true; /* nothing can come before it is awaited */
     return self_in;
 }

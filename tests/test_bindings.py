@@ -101,3 +101,8 @@ def test_a_binding_that_looks_for_the_buffer_too_early_is_noticed(file, function
         process = on_cpython(tmp_path, native / file)
         assert "heap-use-after-free" in process.stderr
     assert process.returncode != 0
+
+
+def test_a_native_path_takes_packets_as_the_policy_does():
+    process = engines.micropython("native_path.py", *map(str, range(60)))
+    assert (process.returncode, process.stdout) == (0, ""), process.stdout[:2000] + process.stderr[-2000:]

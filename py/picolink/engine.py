@@ -37,7 +37,7 @@ def codec():
 def new_path():
     """What links, policies and a native Path share, an array of ints. Who uses them knows their places.
 
-    sends, reads, feeds: may messages go to the engine, come from it, and packets go to it, without a question?
+    sends, reads, feeds: may messages go to the engine, come from it, and packets go to it, at once?
     idle: nothing was left to do in the last turn of the policy: who queues something wakes the next one.
     burst: messages that may be read before others get a turn.   channel: of the message that was read last.
     heard_at: when a packet came last.   works: is a turn under way?   flags: the engine's, for the next turn.
@@ -54,13 +54,12 @@ def new_path():
 def native_path():
     """The class of what does in one call what most messages need, or None: CPython has none.
 
-    Path(engine, path, anext, have_read, wake, sent, send, taken, send_nowait, end, arguments, feed, readable,
-    hand_over, packet). It has __anext__(), send(), which returns `sent`, append(), that is send_nowait(),
-    which returns `taken`, and feed(); all else they hand on to those given. And it iterates over the messages
-    that are here, and then calls have_read(). wake() and readable() are called as set() of Policy's are.
-    end: a StopIteration; its arguments are a tuple of one.
-    hand_over: gives the host stack a packet, and returns whether it took it.   packet: a memoryview of where
-    it is; Path changes its length.
+    Path(engine, path, anext, have_read, wake, sent, send, taken, send_nowait, feed, readable, hand_over,
+    packet). Raises TypeError for an engine, a path or a packet that is none.
+    It has __anext__(), send(), which returns `sent`, append(), that is send_nowait(), which returns `taken`,
+    and feed(); all else they hand on to those given. And it iterates over the messages that are here, and
+    then calls have_read(). wake() and readable() are called as set() of Policy's are.
+    hand_over: gives the host stack a packet, and returns whether it took it.   packet: the memory for it.
     """
     try:
         from _picolink import Path

@@ -24,6 +24,7 @@ _LOST = "the connection was lost"
 
 # Places in Policy.path.
 _READS = const(1)
+_IDLE = const(2)
 _BURST = const(3)  # messages that may be read before others get a turn
 _CHANNEL = const(4)
 
@@ -125,6 +126,7 @@ class Link:
         self._tasks = []
         self._working = 0  # _RUN, _TICK
         self._is_awaited = False  # does somebody wait for self._readable?
+        self._others = False  # and others for self._read?
         # In this object, so that a call finds them at once and takes no way round.
         self.send_nowait = policy.send_nowait
         for name in _METHODS:
@@ -135,7 +137,6 @@ class Link:
         self._fast = None  # a native Path
         if native:
             path[_READS] = True
-            end = StopIteration(None)
             self._fast = fast = native(
                 self._engine,
                 path,
@@ -146,8 +147,6 @@ class Link:
                 self.send,
                 True,
                 self.send_nowait,
-                end,
-                end.args,
                 *policy.receives(),
             )
             self.send = fast.send
@@ -267,14 +266,11 @@ class Link:
 
         Raises LinkClosedError after the last. Cheaper than `async for` at high rates.
         """
-        await self._wait_message(LinkClosedError, timeout_ms)
+        await self._receive(LinkClosedError, timeout_ms, False)
         return self._fast if self._path[_READS] else self._messages()
 
     def __aiter__(self):
         return self._fast or self
-
-    def __anext__(self):
-        return self._receive(StopAsyncIteration, None)
 
     def newest(self, channel):
         """A channel (int, 0 to 15) of which only the newest value counts, a picolink.newest.Newest: send(),
@@ -358,11 +354,14 @@ class Link:
             policy.leave_line(place)
 
     # One coroutine for all of it: another one that it awaits would cost more than most messages do.
-    async def _receive(self, ended, timeout_ms, readable=None):
-        """The next message. With `readable`, only wait until that says so. Raises `ended` after the last."""
+    async def _receive(self, ended=StopAsyncIteration, timeout_ms=None, take=True, readable=None):
+        """The next message. Raises `ended` after the last.
+
+        take: else only wait for it, or until `readable` says that it is there.
+        """
         path = self._path
         burst = path[_BURST]
-        if not readable:
+        if take:
             message = burst and self._engine.recv()
             if message:
                 path[_BURST] = burst - 1
@@ -379,11 +378,13 @@ class Link:
             elif self._engine.ended:
                 raise ended("the peer has closed the link")
             path[_BURST] = BURST
-            policy.has_read(ticks_ms())
+            if path[_IDLE]:
+                policy.has_read(ticks_ms())
             left_ms = _LONG_MS if until is None else ticks_diff(until, ticks_ms())
             if left_ms <= 0:
                 raise asyncio.TimeoutError
             if self._is_awaited:
+                self._others = True
                 self._read.clear()
                 await self._wait(self._read, until is not None and [until, self._read])
                 continue
@@ -392,19 +393,20 @@ class Link:
                 await self._readable.wait(left_ms)
             finally:
                 self._is_awaited = False
-                self._read.set()
-        if readable:
+                if self._others:
+                    self._others = False
+                    self._read.set()
+        if not take:
             return None
         message = self._engine.recv()
         path[_CHANNEL] = message[0] & 15
         return message[1]
 
+    __anext__ = _receive
+
     def _wait_message(self, ended, timeout_ms, readable=None):
         """Wait until there is a message, or until `readable` says so. Raises `ended` after the last."""
-        return self._receive(ended, timeout_ms, readable or self._is_readable)
-
-    def _is_readable(self):
-        return self._engine.readable()  # another one, perhaps, than when the wait began
+        return self._receive(ended, timeout_ms, False, readable)
 
     def _read_through(self, sorter):
         """From now on messages come by way of this one, not straight from the engine."""

@@ -163,7 +163,6 @@ class Policy:
         self._readable = readable
         self._room = room
         self._packet = memoryview(bytearray(PACKET))
-        self._shown = memoryview(self._packet)  # a native Path makes it as long as the packet is
         self._most = -1  # bytes that may be pending when the first in line is woken; below 0: nobody waits
         self.path[_MOST] = -1
         self._full = False  # the host stack could not take the last packet
@@ -517,7 +516,7 @@ class Policy:
 
     def receives(self):
         """What a native Path takes, of what is here, to do the usual part of feed()."""
-        return self.feed, self._readable.set, self._hand_over, self._shown
+        return self.feed, self._readable.set, self._hand_over, self._packet
 
     def _take_over(self, now):
         """Do what most packets ask for without a turn, which costs more. Returns whether that is all."""

@@ -219,7 +219,7 @@ def _secret(name, value):
         value = bytes(value)
         if len(value) == 32:
             return value
-    checks.wrong(checks.SECRET, name, None)
+    return checks.wrong(checks.SECRET, name, None)
 
 
 def _kind_bits(kind):
