@@ -540,6 +540,11 @@ static mp_obj_t path_append(size_t n_args, const mp_obj_t *args, mp_map_t *kw) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(path_append_obj, 2, path_append);
 
+static void path_pull(path_obj_t *self, mp_int_t now) {
+    mp_obj_array_t *packet = MP_OBJ_TO_PTR(self->packet);
+    self->state[SIZE] = picolink_pull(engine_of(self->engine), packet->items, PICOLINK_PULL_MAX, now);
+}
+
 /* As Policy._take_over(). */
 static bool path_takes_over(path_obj_t *self, mp_int_t now) {
     enum { ROUTINE = PICOLINK_READABLE | PICOLINK_WRITABLE | PICOLINK_PULL };
@@ -553,28 +558,33 @@ static bool path_takes_over(path_obj_t *self, mp_int_t now) {
     if (flags & PICOLINK_READABLE) {
         call(self->readable);
     }
+    bool all = true;
     if (flags & PICOLINK_WRITABLE) {
         state[PROGRESS_AT] = now;
-        if ((mp_int_t)picolink_pending(engine) <= state[MOST]) {
-            state[FLAGS] = PICOLINK_WRITABLE;
-            return false;
+        if (!state[SIZE]) {
+            path_pull(self, now);
+            all = !state[SIZE];
         }
     }
-    if (!state[SIZE]) {
+    if (state[SIZE]) {
+        ((mp_obj_array_t *)MP_OBJ_TO_PTR(self->packet))->len = state[SIZE];
+        if (mp_call_function_n_kw(self->hand_over, 1, 0, &self->packet) == mp_const_true) {
+            state[PASSED]++;
+            state[SENT_AT] = now;
+            path_pull(self, now);
+            state[IDLE] = !state[SIZE];
+        }
+    } else {
         /* Times have two bits less than an int. */
         mp_int_t left = (mp_int_t)((mp_uint_t)(state[DUE_AT] - now) << 2) >> 2;
         int32_t wait = picolink_wait(engine, now);
-        return wait < 0 || wait >= left;
+        all = wait < 0 || wait >= left;
     }
-    mp_obj_array_t *packet = MP_OBJ_TO_PTR(self->packet);
-    packet->len = state[SIZE];
-    if (mp_call_function_n_kw(self->hand_over, 1, 0, &self->packet) == mp_const_true) {
-        state[PASSED]++;
-        state[SENT_AT] = now;
-        state[SIZE] = picolink_pull(engine, packet->items, PICOLINK_PULL_MAX, now);
-        state[IDLE] = !state[SIZE];
+    if (flags & PICOLINK_WRITABLE && (mp_int_t)picolink_pending(engine) <= state[MOST]) {
+        state[FLAGS] = PICOLINK_WRITABLE;
+        all = false;
     }
-    return true;
+    return all;
 }
 
 /* feed(packet, now) */
