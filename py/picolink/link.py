@@ -33,7 +33,7 @@ _RUN = const(1)
 _TICK = const(2)
 
 # What runs for each message.
-_METHODS = ("send", "recv", "__anext__")
+_METHODS = ("send", "recv")
 
 
 def print_event(event, detail):
@@ -131,6 +131,7 @@ class Link:
         self.send_nowait = policy.send_nowait
         for name in _METHODS:
             setattr(self, name, getattr(self, name))
+        self.__anext__ = self._receive
         self._path = path = policy.path
         path[_BURST] = BURST
         native = self.engine == "native" and engines.native_path()
@@ -272,6 +273,9 @@ class Link:
     def __aiter__(self):
         return self._fast or self
 
+    def __anext__(self):
+        return self._receive()
+
     def newest(self, channel):
         """A channel (int, 0 to 15) of which only the newest value counts, a picolink.newest.Newest: send(),
         recv() and latest(). Its values do not come by recv() of the link any more.
@@ -401,8 +405,6 @@ class Link:
         message = self._engine.recv()
         path[_CHANNEL] = message[0] & 15
         return message[1]
-
-    __anext__ = _receive
 
     def _wait_message(self, ended, timeout_ms, readable=None):
         """Wait until there is a message, or until `readable` says so. Raises `ended` after the last."""
