@@ -162,7 +162,7 @@ async def _measure_peers(console: Console, firmware: "Firmware", settings: Radio
         },
         rows=rows,
         notes=[
-            "Read: of the slower way. Cycles: beyond those of the idle connection; where all messages came.",
+            "Read: of the slower way. Cycles: beyond the idle connection's, where at most 2 % are missing.",
             "aioble alone: notify() to notified(), write() to written() and read(); it keeps one value.",
             "A frame by hand: struct and binascii.crc32, a number and a CRC-32; nothing is acknowledged.",
             *_notes(firmware),
