@@ -5,10 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from picolink import pyengine
 from picolink_pc import products
-from picolink_pc.run import run
+from picolink_pc.boards import Room
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SOURCE = products.DISSECTOR.read_text()
@@ -39,11 +38,16 @@ def test_its_reasons_are_those_of_the_document():
 
 
 @pytest.mark.slow
-def test_tshark_shows_greeting_data_and_the_end(tmp_path):
-    programs = [str(EXAMPLES / f"pico_{letter}.py") for letter in "ab"]
-    capture = ["--capture", str(tmp_path / "air.btsnoop")]
-    outcome = CliRunner().invoke(run, ["--seconds", "5", *capture, *programs])
-    assert outcome.exit_code == 0, outcome.output
+def test_tshark_shows_greeting_and_data(tmp_path, run):
+    async def scenario():
+        async with Room(capture=tmp_path / "air.btsnoop") as room:
+            boards = [room.board("pico_a"), room.board("pico_b")]
+            for board in boards:
+                await board.start(EXAMPLES / f"{board.name}.py")
+            for board in boards * 3:
+                await board.line("received: Hello from")
+
+    run(scenario())
     fields = ("kind", "session", "answered_session", "identity", "offset", "stream")
     command = ["tshark", "-X", f"lua_script:{products.DISSECTOR}", "-r", tmp_path / "air-pico_a.btsnoop"]
     command += ["-Y", "picolink", "-T", "fields", *(x for each in fields for x in ("-e", f"picolink.{each}"))]
