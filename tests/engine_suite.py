@@ -428,13 +428,12 @@ class Wire:
 
     def until(self, condition, what, ms=60000):
         left = ms
-        step = 5
         while left >= 5:
-            if condition():
+            if condition():  # which may do something itself
                 return
+            step = 5 if left == ms else self.until_next(left)
             self.step(step)
             left -= step
-            step = self.until_next(left)
         raise AssertionError(f"{what}: not within {ms} ms")
 
     def open(self):
