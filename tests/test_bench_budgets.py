@@ -107,7 +107,7 @@ def test_a_profile_adds_up_and_names_functions_of_both_languages(tmp_path):
     assert result.exit_code == 0, result.output
     for name, function in (
         ("cpu-profile", "mp_execute_bytecode"),
-        ("cpu-profile-python", "picolink_policy_Policy_feed"),
+        ("cpu-profile-python", "picolink_link_Link__receive"),
     ):
         profile = load(tmp_path / f"{name}.json")
         cycles = {row["function"]: row for row in profile.rows}

@@ -349,16 +349,17 @@ export class Policy {
       return false;
     }
     if (flags & fl.READABLE) this.bells.readable();
-    if (flags & fl.WRITABLE) {
+    const writable = flags & fl.WRITABLE;
+    let heldBack;
+    if (writable) {
       this.#progressAt = now;
-      if (this.#isRoomWanted()) {
-        this.#flags = fl.WRITABLE;
-        return false;
-      }
+      // The window may have held it back.
+      if (!this.#packet && !this.valuesWait) heldBack = this.#packet = this.engine.pull(now);
     }
     if (this.#packet) this.#passOn(now);
     else this.#look(now);
-    return true;
+    if (writable && this.#isRoomWanted()) this.#flags = heldBack = writable;
+    return !heldBack;
   }
 
   /** Hand over the packet that waits, and get the next: when one has come, most likely one has left. */
