@@ -3,7 +3,7 @@ import { TEXT, newEngine } from "./engine.js";
 import * as lc from "./lifecycle.js";
 import { openChannel } from "./picolink-newest.js";
 import { payload, valueOf } from "./picolink-objects.js";
-import { HANG_UP, HANG_UP_MS, LOOK_MS, LinkClosedError, Policy, ticksDiff } from "./policy.js";
+import { HANG_UP, HANG_UP_MS, LOOK_MS, LinkClosedError, PEER_CLOSED, Policy, ticksDiff } from "./policy.js";
 import { Bell, TimeoutError, now, sleep, whileHidden } from "./runtime.js";
 
 const TICK_MS = 10;
@@ -185,7 +185,7 @@ class Link {
     const policy = this.#policy;
     if (policy.life === lc.NEW) policy.checkOpen();
     if (this.#engine.ended || policy.closed !== null) {
-      throw new LinkClosedError(policy.closed ?? "the peer has closed the link");
+      throw new LinkClosedError(policy.closed ?? PEER_CLOSED);
     }
   }
 
@@ -286,7 +286,7 @@ class Link {
         policy.seek(now());
         why = (await this.#establish()) ? await this.#pump() : LOST;
       }
-      policy.shut("the peer has closed the link");
+      policy.shut(PEER_CLOSED);
     } catch (error) {
       console.error(error); // on_event has raised it, or it is a fault of picolink's
       policy.fail(`the link has failed: ${error.message}`);

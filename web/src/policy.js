@@ -7,6 +7,7 @@ import * as lc from "./lifecycle.js";
 export const LOOK_MS = 250; // the longest from one turn to the next
 export const HANG_UP_MS = 3000; // a radio without an answer is stuck
 export const HANG_UP = -1; // what a turn says instead of a time
+export const PEER_CLOSED = "the peer has closed the link";
 
 const FULL_MS = 2, FULL_MAX_MS = 4, PASSING_MS = 32, HANDSHAKE_MS = 4500, UNPROVEN_MS = 2000, ALIVE_MS = 1000, WAITING_MS = 2000;
 const SILENCE_MS = 4500, STALL_MS = 4000, STALLS = 3, COMMIT_MS = 30, TOLD_MS = 150, LINGER_MS = 400;
@@ -154,7 +155,7 @@ export class Policy {
     const { life } = this;
     if (life === lc.NEW) throw new Error("this link was not opened: await picolink.connect(name), or link.open()");
     if (life === lc.PEER_ENDED || life === lc.BOTH_ENDED || this.engine.ended) {
-      throw new LinkClosedError(this.closed ?? "the peer has closed the link");
+      throw new LinkClosedError(this.closed ?? PEER_CLOSED);
     }
     if (life !== lc.OPEN && life !== lc.OPENING) {
       throw new LinkClosedError(this.closed ?? "this side has closed the link");
@@ -350,15 +351,18 @@ export class Policy {
     }
     if (flags & fl.READABLE) this.bells.readable();
     const writable = flags & fl.WRITABLE;
-    let heldBack;
+    let heldBack = null;
     if (writable) {
       this.#progressAt = now;
-      // The window may have held it back.
+      // The window may have held it back. It goes now: a program that reads may keep turns away.
       if (!this.#packet && !this.valuesWait) heldBack = this.#packet = this.engine.pull(now);
     }
     if (this.#packet) this.#passOn(now);
     else this.#look(now);
-    if (writable && this.#isRoomWanted()) this.#flags = heldBack = writable;
+    if (writable && this.#isRoomWanted()) {
+      this.#flags = writable;
+      return false;
+    }
     return !heldBack;
   }
 
