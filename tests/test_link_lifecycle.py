@@ -125,13 +125,9 @@ class HostStack:
         self.packets.append(bytes(packet))
 
 
-def met(kind="test"):
-    """A policy that has met another board within 600 ms: itself, its turns, its host stack, and
-    exchange(now): a turn in which what that holds, and what the other board says, arrive.
-    """
-    policy, other = new_policy(lambda *_: None, kind), Engine(2, b"abcdefgh")
-    stack, buffer = HostStack(), bytearray(244)
-    policy.transmit = stack.transmit
+def begun(policy, transmit, other):
+    """The turns of a policy whose host stack has just connected it to another engine, at 0 ms."""
+    policy.transmit = transmit
     policy.open()
     policy.seek(0)
     policy.adopt(0, "B", "B")
@@ -139,6 +135,16 @@ def met(kind="test"):
     turns = policy.turns(0)
     next(turns)
     other.start(247, 0)
+    return turns
+
+
+def met(kind="test"):
+    """A policy that has met another board within 600 ms: itself, its turns, its host stack, and
+    exchange(now): a turn in which what that holds, and what the other board says, arrive.
+    """
+    policy, other = new_policy(lambda *_: None, kind), Engine(2, b"abcdefgh")
+    stack, buffer = HostStack(), bytearray(244)
+    turns = begun(policy, stack.transmit, other)
 
     def exchange(now):
         turns.send(now)
@@ -266,16 +272,8 @@ def test_a_handler_never_overtakes_a_large_message_that_waits():
 def test_what_the_window_held_back_goes_when_it_opens_and_not_at_the_next_turn():
     """A program that reads for long keeps turns away: then each board waited for the other one's window."""
     sent, buffer = [], bytearray(244)
-    policy = new_policy(on_event=lambda *_: None)
-    policy.transmit = lambda packet: sent.append(bytes(packet))
-    policy.open()
-    policy.seek(0)
-    policy.adopt(0, "B", "B")
-    policy.call(247)
-    turns = policy.turns(0)
-    next(turns)
-    other = Engine(2, b"abcdefgh")
-    other.start(247, 0)
+    policy, other = new_policy(on_event=lambda *_: None), Engine(2, b"abcdefgh")
+    turns = begun(policy, lambda packet: sent.append(bytes(packet)), other)
 
     def answer(now):
         """The other board takes what has come, and what it says of that."""

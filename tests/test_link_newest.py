@@ -162,7 +162,15 @@ def test_large_messages_have_their_turn_among_values(engine):
     virtual_time.run(main())
 
 
-def test_a_restarted_board_gets_the_value_again(engine):
+class FullHeap(dict):
+    """There is no memory for what is made of it."""
+
+    def items(self):
+        raise MemoryError
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["", "heap is full"])
+def test_a_restarted_board_gets_the_value_again(engine, full):
     async def main():
         air = memory.Air()
         a, b = await pair(engine, air)
@@ -171,31 +179,8 @@ def test_a_restarted_board_gets_the_value_again(engine):
         assert await b.newest(1).recv() == b"on"
         air.power_off(b)
         await b.close()
-        again = picolink.connect("PicoA", radio=air, engine=engine)
-        light = again.newest(1)
-        await again.open()
-        assert await light.recv(timeout_ms=10_000) == b"on"
-        await asyncio.gather(a.close(), again.close())
-
-    virtual_time.run(main())
-
-
-class FullHeap(dict):
-    """There is no memory for what is made of it."""
-
-    def items(self):
-        raise MemoryError
-
-
-def test_a_restarted_board_gets_the_value_again_though_the_heap_is_full(engine):
-    async def main():
-        air = memory.Air()
-        a, b = await pair(engine, air)
-        a.newest(1).send(b"on")
-        assert await b.newest(1).recv() == b"on"
-        air.power_off(b)
-        await b.close()
-        a._policy._told = FullHeap()
+        if full:
+            a._policy._told = FullHeap()
         again = picolink.connect("PicoA", radio=air, engine=engine)
         light = again.newest(1)
         await again.open()
