@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from board_suite import package_files
 from mpremote import mip
 from pico_firmware import AIOBLE, WITH_PICOLINK, write_plain_firmware
 from picolink_pc import advice, bootsel, device, products
 from picolink_pc import flash as flash_module
 from picolink_pc.bootsel import read_drive
 from picolink_pc.emulator import Emulator, write_files
+from picolink_pc.emulator.firmware import installed_files
 from serial import serial_for_url
 from test_install import EMPTY, READY, error_line, picolink
 
@@ -55,9 +55,8 @@ def pico(plain_firmware, tmp_path, drive):
 def ready_flash(tmp_path_factory):
     """Flash of a board that passes for a Pico W with picolink and aioble: doctor calls it ready."""
     flash = tmp_path_factory.mktemp("ready") / "flash.bin"
-    native = {"lib/_picolink.mpy": products.native_module("armv6m").read_bytes()}
     stand_ins = {"lib/bluetooth.py": b""} | {f"lib/aioble/{name}": t.encode() for name, t in AIOBLE.items()}
-    write_files(flash, package_files() | native | stand_ins)
+    write_files(flash, installed_files() | stand_ins)
     return flash
 
 

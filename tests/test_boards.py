@@ -17,10 +17,7 @@ pytestmark = pytest.mark.slow
 
 PICOLINK = Path(sys.executable).with_name("picolink")
 
-HINT = (
-    "This PC can be the other end of a board that has no other one, in another terminal: "
-    "picolink scan --radio virtual\n"
-)
+HINT = "In another terminal, this PC can connect to a board that runs alone: picolink scan --radio virtual\n"
 COUNT = """
 import time
 i = 0

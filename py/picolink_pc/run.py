@@ -201,8 +201,7 @@ async def offer_radio(room: Room, doors: contextlib.AsyncExitStack) -> None:
     from .radio_door import RadioDoor
 
     told = (
-        "This PC can be the other end of a board that has no other one, in another terminal: "
-        "picolink scan --radio virtual"
+        "In another terminal, this PC can connect to a board that runs alone: picolink scan --radio virtual"
     )
     try:
         await doors.enter_async_context(RadioDoor(room.radio))
@@ -251,8 +250,8 @@ def run(
     picolink run --watch examples/pico_a.py examples/pico_b.py
     picolink run --firmware picolink-0.1.0-RPI_PICO_W.uf2 examples/pico_a.py examples/pico_b.py
 
-    Meanwhile, in another terminal, this PC can be the other end of a board that is not connected with another
-    board, as that of `picolink run main.py`:
+    Meanwhile, in another terminal, this PC can connect to a board that runs alone, as with
+    `picolink run main.py`:
 
     \b
     picolink scan --radio virtual
