@@ -9,11 +9,13 @@ import types
 
 import picolink
 import pytest
+from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import BaseBleakScanner
-from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError
+from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
 from bleak.exc import BleakBluetoothNotAvailableReason as Reason
 from picolink.radio import bleak
 from picolink.radio.bleak import errors, files
+from picolink_pc import virtual_adapter
 
 
 def raising(error):
@@ -190,3 +192,18 @@ def test_two_links_in_two_loops_do_not_wait_for_each_other():
 
     for _ in range(2):
         asyncio.run(hold())
+
+
+def test_a_drop_in_the_middle_of_a_request_is_an_error_of_bluetooth():
+    """Bumble cancels the request, which must not look as if the program was cancelled."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        device = BLEDevice("", None, {"address": None})
+        client = virtual_adapter.Client(device, disconnected_callback=None, timeout=5)
+        client._ended, request = loop.create_future(), loop.create_future()
+        request.cancel()
+        with pytest.raises(BleakError, match="disconnected"):
+            await client._or_end(request)
+
+    asyncio.run(main())

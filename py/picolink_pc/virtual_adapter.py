@@ -175,11 +175,11 @@ class Client(BaseBleakClient):
             raise
 
     async def _or_end(self, work: Awaitable[object]) -> object:
-        """Bumble waits for an answer 30 s, though the connection is over."""
+        """Bumble waits for an answer 30 s, though the connection is over, or cancels what waits for it."""
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait([task, self._ended], return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
+            if not task.done() or task.cancelled():
                 raise BleakError("disconnected")
             return task.result()
         finally:
