@@ -47,6 +47,9 @@ class WebBluetooth:
         self._to_page = asyncio.Queue()
         self._reading = asyncio.Queue()
         self._writes = asyncio.Queue()
+        # The page is told one thing after the other: that it is connected, a packet, or that it is no longer.
+        self._telling = asyncio.Lock()
+        self._connected = False  # as the page has been told
 
     async def _do(self, command, **parameters):
         return await self._browser.do(f"BluetoothEmulation.{command}", **parameters)
@@ -152,15 +155,19 @@ class WebBluetooth:
 
     async def _answer_gatt(self, address, kind):
         code = 0
-        if kind == "connection":
-            try:
-                if not self._on:
-                    raise bleak.exc.BleakError("Bluetooth is off")
-                await self._connect()
-                await self._offer()
-            except (bleak.exc.BleakError, OSError):
-                code = 0x3E  # failed to be established
-        await self._do("simulateGATTOperationResponse", address=address, type=kind, code=code)
+        async with self._telling:
+            if kind == "connection":
+                try:
+                    if not self._on:
+                        raise bleak.exc.BleakError("Bluetooth is off")
+                    await self._connect()
+                    await self._offer()
+                    if not self._client:
+                        raise bleak.exc.BleakError("it has dropped already")
+                except (bleak.exc.BleakError, OSError):
+                    code = 0x3E  # failed to be established
+                self._connected = not code
+            await self._do("simulateGATTOperationResponse", address=address, type=kind, code=code)
 
     async def _connect(self):
         client = bleak.BleakClient(
@@ -172,7 +179,13 @@ class WebBluetooth:
     def _on_lost(self, client):
         if client is self._client:
             self._client = None
-            self._start(self._do("simulateGATTDisconnection", address=self.address))
+            self._start(self._drop())
+
+    async def _drop(self):
+        async with self._telling:
+            if self._connected and not self._client:
+                self._connected = False
+                await self._do("simulateGATTDisconnection", address=self.address)
 
     def _on_characteristic(self, asked):
         kind, characteristic = asked["type"], asked["characteristicId"]
@@ -201,6 +214,8 @@ class WebBluetooth:
                 await self._do("simulateCharacteristicOperationResponse", **answer)
 
     async def _subscribe(self, answer):
+        if not self._client:
+            return  # it has dropped, and the page hears of that
         self._to_page = asyncio.Queue()
         queue = self._to_page
         notify = self._client.services.get_characteristic(wire.NOTIFY)
@@ -220,5 +235,6 @@ class WebBluetooth:
             self._count(1, packet)
             self._reading = asyncio.Queue()
             self._reading.put_nowait(packet)
-            with contextlib.suppress(BrowserError, TimeoutError):  # the connection has dropped meanwhile
-                await asyncio.wait_for(self._page.run("await window.notifying.readValue()"), 2)
+            async with self._telling:
+                with contextlib.suppress(BrowserError, TimeoutError):  # the connection has dropped meanwhile
+                    await asyncio.wait_for(self._page.run("await window.notifying.readValue()"), 2)
