@@ -587,6 +587,16 @@ static bool path_takes_over(path_obj_t *self, mp_int_t now) {
     return all;
 }
 
+/*
+ * asyncio may have asked a flag already that this packet has set, and ask another one, in Python, while the
+ * handler runs. It would sleep then until something else happens.
+ */
+static void wake_cpu(void) {
+#ifdef __arm__
+    __asm volatile("sev");
+#endif
+}
+
 /* feed(packet, now) */
 static mp_obj_t path_feed(mp_obj_t self_in, mp_obj_t packet, mp_obj_t now) {
     path_obj_t *self = MP_OBJ_TO_PTR(self_in);
@@ -603,6 +613,7 @@ static mp_obj_t path_feed(mp_obj_t self_in, mp_obj_t packet, mp_obj_t now) {
         (state[WORKS] || !path_takes_over(self, now_ms))) {
         call(self->wake);
     }
+    wake_cpu();
     return none();
 }
 
