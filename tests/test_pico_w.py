@@ -684,13 +684,16 @@ asyncio.run(main())
 """
 
 
-def test_an_emulated_pico_w_on_a_serial_port_finds_a_virtual_board(tmp_path, firmware):
+def test_an_emulated_pico_w_on_a_serial_port_finds_a_virtual_board(tmp_path, firmware, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where open radios are found
     file = made_up(tmp_path, firmware, PICO_W, b"aioble/__init__.py")
     program = tmp_path / "pico_a.py"
     program.write_text(ADVERTISE)
     capture = tmp_path / "air.btsnoop"
     with Emulator(file, radio=True, programs=(program,), capture=capture) as pico:
         assert pico.run(GSPI + SCAN) == "found PicoA\n"
+        scan = [PICOLINK, "scan", "--radio", "virtual", "--seconds", "2"]
+        assert "PicoA" in subprocess.run(scan, check=True, capture_output=True, text=True).stdout
         with pico.raw_repl() as board:
             board.exec_raw_no_follow("import machine; machine.reset()")
             pico.wait_for("reset")

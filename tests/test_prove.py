@@ -1,6 +1,6 @@
 """`picolink prove` on two virtual boards behind serial ports: the whole of it, and what its folder tells.
 
-pytest --firmware IMAGE: on two emulated Pico Ws, as `make test-picow` does.
+pytest --firmware IMAGE: on emulated Pico Ws, as `make test-picow` does.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ FIGURES = {
 def on_ports(monkeypatch, pytestconfig):
     """on_ports(arguments): the ports, and what the command has said.
 
-    On virtual boards, or with pytest's option --firmware on two emulated Pico Ws.
+    On virtual boards, or with pytest's option --firmware on emulated Pico Ws.
     """
     firmware = pytestconfig.getoption("firmware")
 
@@ -48,8 +48,8 @@ def on_ports(monkeypatch, pytestconfig):
 
     def on_boards(*arguments, boards=2):
         if firmware:
-            with Emulator(firmware, radio=True, pair=True, miss_cycles=MISS_CYCLES) as pair:
-                return pair.ports, invoke(arguments, pair.ports)
+            with Emulator(firmware, radio=True, pair=boards == 2, miss_cycles=MISS_CYCLES) as emulated:
+                return emulated.ports, invoke(arguments, emulated.ports)
         # Of a virtual board the stand-in hides MicroPython's own module bluetooth.
         monkeypatch.setattr(advice, "next_step", lambda _port, _found: None)
         return asyncio.run(on_virtual_boards(arguments, boards))

@@ -65,7 +65,8 @@ def emulate(
     picolink emulate pico_w.uf2 --pair  the ports of two Pico Ws, as for picolink prove
 
     The chip is emulated at up to half of a Pico's speed.  Firmware for a Pico W has a radio, whose time is
-    real time at most: try aioble.scan(), or picolink install --port PORT with stock MicroPython.
+    real time at most: try aioble.scan(), picolink install --port PORT with stock MicroPython, or in another
+    terminal picolink chat PicoA --radio virtual while examples/pico_a.py runs there.
     """
     if firmware is not None and firmware.suffix == ".py" and script is None:
         firmware, script = None, firmware

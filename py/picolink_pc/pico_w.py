@@ -6,7 +6,8 @@
 Its USB serial port is a TCP port on the loopback, for one client at a time. What happens is told on standard
 output, one JSON object a line: {"event": "listening", "ports": [n]}, {"event": "serial"}, {"event": "reset"},
 {"event": "bootloader"}. With --pair there are two such boards, in range of each other: two ports, and the
-events of both. It ends with standard input. PROGRAMs run on virtual boards within range.
+events of both. It ends with standard input. PROGRAMs run on virtual boards within range, and other programs
+of this user can be there as well: --radio virtual.
 
 Its time is never ahead of real time, in which virtual boards live. Where this PC is too slow, the board
 is slower than it would be, and time that is lost is not caught up.
@@ -14,6 +15,7 @@ is slower than it would be, and time that is lost is not caught up.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from .boards import BoardError, Room, play
 from .emulated_boards import EmulatedBoard
 from .emulator.board_process import BoardOptions
 from .emulator.firmware import read_firmware
+from .run import offer_radio
 
 _NUMBER = 100
 """Of the first emulated board: virtual ones count from 1, and addresses come from the number."""
@@ -98,7 +101,11 @@ async def _run(options: argparse.Namespace, firmware: object) -> None:
     def show(name: str, line: str) -> None:
         print(f"{name}: {line}", file=sys.stderr)
 
-    async with Room(on_line=show, firmware=firmware, capture=options.capture) as room:
+    async with (
+        Room(on_line=show, firmware=firmware, capture=options.capture) as room,
+        contextlib.AsyncExitStack() as doors,
+    ):
+        await offer_radio(room, doors)
         boards = []
         try:
             for number in range(_NUMBER, _NUMBER + 1 + options.pair):

@@ -1,4 +1,4 @@
-"""The virtual radio of a `picolink run`, for other programs of the same user: HCI packets on the loopback.
+"""The virtual radio of `picolink run` or `emulate`, for other programs of the same user: HCI on the loopback.
 
 Whoever comes says a token that only a file of that user holds, and then is the host of a new controller.
 """
