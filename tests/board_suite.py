@@ -8,6 +8,7 @@ from picolink_pc import bytecode
 
 _TESTS = Path(__file__).parent
 VECTORS = engines.exchanges()
+_NOTED_LINKS = 2
 
 
 def suite_files() -> dict[str, bytes]:
@@ -46,3 +47,22 @@ total = run([engine_named("_picolink.Engine"), engine_named("picolink.pyengine.E
 print(total["packets_received"] > 20)
 """
     assert run(program).splitlines()[-1] == "True"
+
+
+def assert_engine_does_as_python(run: Callable[[str], str], engine: str) -> None:
+    """An engine gets random calls on a board, and the Python engine the same on this PC's MicroPython.
+
+    For emulated boards, where the Python engine takes minutes for them.
+    """
+    program = """
+import engine_differential
+engine_differential.note(engine_differential.engine_named({!r}), 1, {})
+"""
+    python = engines.micropython("engine_differential.py", "picolink.pyengine.Engine", 1, _NOTED_LINKS)
+    assert python.returncode == 0, python.stderr
+    *expected, received = python.stdout.splitlines()
+    assert len(expected) == 200 * _NOTED_LINKS
+    assert int(received) > 20
+    *steps, _ = run(program.format(engine, _NOTED_LINKS)).splitlines()
+    same = [step == other for step, other in zip(steps, expected, strict=True)]
+    assert all(same), f"another value or other bytes at step {same.index(False)} of seed 1"

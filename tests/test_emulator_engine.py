@@ -4,7 +4,7 @@ import functools
 
 import engine_suite
 import pytest
-from board_suite import VECTORS, assert_engines_do_the_same, failures, package_files, suite_files
+from board_suite import VECTORS, assert_engine_does_as_python, failures, package_files, suite_files
 from pico_firmware import WITH_PICOLINK, write_plain_firmware
 from picolink_pc import products
 from picolink_pc.emulator import Emulator, write_files
@@ -88,7 +88,7 @@ def test_python_engine_passes_a_part_of_the_suite(fallback):
 
 @pytest.mark.parametrize("board", ["in_firmware", "as_module"])
 def test_native_and_python_engine_do_the_same(request, board):
-    assert_engines_do_the_same(run(request.getfixturevalue(board)))
+    assert_engine_does_as_python(run(request.getfixturevalue(board)), "_picolink.Engine")
 
 
 @pytest.mark.parametrize("board", ["in_firmware", "as_module"])

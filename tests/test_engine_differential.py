@@ -53,12 +53,13 @@ def test_many_steps_on_micropython():
     assert process.returncode == 0, process.stderr
 
 
-def test_a_difference_is_found():
-    class Slower(engines.IN_PROCESS["python"]):
-        def wait(self, now):
-            wait = super().wait(now)
-            return 31 if wait == 30 else wait
+class Slower(engines.IN_PROCESS["python"]):
+    def wait(self, now):
+        wait = super().wait(now)
+        return 31 if wait == 30 else wait
 
+
+def test_a_difference_is_found():
     try:
         engine_differential.run([BOTH[1], Slower], 4, 20)
     except AssertionError as error:
@@ -66,3 +67,11 @@ def test_a_difference_is_found():
         assert str(error).endswith(": 30 and 31")
     else:
         raise AssertionError("not found")
+
+
+def test_a_difference_changes_the_checksum(capsys):
+    printed = []
+    for kind in (*BOTH, Slower):
+        engine_differential.note(kind, 4, 20)
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] != printed[2]
