@@ -84,7 +84,7 @@ def test_a_fault_is_found(fault, tmp_path, monkeypatch):
         if copy.read_text() != source.read_text()
     ]
     assert len(changed) == 1, "the code that it is put into has changed"
-    library = c_engine.extension(tmp_path / "made", sources)
+    library = c_engine.extension(tmp_path / "made", sources, ["-O0"])
     spec = importlib.util.spec_from_file_location("_picolink", library)
     faulty = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(faulty)
