@@ -235,7 +235,17 @@ class Stranger(memory._Role):
         pass
 
     async def come(self, role):
+        drop = role.drop
+
+        def dropped():
+            drop()
+            self.wake.set()
+
+        role.drop = dropped
         while True:
+            if role.handle >= 0:  # somebody is in: to look each 2 ms would be most of this test's work
+                self.wake.clear()
+                await self.wake.wait()
             if role.advertising and self.handle < 0:
                 # Else the partner is the first that the radio lets in.
                 await asyncio.sleep(0.004 if self.draw.random() < 0.5 else 0.012)
