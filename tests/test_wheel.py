@@ -43,13 +43,13 @@ def install(wheel, folder, extra="", wheels=None):
 
     wheel: a file, or the name of a package in the folder `wheels`.
     """
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv")  # pip would be half of the work
     bin_folder = folder / "venv" / "bin"
-    wheelhouse = products.OUT / "wheelhouse"
-    command = [bin_folder / "pip", "install", "--no-index", "--find-links", wheelhouse, f"{wheel}{extra}"]
-    if wheels:
-        command[3:3] = ["--find-links", wheels]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [sys.executable, "-m", "pip", "--python", bin_folder / "python", "install", "--no-index"]
+    for found in (products.OUT / "wheelhouse", wheels):
+        if found:
+            command += ["--find-links", found]
+    subprocess.run([*command, f"{wheel}{extra}"], check=True, capture_output=True)
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
 
