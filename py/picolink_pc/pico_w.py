@@ -25,7 +25,7 @@ from .boards import BoardError, Room, play
 from .emulated_boards import EmulatedBoard
 from .emulator.board_process import BoardOptions
 from .emulator.firmware import read_firmware
-from .run import offer_radio
+from .radio_door import RadioDoor
 
 _NUMBER = 100
 """Of the first emulated board: virtual ones count from 1, and addresses come from the number."""
@@ -105,7 +105,8 @@ async def _run(options: argparse.Namespace, firmware: object) -> None:
         Room(on_line=show, firmware=firmware, capture=options.capture) as room,
         contextlib.AsyncExitStack() as doors,
     ):
-        await offer_radio(room, doors)
+        with contextlib.suppress(OSError):  # without a door, boards still have each other
+            await doors.enter_async_context(RadioDoor(room.radio))
         boards = []
         try:
             for number in range(_NUMBER, _NUMBER + 1 + options.pair):
