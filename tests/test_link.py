@@ -541,6 +541,22 @@ def test_a_link_given_up_as_the_other_board_comes_leaves_no_connection(run, pair
     run(scenario())
 
 
+@pytest.mark.board_central
+@pytest.mark.usefixtures("micropython_heap")
+@pytest.mark.parametrize("victim", ["advertise", "connect"])
+def test_a_drop_that_no_task_has_seen_leaves_nothing_on_the_heap(run, pair, victim):
+    async def scenario():
+        async with pair() as (_, a, b):
+            for board, role in ((a, "advertise"), (b, "connect")):
+                await board.start(
+                    PROGRAMS / "dropped_at_once.py", role, *(["victim"] if role == victim else [])
+                )
+            for board in (a, b) if victim == "advertise" else (b, a):  # what the victim measured is told
+                await board.line("^ok$")
+
+    run(scenario())
+
+
 def test_an_idle_link_stays_and_a_dead_peer_is_noticed(run, pair):
     """7 s without a message keep the connection; a peer that freezes meanwhile is noticed all the same."""
 

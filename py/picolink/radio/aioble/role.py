@@ -148,6 +148,7 @@ class Role:
             if handle != _gone:
                 return
             self.handle = -1
+            connection._event.set()  # aioble may not know, and its task would wait for ever
         raise OSError(_ENOTCONN)
 
     def on_connection(self, event, data):

@@ -79,6 +79,7 @@ def ble_irq(event, data):
     dropped = connection is not None and event in _DROPS
     if dropped:
         connection._conn_handle = None
+        connection._event.set()
         del connections[data[0]]
     elif connection is not None and event == MTU_EXCHANGED:
         connection.mtu = data[1]

@@ -56,10 +56,10 @@ async def advertise(interval_us, name, services, manufacturer=None, timeout_ms=N
             response += field
         else:
             raise ValueError("Advertising payload too long")
-    with Wait((core.CENTRAL_CONNECT,), keep=Connection) as wait:
+    with Wait((core.CENTRAL_CONNECT,), keep=_begin) as wait:
         ble.gap_advertise(interval_us, adv_data=data, resp_data=response)
         try:
-            return (await asyncio.wait_for_ms(wait.next(), timeout_ms))[1]
+            return (await asyncio.wait_for_ms(wait.next(), timeout_ms))[1].watched()
         except (asyncio.CancelledError, asyncio.TimeoutError) as e:
             ble.gap_advertise(None)
             if isinstance(e, asyncio.TimeoutError):
@@ -162,7 +162,15 @@ class Device:
         with Wait((core.PERIPHERAL_CONNECT,), keep=self._connected) as wait:
             intervals = (min_conn_interval_us, max_conn_interval_us)
             ble.gap_connect(self.addr_type, self.addr, scan_duration_ms, *intervals)
-            return (await asyncio.wait_for_ms(wait.next(), timeout_ms))[1]
+            connection = (await asyncio.wait_for_ms(wait.next(), timeout_ms))[1]
+        connection.begin()  # not in the handler: aioble, too, does not see a drop before this
+        return connection.watched()
+
+
+def _begin(data):
+    connection = Connection(data)
+    connection.begin()
+    return connection
 
 
 class Connection:
@@ -170,7 +178,15 @@ class Connection:
         self._conn_handle, addr_type, addr = data
         self.device = Device(addr_type, bytes(addr))
         self.mtu = None
+        self._event = asyncio.ThreadSafeFlag()  # it has dropped
+
+    def begin(self):
         core.connections[self._conn_handle] = self
+
+    # Itself. A task lasts as long as it does, as aioble's.
+    def watched(self):
+        asyncio.create_task(self._event.wait())
+        return self
 
     def is_connected(self):
         return self._conn_handle is not None

@@ -1,0 +1,77 @@
+"""Each second connection drops before any task has run: nothing of them stays on the heap.
+
+dropped_at_once.py advertise|connect [victim]
+"""
+
+import asyncio
+import gc
+import sys
+import time
+
+import picolink
+from aioble import core
+
+CONNECT, DISCONNECT = (1, 7), (2, 8)  # events of both roles
+DROPS = 4
+MAY_GROW = 500  # bytes; one connection takes more than a quarter of that
+
+connected = set()
+aioble_irq = core.ble_irq
+
+
+def irq(event, data):
+    if event in CONNECT:
+        connected.add(data[0])
+    elif event in DISCONNECT:
+        connected.discard(data[0])
+    return aioble_irq(event, data)
+
+
+core.ble_irq = irq
+
+
+async def drop_at_once():
+    while not connected:
+        time.sleep_ms(1)  # busy: events come, tasks do not run
+        if not connected:
+            await asyncio.sleep_ms(0)
+    core.ble.gap_disconnect(max(connected))
+    while connected:
+        time.sleep_ms(1)
+
+
+async def heap_after_drops(link):
+    """Bytes in use, with a connection."""
+    for _ in range(DROPS):
+        if link.connected:
+            core.ble.gap_disconnect(max(connected))
+            while connected:
+                await asyncio.sleep_ms(1)
+        await drop_at_once()
+        while not link.connected:
+            await asyncio.sleep_ms(1)
+    gc.collect()
+    return gc.mem_alloc()
+
+
+async def measure(link):
+    before = await heap_after_drops(link)
+    grown = await heap_after_drops(link) - before
+    print("grown", grown)
+    assert grown < MAY_GROW, grown
+
+
+async def main(role, victim=False):
+    link = getattr(picolink, role)("Dropped at once")
+    measuring = asyncio.create_task(measure(link)) if victim else None
+    async with link:
+        if victim:
+            await measuring
+            await link.send("hello")
+        assert await link.recv() == "hello"
+        await link.send("hello")
+        await link.flush()
+    print("ok")
+
+
+asyncio.run(main(*sys.argv[1:]))
