@@ -185,7 +185,7 @@ class Connection:
 
     # Itself. A task lasts as long as it does, as aioble's.
     def watched(self):
-        asyncio.create_task(self._event.wait())
+        self._watch = asyncio.create_task(self._event.wait())
         return self
 
     def is_connected(self):
