@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +21,13 @@ def tree(tmp_path):
     """What CMakeLists.txt needs of the project, to change."""
     tree = tmp_path / "picolink"
     (tree / "build").mkdir(parents=True)
-    for file in ("CMakeLists.txt", "pyproject.toml", "build/check_firmware.py", "build/firmware_size.py"):
+    for file in (
+        "CMakeLists.txt",
+        "pyproject.toml",
+        "build/check_firmware.py",
+        "build/firmware_size.py",
+        "build/hot_code.cmake",
+    ):
         shutil.copy(ROOT / file, tree / file)
     shutil.copytree(ROOT / "build" / "riscv64_toolchain", tree / "build" / "riscv64_toolchain")
     return tree
@@ -48,7 +55,29 @@ def test_room_is_set_aside_for_thread_local_variables(tree):
     assert "-f 0xe48bff5a" in image.read_text()
     sizes = (tree / "out" / "BOARD-RISCV" / "size.txt").read_text()
     assert re.search(r"native engine \(C\) +[1-9]\d* +0\n", sizes)
-    assert f"left for Python's heap: {512 * 1024 - 56} bytes" in sizes  # 40 thread-local, 16 others
+    in_ram = section_bytes(tree, ".data")
+    assert f"left for Python's heap: {512 * 1024 - 56 - in_ram} bytes" in sizes  # 40 thread-local, 16 others
+
+
+def elf_of(tree):
+    return tree / "out" / "BOARD-RISCV" / "with_picolink" / "firmware.elf"
+
+
+def section_bytes(tree, name):
+    with elf_of(tree).open("rb") as file:
+        return ELFFile(file).get_section_by_name(name)["sh_size"]
+
+
+def test_the_virtual_machine_lies_in_ram(tree):
+    built = build(tree, COMPARE="OFF")
+    assert built.returncode == 0, built.stdout
+    with elf_of(tree).open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".symtab")
+        places = {
+            name: symbols.get_symbol_by_name(name)[0]["st_value"] >> 28
+            for name in ("mp_execute_bytecode", "main")
+        }
+    assert places == {"mp_execute_bytecode": 2, "main": 1}  # RAM, flash
 
 
 def test_no_image_is_left_of_a_firmware_without_that_room(tree):
@@ -81,7 +110,7 @@ def test_the_image_says_what_it_is(tree):
 def link(folder, source, *options):
     """A RISC-V ELF file of C source, with the stand-in's linker script."""
     (folder / "main.c").write_text(source)
-    script = ["-T", PORT / "ports" / "rp2" / "firmware.ld"]
+    script = ["-T", PORT / "ports" / "rp2" / "memmap_mp_rp2350.ld"]
     subprocess.run(
         [*RISCV_GCC, "-ftls-model=local-exec", *options, *script, "main.c", "-o", "firmware.elf"],
         check=True,

@@ -1,0 +1,3 @@
+int mp_execute_bytecode(int number) {
+    return number + 1;
+}
