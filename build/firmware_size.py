@@ -23,6 +23,11 @@ def python_heap_bytes(elf: ELFFile) -> int:
     return symbols.get_symbol_by_name("__GcHeapEnd")[0]["st_value"] - start
 
 
+def in_ram_from_flash_bytes(elf: ELFFile) -> int:
+    """Bytes that the start copies from flash to RAM: variables with values, and code that shall run there."""
+    return elf.get_section_by_name(".data")["sh_size"]
+
+
 def object_bytes(path: Path) -> tuple[int, int]:
     """Flash and RAM bytes of one object file; initialized variables count in both."""
     flash = ram = 0
@@ -44,27 +49,29 @@ def engine_bytes(folder: Path) -> tuple[int, int]:
     return tuple(sum(column) for column in zip(*map(object_bytes, objects), strict=True))
 
 
-def sizes(folder: Path) -> tuple[int, int]:
-    """Flash of the firmware in a build folder, and what it leaves for Python's heap, in bytes."""
+def sizes(folder: Path) -> tuple[int, int, int]:
+    """Flash of the firmware in a build folder, what it leaves for Python's heap, and what it copies, in bytes."""
     with (folder / "firmware.elf").open("rb") as file:
         elf = ELFFile(file)
-        return flash_bytes(elf), python_heap_bytes(elf)
+        return flash_bytes(elf), python_heap_bytes(elf), in_ram_from_flash_bytes(elf)
 
 
 def table(with_picolink: Path, without_picolink: Path | None) -> str:
     """The report, without the last part of each line that needs a firmware `without_picolink`."""
-    flash, heap = sizes(with_picolink)
+    flash, heap, copied = sizes(with_picolink)
     engine = engine_bytes(with_picolink)
     rows = [("firmware with picolink", flash, ""), ("  native engine (C)", *engine)]
     if without_picolink is not None:
-        plain_flash, plain_heap = sizes(without_picolink)
+        plain_flash, plain_heap, plain_copied = sizes(without_picolink)
         added = flash - plain_flash, plain_heap - heap
+        moved = copied - plain_copied
         rows = [
             ("firmware without picolink", plain_flash, ""),
             rows[0],
             ("picolink adds", *added),
             rows[1],
-            ("  frozen Python and names", added[0] - engine[0], added[1] - engine[1]),
+            ("  code and tables in RAM", "", moved),
+            ("  frozen Python and names", added[0] - engine[0], added[1] - engine[1] - moved),
         ]
     lines = [f"{'bytes':<28} {'flash':>8} {'static RAM':>11}"]
     lines += [f"{name:<28} {in_flash:>8} {in_ram:>11}" for name, in_flash, in_ram in rows]
