@@ -50,7 +50,7 @@ def engine_bytes(folder: Path) -> tuple[int, int]:
 
 
 def sizes(folder: Path) -> tuple[int, int, int]:
-    """Flash of the firmware in a build folder, what it leaves for Python's heap, and what it copies, in bytes."""
+    """Bytes of the firmware in a build folder: flash, left for Python's heap, copied to RAM at start."""
     with (folder / "firmware.elf").open("rb") as file:
         elf = ELFFile(file)
         return flash_bytes(elf), python_heap_bytes(elf), in_ram_from_flash_bytes(elf)

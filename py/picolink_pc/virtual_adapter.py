@@ -1,6 +1,6 @@
 """A Bluetooth adapter on a virtual radio for programs on this PC: backends for bleak on a Bumble host.
 
-radio = virtual_adapter.radio()                 # that of the `picolink run` which runs now
+radio = virtual_adapter.radio()                 # that of the `picolink run` or `emulate` which runs now
 async with picolink.connect("PicoA", radio=radio) as link: ...
 """
 
@@ -268,7 +268,7 @@ def on(radio: VirtualRadio, address: str) -> Radio:
 
 
 def radio(door: Path | None = None) -> Radio:
-    """An adapter on the virtual radio of the `picolink run` that has begun last; door: on another one's."""
+    """An adapter on the radio of the `picolink run` or `emulate` that began last; door: on another one's."""
 
     async def power_on(adapter: Adapter) -> Device:
         return await _powered(await radio_door.enter(adapter.lost, door))

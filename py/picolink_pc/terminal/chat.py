@@ -32,7 +32,7 @@ def chat(name: str, radio: str, key: str | None, channel: int) -> None:
 
     \b
     picolink chat PicoA
-    picolink chat PicoA --radio virtual      a virtual board of a `picolink run` in another terminal
+    picolink chat PicoA --radio virtual      a board of a `picolink run` or `emulate` in another terminal
     picolink chat PicoA --key robot.key      a board with the key that is in this file
 
     Enter sends, even while the board is away: it gets everything later. The up and down arrows bring back

@@ -103,7 +103,7 @@ def scan(radio: str, seconds: float | None, as_json: bool) -> None:
 
     \b
     picolink scan                       a table that refreshes, until Ctrl-C
-    picolink scan --radio virtual       virtual boards of a `picolink run` in another terminal
+    picolink scan --radio virtual       boards of a `picolink run` or `emulate` in another terminal
     picolink scan --seconds 5 --json    for a script
 
     A board with a name of more than 17 bytes has no room to tell identity and version.

@@ -25,7 +25,7 @@ radio_option = click.option(
     show_default=True,
     metavar="RADIO",
     help="adapter: this PC's Bluetooth; on Linux also an adapter's name, such as hci1. virtual: the radio of "
-    "the virtual boards of a `picolink run` in another terminal.",
+    "a `picolink run` or `picolink emulate` in another terminal.",
 )
 
 
