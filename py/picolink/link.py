@@ -33,7 +33,7 @@ _RUN = const(1)
 _TICK = const(2)
 
 # What runs for each message.
-_METHODS = ("send", "recv")
+_METHODS = ("send", "recv", "_next")
 
 
 def print_event(event, detail):
@@ -131,7 +131,7 @@ class Link:
         self.send_nowait = policy.send_nowait
         for name in _METHODS:
             setattr(self, name, getattr(self, name))
-        self.__anext__ = self._receive
+        self.__anext__ = self._next
         self._path = path = policy.path
         path[_BURST] = BURST
         native = self.engine == "native" and engines.native_path()
@@ -141,7 +141,7 @@ class Link:
             self._fast = fast = native(
                 self._engine,
                 path,
-                self.__anext__,
+                self._receive,
                 self._have_read,
                 self._wake.set,
                 DONE,
@@ -260,7 +260,7 @@ class Link:
         gone then: no other picolink sends one. If cancelled, it has taken nothing. But see Link on
         asyncio.wait_for().
         """
-        return self._receive(LinkClosedError, timeout_ms)
+        return self._next(LinkClosedError, timeout_ms)
 
     async def drain(self, timeout_ms=None):
         """Wait for a message, then iterate over all that are here: `for message in await link.drain()`.
@@ -274,7 +274,7 @@ class Link:
         return self._fast or self
 
     def __anext__(self):
-        return self._receive()
+        return self._next()
 
     def newest(self, channel):
         """A channel (int, 0 to 15) of which only the newest value counts, a picolink.newest.Newest: send(),
@@ -357,22 +357,26 @@ class Link:
         finally:
             policy.leave_line(place)
 
-    # One coroutine for all of it: another one that it awaits would cost more than most messages do.
+    # A coroutine takes memory for its variables. This one has few; who has to wait takes another.
+    async def _next(self, ended=StopAsyncIteration, timeout_ms=None):
+        """The next message. Raises `ended` after the last."""
+        path = self._path
+        burst = path[_BURST]
+        message = burst and self._engine.recv()
+        if message:
+            path[_BURST] = burst - 1
+            path[_CHANNEL] = message[0] & 15
+            return message[1]
+        return await self._receive(ended, timeout_ms)
+
     async def _receive(self, ended=StopAsyncIteration, timeout_ms=None, take=True, readable=None):
-        """The next message. Raises `ended` after the last.
+        """Wait for the next message, and take it. Raises `ended` after the last.
 
         take: else only wait for it, or until `readable` says that it is there.
         """
         path = self._path
-        burst = path[_BURST]
-        if take:
-            message = burst and self._engine.recv()
-            if message:
-                path[_BURST] = burst - 1
-                path[_CHANNEL] = message[0] & 15
-                return message[1]
         until = None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
-        if not burst:
+        if not path[_BURST]:
             await self._pause()  # before a message is taken: cancelled in here, none is lost
         policy = self._policy
         # The engine may change while this waits: picolink.sorting.
