@@ -34,12 +34,17 @@ def tree(tmp_path):
 
 
 def build(tree, board="BOARD-RISCV", **settings):
-    """Configures and builds; the result of the last command."""
+    """Configures and builds; the result of the last command, with what both have said."""
     work = tree / "out" / board
-    settings |= {"BOARD": board, "MPY_DIR": PORT, "MPY_CROSS": sys.executable, "PYTHON": sys.executable}
+    tools = {"MPY_CROSS": sys.executable, "PYTHON": sys.executable}
+    settings = {"BOARD": board, "MPY_DIR": PORT} | tools | settings
     configure = ["cmake", "-S", tree, "-B", work, *(f"-D{name}={value}" for name, value in settings.items())]
     configured = run(*configure)
-    return configured if configured.returncode else run("cmake", "--build", work)
+    if configured.returncode:
+        return configured
+    built = run("cmake", "--build", work)
+    built.stdout = configured.stdout + built.stdout
+    return built
 
 
 def run(*command):
@@ -68,16 +73,51 @@ def section_bytes(tree, name):
         return ELFFile(file).get_section_by_name(name)["sh_size"]
 
 
-def test_the_virtual_machine_lies_in_ram(tree):
-    built = build(tree, COMPARE="OFF")
+def one_script(_port):
+    """As it is up to MicroPython 1.28."""
+
+
+def script_of_parts(port):
+    """As from 1.29 on, with the Pico SDK 2.3: the linker looks for the parts where -L says."""
+    rp2, sdk = port / "ports" / "rp2", port / "lib" / "pico-sdk" / "src" / "rp2_common" / "pico_standard_link"
+    script = (rp2 / "memmap_mp_rp2350.ld").read_text()
+    (rp2 / "memmap_mp_rp2350.ld").unlink()
+    for part, folder in (("text", rp2 / "memmap_rp2"), ("rodata", sdk / "script_include")):
+        line = re.search(rf"[*][(]EXCLUDE_FILE.* [.]{part}[*][)]", script)[0]
+        folder.mkdir(parents=True)
+        (folder / f"default_{part}_excludes.incl").write_text(line)
+        script = script.replace(line, f'INCLUDE "default_{part}_excludes.incl"')
+        with (rp2 / "CMakeLists.txt").open("a") as file:
+            file.write(f"target_link_directories(firmware PRIVATE {folder})\n")
+    (rp2 / "memmap_mp_rp2.ld").write_text(script)
+    replace_in(rp2 / "CMakeLists.txt", "memmap_mp_rp2350.ld", "memmap_mp_rp2.ld")
+
+
+def another_script(port):
+    replace_in(port / "ports" / "rp2" / "memmap_mp_rp2350.ld", "*gc.c.o *vm.c.o *parse.c.o", "")
+
+
+def replace_in(file, old, new):
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("form", "place"), [(one_script, "RAM"), (script_of_parts, "RAM"), (another_script, "flash")]
+)
+def test_the_virtual_machine_lies_in_ram(tree, tmp_path, form, place):
+    port = shutil.copytree(PORT, tmp_path / "port")
+    form(port)
+    built = build(tree, COMPARE="OFF", MPY_DIR=port)
     assert built.returncode == 0, built.stdout
     with elf_of(tree).open("rb") as file:
         symbols = ELFFile(file).get_section_by_name(".symtab")
         places = {
-            name: symbols.get_symbol_by_name(name)[0]["st_value"] >> 28
+            name: {1: "flash", 2: "RAM"}[symbols.get_symbol_by_name(name)[0]["st_value"] >> 28]
             for name in ("mp_execute_bytecode", "main")
         }
-    assert places == {"mp_execute_bytecode": 2, "main": 1}  # RAM, flash
+    assert places == {"mp_execute_bytecode": place, "main": "flash"}
+    assert ("says in another way what lies in RAM" in built.stdout) == (place == "flash")
 
 
 def test_no_image_is_left_of_a_firmware_without_that_room(tree):
