@@ -21,7 +21,7 @@ from picolink_pc.bootsel import read_drive
 from picolink_pc.emulator import Emulator, write_files
 from picolink_pc.emulator.firmware import installed_files
 from serial import serial_for_url
-from test_install import EMPTY, READY, error_line, picolink
+from test_install import EMPTY, READY, error_line, picolink, small_package
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +84,12 @@ def to_do(pico):
     return found and found[1]
 
 
+@pytest.fixture
+def little_to_copy():
+    with small_package("checks", "flags", "pyengine"):
+        yield
+
+
 def picolink_line(text, *more):
     """Runs the command of picolink in a sentence."""
     line = re.search(r"picolink (install|flash|doctor)( (--\S+|/\S+|\S+\.uf2|socket:\S+))*", text)[0]
@@ -106,6 +112,7 @@ def test_a_file_that_hides_a_module_is_renamed(pico_w, module):
     assert f"my_{module}.py" in pico_w.run("import os\nprint(os.listdir('/'))")
 
 
+@pytest.mark.usefixtures("little_to_copy")
 def test_an_aioble_that_is_too_old_is_renewed(pico_w, tmp_path, monkeypatch):
     old = "class Device:\n    async def connect(self, timeout_ms=10000):\n        pass\n"
     write(pico_w, {"/lib/aioble/device.py": old})
@@ -209,6 +216,7 @@ def start_main(pico):
         assert port.read_until(b"soft reboot").endswith(b"soft reboot")
 
 
+@pytest.mark.usefixtures("little_to_copy")
 def test_the_native_engine_is_put_beside_the_one_in_python(pico_w):
     assert picolink("install", "--engine", "python", "--port", pico_w.port).exit_code == 0
     said = to_do(pico_w)
@@ -217,6 +225,7 @@ def test_the_native_engine_is_put_beside_the_one_in_python(pico_w):
     assert to_do(pico_w) is None
 
 
+@pytest.mark.usefixtures("little_to_copy")
 def test_a_board_without_a_native_module_for_it_is_ready_with_python(pico_w, monkeypatch, tmp_path):
     """As an ESP32 with Xtensa is."""
     monkeypatch.setattr(products, "native_module", lambda architecture: tmp_path / architecture)
@@ -231,6 +240,7 @@ def test_a_board_without_a_native_module_for_it_is_ready_with_python(pico_w, mon
     assert "python (there is no native one for armv6m here)" in doctor.stdout
 
 
+@pytest.mark.usefixtures("little_to_copy")
 def test_a_lib_that_is_not_on_the_path_is_put_back(pico):
     write(pico, {"/boot.py": "import sys\nsys.path.remove('/lib')\n"})
     said = error_line(picolink("install", "--port", pico.port))
@@ -285,6 +295,7 @@ def test_an_old_micropython_is_told_where_there_is_a_newer_one():
     )
 
 
+@pytest.mark.usefixtures("little_to_copy")
 def test_two_boards_with_different_versions_are_told(pico_w, plain_firmware, ready_flash, tmp_path):
     with Emulator(plain_firmware, flash=shutil.copy(ready_flash, tmp_path / "other.bin")) as other:
         both = ("--port", pico_w.port, "--port", other.port)

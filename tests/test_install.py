@@ -1,7 +1,9 @@
 """`picolink install` and `picolink doctor` against an emulated board, as a user types them."""
 
 import argparse
+import contextlib
 import errno
+import functools
 import json
 import re
 import shutil
@@ -66,6 +68,28 @@ def error_line(result):
     return line
 
 
+@contextlib.contextmanager
+def small_package(*more):
+    """Installs copy only what a board needs to tell its version and engine, and `more` modules of picolink.
+
+    For tests that install again: each byte takes an emulated board a while.
+    """
+    whole = _whole_package()
+    names = [f"{module}.mpy" for module in ("__init__", "engine", "errors", "radio/__init__", "wire", *more)]
+    with pytest.MonkeyPatch.context() as patch:  # monkeypatch.undo() in a test leaves it
+        patch.setattr(bytecode, "package", lambda: {name: whole[name] for name in names})
+        yield
+
+
+_whole_package = functools.cache(bytecode.package)
+
+
+@pytest.fixture
+def little_to_copy():
+    with small_package():
+        yield
+
+
 @pytest.fixture(scope="module")
 def plain_firmware(tmp_path_factory):
     return write_plain_firmware(tmp_path_factory.mktemp("firmware"))
@@ -108,6 +132,7 @@ def test_engine_python_leaves_the_native_module_out(installed):
     assert re.search(r"engine in use +python", doctor.stdout)
 
 
+@pytest.mark.usefixtures("little_to_copy")
 def test_an_interrupted_install_leaves_the_old_version_working(installed, monkeypatch):
     copied = []
 
@@ -199,14 +224,15 @@ print(seen)
     assert 5 < len(seen) < 20
 
 
+@pytest.mark.usefixtures("little_to_copy")
 def test_a_file_that_arrives_damaged_is_not_used(installed, monkeypatch):
     def damage(board, path, content, advance):
-        copy(board, path, content[:-1] + b"?" if path.endswith("link.mpy") else content, advance)
+        copy(board, path, content[:-1] + b"?" if path.endswith("engine.mpy") else content, advance)
 
     copy = install_module._copy
     monkeypatch.setattr(install_module, "_copy", damage)
     line = error_line(picolink("install", "--port", installed.port))
-    assert "/lib/picolink.new/link.mpy arrived damaged" in line
+    assert "/lib/picolink.new/engine.mpy arrived damaged" in line
     assert installed.run("import picolink.engine\nprint(picolink.engine.load()[1])") == "native\n"
 
 
@@ -233,12 +259,13 @@ def test_a_filesystem_that_takes_no_folder_is_said_in_one_line(installed):
     assert "is /lib a folder?" in error_line(picolink("install", "--port", installed.port))
     installed.run(
         "import os\nos.remove('/lib')\nfile = open('/large', 'w')\n"
-        "try:\n    while True:\n        file.write(bytes(4096))\n        file.flush()\n"
+        "try:\n    while True:\n        file.write(bytes(32768))\n        file.flush()\n"
         "except OSError:\n    pass\n"
     )
     assert "has no room" in error_line(picolink("install", "--port", installed.port))
 
 
+@pytest.mark.usefixtures("little_to_copy")
 def test_a_native_module_that_hangs_is_named_and_replaced(installed, plain_firmware, tmp_path, monkeypatch):
     monkeypatch.setattr(findings, "_IMPORT_S", 3)
     with installed.raw_repl() as board:
@@ -280,6 +307,7 @@ def test_half_of_aioble_is_fetched_again(installed, monkeypatch):
     assert "aioble is installed" in picolink("install", "--port", installed.port).output
 
 
+@pytest.mark.usefixtures("little_to_copy")
 def test_a_filesystem_may_be_elsewhere(installed):
     with installed.raw_repl() as board:
         board.fs_writefile(
