@@ -315,7 +315,7 @@ def key_file(path, key):
 def test_a_board_with_a_key(boards, home):
     right, wrong = (keys.text(bytes((number,)) * 32) for number in (1, 2))
     file, other = key_file(home / "right.key", right), key_file(home / "wrong.key", wrong)
-    printed = boards("One", pause=5, key=right)
+    printed = boards("One", key=right)
     delivered = (0, "delivered: 1 message\n")
     for given in (file, right):
         done = picolink("send", "One", "--key", given, "--replies", "1", "hello")
