@@ -445,7 +445,7 @@ def received(event, data):
         raise ValueError("on purpose")
 handlers.append(received)
 connection = await advertise()
-await asyncio.sleep_ms(500)
+await until(lambda: ble.gatts_read(WRITE) >= b"000003")  # written, and not told
 count = len(happened(3))
 ble.irq(irq)
 print("armed")
