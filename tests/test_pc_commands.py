@@ -306,6 +306,16 @@ def test_no_key_is_lost_while_messages_come(boards):
     assert re.findall("got (.*)", printed.read_text()) == [f"line {number}" for number in range(10)]
 
 
+def test_a_board_that_is_faster_than_the_terminal_has_to_wait(boards):
+    boards("One", pause=0)
+    terminal = Terminal("chat", "One", "--radio", "virtual")
+    terminal.until(r"n 3\d\d\d\b")
+    terminal.type("\x04")
+    assert terminal.exit_code() == 0
+    # No more than the rings of both sides hold, and what was being shown.
+    assert max(map(int, re.findall(r"n (\d+)", terminal.text)), default=0) < 3000 + 4000
+
+
 def key_file(path, key):
     path.write_text(key + "\n")
     path.chmod(0o600)

@@ -90,10 +90,20 @@ def _history() -> str:
 
 async def _show(link: "Link", say: object) -> None:
     """What the board says, until it closes the link."""
-    async for message in link:
+    from picolink import LinkClosedError
+    from prompt_toolkit.application import run_in_terminal
+
+    def line(message: object) -> str:
         mark = f"[{link.channel}] " if link.channel else ""
-        say(mark + readable(message), "ansicyan")
-        link.commit()
+        return mark + readable(message)
+
+    with contextlib.suppress(LinkClosedError):
+        while True:
+            say("\n".join([line(message) for message in await link.drain()]), "ansicyan")
+            link.commit()
+            # A board may be faster than a terminal: the next ones are read when these are shown.
+            await asyncio.sleep(0)  # print_formatted_text queues them with that
+            await run_in_terminal(lambda: None)
 
 
 async def _type(link: "Link", session: "PromptSession", channel: int, say: object) -> None:
