@@ -5,8 +5,8 @@
 Options (JSON): name; send, expect: messages each way; size: bytes of each; read_ms: pause after each message
 read; pause_ms: pause after each message sent; nowait: use send_nowait; quiet: print only the summary; link:
 options of the link (engine, tx_size, rx_size); faults: options of faults.install(); deaf: [number, ms]: see
-faults.FaultyBle.deaf(), after this message; off_ms: see faults.switch_off(); heap: print the heap in use each
-time that a stranger has been hung up on.
+faults.FaultyBle.deaf(), after this message; off_ms: see faults.switch_off(); heap: print the heap in use,
+five times a second.
 """
 
 import asyncio
@@ -64,18 +64,12 @@ async def receive(link, options):
     print("received", len(received), "in order" if in_order else "OUT OF ORDER")
 
 
-async def watch_heap(link):
-    """Print the heap in use each time that the link has given up a connection."""
-    seen = 0
+async def watch_heap():
+    """Print the heap in use, five times a second."""
     while True:
-        await asyncio.sleep_ms(50)
-        stats = link.stats
-        given_up = stats["silences"] + stats["strangers"]
-        if given_up != seen:
-            seen = given_up
-            await asyncio.sleep_ms(100)  # what was made for the connection is gone
-            gc.collect()
-            print("heap", gc.mem_alloc(), "after", seen)
+        await asyncio.sleep_ms(200)
+        gc.collect()
+        print("heap", gc.mem_alloc())
 
 
 async def main(role, options):
@@ -88,7 +82,7 @@ async def main(role, options):
     )
     tasks = []
     if options.get("heap"):
-        tasks.append(asyncio.create_task(watch_heap(link)))
+        tasks.append(asyncio.create_task(watch_heap()))
     async with link:
         if "faults" in options:
             faults.begin()
