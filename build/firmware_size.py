@@ -42,7 +42,7 @@ def object_bytes(path: Path) -> tuple[int, int]:
 
 def engine_bytes(folder: Path) -> tuple[int, int]:
     """Flash and RAM bytes of the native engine in a build folder.  Raises SystemExit when it is not there."""
-    # CMake's name for them depends on the Pico SDK: .c.o, or .c.obj before version 2.
+    # CMake's name for them depends on the Pico SDK: .c.o, or .c.obj before version 2.1.
     objects = [*folder.rglob("native/*.c.o"), *folder.rglob("native/*.c.obj")]
     if not objects:
         raise SystemExit(f"{folder} has no object files of native/: picolink's engine is not in it")
