@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from picolink import __version__
 from picolink import key as keys
 from picolink_pc.terminal.send import send
+from picolink_pc.terminal.visit import Trouble
 
 pytestmark = pytest.mark.slow
 
@@ -363,6 +364,22 @@ def test_a_board_without_the_key_that_the_pc_has(boards, home):
     file = key_file(home / "right.key", keys.text(bytes(32)))
     done = picolink("send", "One", "--key", file, "--timeout", "6", "in vain")
     assert "has no key, and was turned away: give both the same key" in done.stderr
+
+
+def test_a_refusal_says_more_than_what_follows_from_it():
+    trouble = Trouble("One", "it took nothing for so long")
+    assert trouble.text == "no board named 'One' in sight"
+    for event, detail, text in (
+        ("not found", "still looking", "still looking"),
+        ("refused", "it has a key", "it has a key"),
+        # The board hangs up at once on who comes again.
+        ("not connected", "Bluetooth says: disconnected", "it has a key"),
+        ("refused", "it has another key", "it has another key"),
+        ("connected", "MTU 247", "it took nothing for so long"),
+        ("disconnected", "looking for it again", "looking for it again"),
+    ):
+        trouble.on_event(event, detail)
+        assert trouble.text == text
 
 
 def test_a_key_without_a_cipher_names_what_is_missing(monkeypatch):

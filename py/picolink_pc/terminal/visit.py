@@ -67,6 +67,25 @@ key_option = click.option(
 )
 
 
+class Trouble:
+    """Why nothing comes of a visit, for a person: what the link told last.
+
+    A refusal says more than what follows from it: the board hangs up on who comes again.
+    """
+
+    def __init__(self, name: str, when_connected: str) -> None:
+        """when_connected: what it is while the boards are connected."""
+        self.text = f"no board named {name!r} in sight"
+        self._when_connected = when_connected
+        self._refused = False
+
+    def on_event(self, event: str, detail: str) -> None:
+        if event == "connected":
+            self.text, self._refused = self._when_connected, False
+        elif event == "refused" or not self._refused:
+            self.text, self._refused = detail, event == "refused"
+
+
 class _LeaveError(Exception):
     """Ends a link as a program that is interrupted does: the board's goes on, and waits for the next one."""
 
