@@ -23,8 +23,8 @@ def python_heap_bytes(elf: ELFFile) -> int:
     return symbols.get_symbol_by_name("__GcHeapEnd")[0]["st_value"] - start
 
 
-def in_ram_from_flash_bytes(elf: ELFFile) -> int:
-    """Bytes that the start copies from flash to RAM: variables with values, and code that shall run there."""
+def copied_bytes(elf: ELFFile) -> int:
+    """Bytes that the start copies from flash to RAM: variables with values, and code that runs there."""
     return elf.get_section_by_name(".data")["sh_size"]
 
 
@@ -53,7 +53,7 @@ def sizes(folder: Path) -> tuple[int, int, int]:
     """Bytes of the firmware in a build folder: flash, left for Python's heap, copied to RAM at start."""
     with (folder / "firmware.elf").open("rb") as file:
         elf = ELFFile(file)
-        return flash_bytes(elf), python_heap_bytes(elf), in_ram_from_flash_bytes(elf)
+        return flash_bytes(elf), python_heap_bytes(elf), copied_bytes(elf)
 
 
 def table(with_picolink: Path, without_picolink: Path | None) -> str:

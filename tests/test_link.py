@@ -526,15 +526,18 @@ def test_a_peer_that_does_not_read_is_no_stall(run, pair):
     run(scenario())
 
 
+async def start_with_victim(program, a, b, victim):
+    """The program on both boards; the one in the role `victim` is told that it is."""
+    for board, role in ((a, "advertise"), (b, "connect")):
+        await board.start(PROGRAMS / program, role, *(["victim"] if role == victim else []))
+
+
 @pytest.mark.board_central
 @pytest.mark.parametrize("victim", ["advertise", "connect"])
 def test_a_link_given_up_as_the_other_board_comes_leaves_no_connection(run, pair, victim):
     async def scenario():
         async with pair() as (_, a, b):
-            for board, role in ((a, "advertise"), (b, "connect")):
-                await board.start(
-                    PROGRAMS / "given_up_late.py", role, *(["victim"] if role == victim else [])
-                )
+            await start_with_victim("given_up_late.py", a, b, victim)
             await a.line("^ok$")
             await b.line("^ok$")
 
@@ -547,10 +550,7 @@ def test_a_link_given_up_as_the_other_board_comes_leaves_no_connection(run, pair
 def test_a_drop_that_no_task_has_seen_leaves_nothing_on_the_heap(run, pair, victim):
     async def scenario():
         async with pair() as (_, a, b):
-            for board, role in ((a, "advertise"), (b, "connect")):
-                await board.start(
-                    PROGRAMS / "dropped_at_once.py", role, *(["victim"] if role == victim else [])
-                )
+            await start_with_victim("dropped_at_once.py", a, b, victim)
             for board in (a, b) if victim == "advertise" else (b, a):  # what the victim measured is told
                 await board.line("^ok$")
 

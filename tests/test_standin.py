@@ -157,13 +157,14 @@ def test_scan_finds_name_and_service_and_ends(play):
     central = """
 async with aioble.scan(0, 30_000, 30_000, active=False) as scanner:
     async for result in scanner:
-        print("passive", (result.name(), list(result.services()), result.rssi < 0))
         break
+results = []
+async with aioble.scan(300, 30_000, 30_000, active=False) as scanner:
+    async for result in scanner:
+        results.append((result.name(), list(result.services()), result.rssi < 0))
+print("passive", results[-1])
 device = await find()
 print("found", device.addr_hex(), device.addr_type)
-async with aioble.scan(300, 30_000, 30_000, active=True) as scanner:
-    async for result in scanner:
-        pass
 print("again", (await find()).addr_hex())
 """
     play(

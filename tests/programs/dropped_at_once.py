@@ -10,32 +10,15 @@ import time
 
 import picolink
 from aioble import core
+from connections import connected, one_has_come
 
-CONNECT, DISCONNECT = (1, 7), (2, 8)  # events of both roles
 DROPS = 6
 LOOKS = 10  # at the heap; the least of it counts
 MAY_GROW = DROPS * 180  # bytes; a connection that stays takes at least twice as much
 
-connected = set()
-aioble_irq = core.ble_irq
-
-
-def irq(event, data):
-    if event in CONNECT:
-        connected.add(data[0])
-    elif event in DISCONNECT:
-        connected.discard(data[0])
-    return aioble_irq(event, data)
-
-
-core.ble_irq = irq
-
 
 async def drop_at_once():
-    while not connected:
-        time.sleep_ms(1)  # busy: events come, tasks do not run
-        if not connected:
-            await asyncio.sleep_ms(0)
+    await one_has_come()
     core.ble.gap_disconnect(max(connected))
     while connected:
         time.sleep_ms(1)

@@ -5,36 +5,16 @@ given_up_late.py advertise|connect [victim]
 
 import asyncio
 import sys
-import time
 
 import picolink
-from aioble import core
-
-CONNECT, DISCONNECT = (1, 7), (2, 8)  # events of both roles
-
-connected = set()
-aioble_irq = core.ble_irq
-
-
-def irq(event, data):
-    if event in CONNECT:
-        connected.add(data[0])
-    elif event in DISCONNECT:
-        connected.discard(data[0])
-    return aioble_irq(event, data)
-
-
-core.ble_irq = irq
+from connections import connected, one_has_come
 
 
 async def main(role, victim=False):
     make = getattr(picolink, role)
     if victim:
         opening = asyncio.create_task(make("Given up late").open())
-        while not connected:
-            time.sleep_ms(1)  # busy: events come, tasks do not run
-            if not connected:
-                await asyncio.sleep_ms(0)
+        await one_has_come()
         opening.cancel()
         try:
             await opening
