@@ -265,7 +265,7 @@ class Link:
     async def drain(self, timeout_ms=None):
         """Wait for a message, then iterate over all that are here: `for message in await link.drain()`.
 
-        Raises LinkClosedError after the last. Cheaper than `async for` at high rates.
+        Raises LinkClosedError after the last.
         """
         await self._receive(LinkClosedError, timeout_ms, False)
         return self._fast if self._path[_READS] else self._messages()
