@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from picolink import __version__
 from picolink import key as keys
 from picolink_pc.terminal.send import send
-from picolink_pc.terminal.visit import Trouble
+from picolink_pc.terminal.visit import Reason
 
 pytestmark = pytest.mark.slow
 
@@ -367,19 +367,19 @@ def test_a_board_without_the_key_that_the_pc_has(boards, home):
 
 
 def test_a_refusal_says_more_than_what_follows_from_it():
-    trouble = Trouble("One", "it took nothing for so long")
-    assert trouble.text == "no board named 'One' in sight"
+    reason = Reason("One", "it took nothing for so long")
+    assert reason.text == "no board named 'One' in sight"
     for event, detail, text in (
         ("not found", "still looking", "still looking"),
         ("refused", "it has a key", "it has a key"),
-        # The board hangs up at once on who comes again.
+        # The board hangs up at once on whoever comes again.
         ("not connected", "Bluetooth says: disconnected", "it has a key"),
         ("refused", "it has another key", "it has another key"),
         ("connected", "MTU 247", "it took nothing for so long"),
         ("disconnected", "looking for it again", "looking for it again"),
     ):
-        trouble.on_event(event, detail)
-        assert trouble.text == text
+        reason.on_event(event, detail)
+        assert reason.text == text
 
 
 def test_a_key_without_a_cipher_names_what_is_missing(monkeypatch):

@@ -40,19 +40,15 @@ def test_its_reasons_are_those_of_the_document():
 
 def tshark(capture, fields):
     """Of picolink's packets.   fields: of the dissector, in columns."""
-    # From Wireshark 4.4 on, root's loads no scripts. Somebody else may not have the way to our files, but the
-    # right to read those that are open.
-    somebody = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+    # From Wireshark 4.4 on, root's loads no scripts. Another user may not be able to enter our folders,
+    # but can read files that are open.
+    another = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
     with capture.open() as packets, products.DISSECTOR.open() as script:
         command = ["tshark", "-X", f"lua_script:/dev/fd/{script.fileno()}", "-r", "-"]
-        command += [
-            "-Y",
-            "picolink",
-            "-T",
-            "fields",
-            *(x for each in fields for x in ("-e", f"picolink.{each}")),
-        ]
-        options = {"stdin": packets, "pass_fds": [script.fileno()], **somebody}
+        command += ["-Y", "picolink", "-T", "fields"]
+        for field in fields:
+            command += ["-e", f"picolink.{field}"]
+        options = {"stdin": packets, "pass_fds": [script.fileno()], **another}
         return subprocess.run(command, check=True, capture_output=True, text=True, **options)
 
 

@@ -12,7 +12,7 @@ from picolink import FileError, LinkClosedError
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-from .visit import Trouble, check_name, key_option, open_radio, play, radio_option, readable, visit
+from .visit import Reason, check_name, key_option, open_radio, play, radio_option, readable, visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,12 +90,12 @@ def _on_board(place: str) -> tuple[str | None, str]:
 async def _copy(
     board: str, files: list[tuple[str, str, bool]], radio: "Radio", key: str | None, timeout: float
 ) -> None:
-    trouble = Trouble(board, "it did nothing for so long")
+    reason = Reason(board, "it did nothing for so long")
     timeout_ms = int(timeout * 1000)
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     try:
-        async with visit(board, radio, trouble.on_event, key, timeout_ms) as link:
+        async with visit(board, radio, reason.on_event, key, timeout_ms) as link:
             reader = asyncio.create_task(_print_messages(link))
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
                 for source, to, goes_there in files:
@@ -107,7 +107,7 @@ async def _copy(
                     click.echo(f"{source} is now {f'{board}:{to}' if goes_there else to}", err=True)
             reader.cancel()
     except TimeoutError:
-        raise click.ClickException(f"gave up after {timeout:g} s: {trouble.text}") from None
+        raise click.ClickException(f"gave up after {timeout:g} s: {reason.text}") from None
     except (FileError, LinkClosedError, OSError) as error:
         raise click.ClickException(str(error)) from None
 

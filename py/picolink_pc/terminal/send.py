@@ -13,7 +13,7 @@ import click
 from picolink import LinkClosedError
 
 from ..as_text import as_bytes
-from .visit import Trouble, check_name, key_option, open_radio, play, radio_option, readable, visit
+from .visit import Reason, check_name, key_option, open_radio, play, radio_option, readable, visit
 
 if TYPE_CHECKING:
     from picolink.link import Link
@@ -61,13 +61,13 @@ def send(
     was asked for has come. 1: otherwise.
     The board's program continues, and waits for the next `picolink send`.
     """
-    outcome = Outcome(sent=0, expected=len(messages), told=Trouble(name, "it took nothing for so long"))
+    outcome = Outcome(sent=0, expected=len(messages), reason=Reason(name, "it took nothing for so long"))
     lines = _lines() if not messages else _each(messages)
     play(_send(name, lines, open_radio(radio), key, channel, timeout, replies, outcome))
     left = max(outcome.sent, outcome.expected) - outcome.delivered
     if left > 0 or outcome.trouble:
         what = f"{count(left)} not delivered" if left else "all is delivered, but"
-        raise click.ClickException(f"{what}: {outcome.trouble or outcome.told.text}")
+        raise click.ClickException(f"{what}: {outcome.trouble or outcome.reason.text}")
     click.echo(f"delivered: {count(outcome.delivered)}", err=True)
 
 
@@ -76,12 +76,12 @@ class Outcome:
     """What came of it.
 
     sent, delivered, replies: messages.   expected: of them are known beforehand.
-    told: what the link told.   trouble: why it was given up, for a person.
+    reason: what the link says.   trouble: why it was given up, for a person.
     """
 
     sent: int
     expected: int
-    told: Trouble
+    reason: Reason
     delivered: int = 0
     replies: int = 0
     trouble: str = ""
@@ -105,7 +105,7 @@ async def _send(
     timeout_ms = int(timeout * 1000)
     link = None
     try:
-        async with visit(name, radio, outcome.told.on_event, key, timeout_ms) as link:
+        async with visit(name, radio, outcome.reason.on_event, key, timeout_ms) as link:
             reader = asyncio.create_task(_print_replies(link, replies, outcome, enough))
             try:
                 async for message in lines:
@@ -117,7 +117,7 @@ async def _send(
             finally:
                 reader.cancel()
     except TimeoutError:
-        outcome.trouble = f"gave up after {timeout:g} s: {outcome.told.text}"
+        outcome.trouble = f"gave up after {timeout:g} s: {outcome.reason.text}"
     except (LinkClosedError, ValueError) as error:  # ValueError: longer than any message can be
         outcome.trouble = str(error)
     if link:

@@ -67,10 +67,10 @@ key_option = click.option(
 )
 
 
-class Trouble:
+class Reason:
     """Why nothing comes of a visit, for a person: what the link told last.
 
-    A refusal says more than what follows from it: the board hangs up on who comes again.
+    A refusal says more than what follows from it: the board hangs up on whoever comes again.
     """
 
     def __init__(self, name: str, when_connected: str) -> None:
